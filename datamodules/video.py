@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -80,7 +81,7 @@ class VideoReader:
             IndexError: A frame lies behind the end.
             OSError: The file cannot be decoded.
         """
-        if any(later <= earlier for earlier, later in zip(frames, frames[1:], strict=False)):
+        if any(later <= earlier for earlier, later in itertools.pairwise(frames)):
             raise ValueError(f"frames of {self.path} are asked for in the order {list(frames)[:8]}...: sort them first")
         decoder = self._open()
         if len(frames) and not 0 <= frames[0] <= frames[-1] < len(decoder):
