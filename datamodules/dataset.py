@@ -1,24 +1,18 @@
-"""The batch: the contract between what reads the data and what learns from it."""
+"""The batch, the contract between what reads the data and what learns from it, and how a clip gives its samples."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from typing import NamedTuple, TypedDict
 
+import torch
 from torch import Tensor
 
-UNKNOWN = 255
-"""Value of `mask` where the truth is not known; every pixel loss and pixel metric ignores it."""
-
-METHODS = (
-    "original",
-    "Deepfakes",
-    "Face2Face",
-    "FaceSwap",
-    "NeuralTextures",
-    "FaceShifter",
-    "DeepFakeDetection",
-)
-"""Names of the values of `method`; originals of YouTube and of actors are both 0."""
+from .faces import FaceTracks
+from .index import METHODS, Clip
+from .masks import THRESHOLDS, Mask, read_masks
+from .video import Backend, Image, VideoReader
 
 
 class Batch(TypedDict):
@@ -41,3 +35,80 @@ class Batch(TypedDict):
     clip: Tensor
     frame: Tensor
     box: Tensor
+
+
+Sample = Batch
+"""One sample: the tensors of a `Batch` without their first axis."""
+
+
+class Crop(NamedTuple):
+    """What is cut out of one frame, before it is resized.
+
+    Attributes:
+        image: (h, w, 3), 0 to 255.
+        mask: (h, w), 0 real, 1 forged, 255 not known.
+        label: 0 real, 1 fake.
+        method: Position in `METHODS`.
+        clip: Row of the index.
+        frame: Position in the clip.
+        box: x0 y0 x1 y1 in pixels of the video frame.
+    """
+
+    image: Image
+    mask: Mask
+    label: int
+    method: int
+    clip: int
+    frame: int
+    box: tuple[int, int, int, int]
+
+
+def read_crops(
+    clip: Clip,
+    frames: Sequence[int],
+    tracks: FaceTracks,
+    margin: float = 1.3,
+    thresholds: Mapping[str, int] = THRESHOLDS,
+    backend: Backend = "decord",
+) -> Generator[Crop]:
+    """Cuts the face out of frames of one clip, in one forward pass over its video and its mask.
+
+    A frame of a fake whose mask is empty shows nothing rendered: it is real, so its label is 0 and so is its mask.
+
+    Args:
+        clip: A row of the index.
+        frames: Indices in rising order.
+        tracks: Where the faces are.
+        margin: 1 is the tight square round the face.
+        thresholds: See `masks.THRESHOLDS`.
+        backend: See `VideoReader`.
+    """
+    boxes = tracks.crops(clip, frames, margin)
+    with (
+        closing(VideoReader(clip.path, backend).read(frames)) as images,
+        closing(read_masks(clip, frames, thresholds, backend)) as masks,
+    ):
+        for frame, box, image, mask in zip(frames, boxes.tolist(), images, masks, strict=True):
+            x0, y0, x1, y1 = box
+            yield Crop(
+                image=image[y0:y1, x0:x1].copy(),  # a view would keep the whole frame, or decord's whole batch
+                mask=mask[y0:y1, x0:x1].copy(),
+                label=int(clip.label and mask.any()),
+                method=METHODS.index(clip.method),
+                clip=clip.number,
+                frame=frame,
+                box=(x0, y0, x1, y1),
+            )
+
+
+def sample_of(crop: Crop, image: Tensor, mask: Tensor) -> Sample:
+    """Joins a crop's transformed image and mask with what is known of it."""
+    return {
+        "image": image,
+        "mask": mask,
+        "label": torch.tensor(crop.label),
+        "method": torch.tensor(crop.method),
+        "clip": torch.tensor(crop.clip),
+        "frame": torch.tensor(crop.frame),
+        "box": torch.tensor(crop.box, dtype=torch.float32),
+    }

@@ -1,0 +1,36 @@
+"""FaceForensics++ files on disk to batches of crops and masks; knows nothing of models."""
+
+from .dataset import Batch, Crop, read_crops
+from .faceforensics import FaceForensicsDataModule
+from .faces import FaceTracks, face_tracks
+from .index import METHODS, Clip, clips_of, index
+from .masks import THRESHOLDS, UNKNOWN, forged_region, read_masks
+from .splits import read_splits, split_of
+from .stream import EpochLoader, FrameStream
+from .transforms import CropTransform
+from .video import VideoReader, probe, write_video
+
+__all__ = [
+    "METHODS",
+    "THRESHOLDS",
+    "UNKNOWN",
+    "Batch",
+    "Clip",
+    "Crop",
+    "CropTransform",
+    "EpochLoader",
+    "FaceForensicsDataModule",
+    "FaceTracks",
+    "FrameStream",
+    "VideoReader",
+    "clips_of",
+    "face_tracks",
+    "forged_region",
+    "index",
+    "probe",
+    "read_crops",
+    "read_masks",
+    "read_splits",
+    "split_of",
+    "write_video",
+]

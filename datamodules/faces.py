@@ -1,0 +1,177 @@
+"""One face track per target, used for the original and for every fake made of it.
+
+A crop by each clip's own mask would tell a classifier the method by the crop's geometry. So boxes belong to the target:
+they are found once, over all that is on disk whatever methods are selected, and clips that were cropped at their sides
+are met by a shift.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from .index import Clip, cache_folder, clips_of, write_parquet
+from .masks import THRESHOLDS, forged_region
+from .video import VideoReader
+
+Boxes = NDArray[np.float32]
+"""(N, 4): x0 y0 x1 y1 in pixels."""
+
+PREFERENCE = ("Deepfakes", "Face2Face", "NeuralTextures", "FaceSwap", "DeepFakeDetection")
+"""Whose mask gives a target's track: the first on disk that is not empty throughout."""
+
+COLUMNS = ["target", "frame", "x0", "y0", "x1", "y1"]
+
+
+@dataclass(frozen=True)
+class FaceTracks:
+    """Where the face is in every frame of every target.
+
+    Attributes:
+        source: `masks`, `whole`, or the path of a CSV.
+        digest: Hash of all boxes, for provenance.
+        boxes: By target, one box a frame, tight round the face, in pixels of the target's original.
+        frame: By target, what is seen of its original in every clip made of it: x0 x1 and the height. A crop stays
+            inside, so it is the same for all of them.
+    """
+
+    source: str
+    digest: str
+    boxes: Mapping[str, Boxes]
+    frame: Mapping[str, tuple[int, int, int]]
+
+    def crops(self, clip: Clip, frames: Sequence[int], margin: float) -> NDArray[np.int64]:
+        """Boxes to cut out of a clip.
+
+        FaceForensics++'s rule: a square of `margin` times the larger side of the face, centred, clipped at the border;
+        here on even coordinates, so that the planes of a yuv420p frame can be cut too. `whole` gives the whole frame.
+
+        Args:
+            clip: A row of the index.
+            frames: Indices. A Face2Face clip longer than its target shows it again from its start.
+            margin: 1 is the tight square.
+
+        Returns:
+            (N, 4) x0 y0 x1 y1 in pixels of this clip's frame.
+        """
+        left, right, height = self.frame[clip.target]
+        if self.source == "whole":
+            whole = [left - clip.dx, 0, right - clip.dx, height]
+            return np.tile(np.array(whole, np.int64), (len(frames), 1))
+        track = self.boxes[clip.target]
+        x0, y0, x1, y1 = track[np.asarray(frames, int) % len(track)].T
+        side = margin * np.maximum(x1 - x0, y1 - y0)
+        cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
+        left, right, bottom = left + left % 2, right - right % 2, height - height % 2
+        x = np.clip(_even(cx - side / 2), left, right - 8)
+        y = np.clip(_even(cy - side / 2), 0, bottom - 8)
+        side = np.clip(_even(side), 8, np.minimum(right - x, bottom - y))
+        return np.stack([x - clip.dx, y, x - clip.dx + side, y + side], axis=1)
+
+
+def face_tracks(table: pd.DataFrame, source: str = "masks", cache_dir: Path | None = None) -> FaceTracks:
+    """Finds, reads or omits the faces of all targets of an index.
+
+    Args:
+        table: The index of all that is on disk.
+        source: `masks` (official masks, in the order of `PREFERENCE`), `whole` (the whole frame), or the path of a CSV
+            with the columns target, frame, x0, y0, x1, y1 in pixels of the original.
+        cache_dir: Where tracks from masks are kept; by default the user's cache folder.
+
+    Raises:
+        ValueError: A target has no box in any frame, or a CSV lacks columns.
+        FileNotFoundError: The CSV does not exist.
+    """
+    frame = {str(target): _common_frame(clips) for target, clips in table.groupby("target")}
+    if source == "whole":
+        return FaceTracks("whole", "whole", {}, frame)
+    found = _from_masks(table, cache_dir) if source == "masks" else _from_csv(Path(source))
+    lengths = _target_lengths(table)
+    grouped = {str(target): rows for target, rows in found.groupby("target")}
+    absent = sorted(set(lengths) - set(grouped))
+    if absent:
+        raise ValueError(
+            f"{len(absent)} targets have no face box in {source}, first {absent[0]!r}: use faces: whole, "
+            "or a CSV with the columns target, frame, x0, y0, x1, y1"
+        )
+    boxes = {target: _without_gaps(grouped[target], length) for target, length in lengths.items()}
+    digest = hashlib.sha256(b"".join(boxes[target].tobytes() for target in sorted(boxes))).hexdigest()
+    return FaceTracks(source, digest, boxes, frame)
+
+
+def _even(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    return 2 * np.floor(values / 2).astype(np.int64)
+
+
+def _common_frame(clips: pd.DataFrame) -> tuple[int, int, int]:
+    return int(clips.dx.max()), int((clips.dx + clips.width).min()), int(clips.height.min())
+
+
+def _target_lengths(table: pd.DataFrame) -> dict[str, int]:
+    """Frames of each target's original; where that is not on disk, of its longest fake that keeps the target's time."""
+    timed = table[(table.method != "Face2Face") & (table.frames > 0)]
+    lengths = timed.sort_values("label", kind="stable").groupby("target").frames
+    originals = timed[timed.label == 0].set_index("target").frames.to_dict()
+    return {str(target): int(originals.get(target, longest)) for target, longest in lengths.max().items()}
+
+
+def _without_gaps(rows: pd.DataFrame, length: int) -> Boxes:
+    """Boxes of all frames: between two known ones interpolated, outside held."""
+    rows = rows.sort_values("frame")
+    return np.stack(
+        [np.interp(np.arange(length), rows.frame, rows[side]) for side in COLUMNS[2:]], axis=1, dtype=np.float32
+    )
+
+
+def _from_csv(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise FileNotFoundError(f"faces is {str(path)!r}, but wanted masks, whole, or a CSV file that exists")
+    table = pd.read_csv(path, dtype={"target": str})
+    lacking = [name for name in COLUMNS if name not in table]
+    if lacking:
+        raise ValueError(f"{path} lacks the columns {lacking}: wanted {','.join(COLUMNS)}")
+    return table
+
+
+def _from_masks(table: pd.DataFrame, cache_dir: Path | None) -> pd.DataFrame:
+    """Reads, for each target, the first mask video that shows a face; remembers by the files' facts."""
+    masks = table[(table.mask_frames > 0) & table.method.isin(PREFERENCE)]
+    masks = masks.assign(rank=masks.method.map(PREFERENCE.index)).sort_values(["target", "rank", "clip"])
+    lengths = _target_lengths(table)
+    facts = masks[["target", "method", "mask_path", "mask_frames", "mask_width", "dx"]].to_csv()
+    stamps = "".join(str(Path(path).stat().st_mtime_ns) for path in masks.mask_path)
+    name = hashlib.sha256((facts + stamps + str(THRESHOLDS)).encode()).hexdigest()[:16]
+    cache = cache_folder(cache_dir) / f"tracks-{name}.parquet"
+    if cache.is_file():
+        return pd.read_parquet(cache)
+    found = [
+        _first_track(clips_of(clips), lengths[str(target)])
+        for target, clips in tqdm(masks.groupby("target"), "tracking faces", unit="target")
+        if str(target) in lengths
+    ]
+    tracks = pd.concat(found) if found else pd.DataFrame(columns=COLUMNS)
+    write_parquet(tracks, cache)
+    return tracks
+
+
+def _first_track(clips: list[Clip], length: int) -> pd.DataFrame:
+    for clip in clips:
+        shift = clip.dx if clip.mask_width == clip.width else 0
+        frames = range(min(length, clip.mask_frames))
+        regions = (forged_region(image, THRESHOLDS[clip.method]) for image in VideoReader(clip.mask_path).read(frames))
+        boxes = [(clip.target, frame, *_bounds(region, shift)) for frame, region in enumerate(regions) if region.any()]
+        if boxes:
+            return pd.DataFrame(boxes, columns=COLUMNS)
+    return pd.DataFrame(columns=COLUMNS)
+
+
+def _bounds(region: NDArray[np.uint8], shift: int) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    return columns[0] + shift, rows[0], columns[-1] + 1 + shift, rows[-1] + 1

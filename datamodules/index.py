@@ -1,0 +1,184 @@
+"""From a FaceForensics++ folder to a table, one line a clip, without decoding anything."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
+from tqdm import tqdm
+
+from .video import probe
+
+Compression = Literal["raw", "c23", "c40"]
+
+METHODS = (
+    "original",
+    "Deepfakes",
+    "Face2Face",
+    "FaceSwap",
+    "NeuralTextures",
+    "FaceShifter",
+    "DeepFakeDetection",
+)
+"""Names of the values of a batch's `method`; originals of YouTube and of actors are both 0."""
+
+FOLDERS: dict[Compression, tuple[str, ...]] = {"raw": ("raw", "c0"), "c23": ("c23",), "c40": ("c40",)}
+"""Names of the folder of each quality; `raw` and `c0` are one thing."""
+
+_NAMES = {
+    "youtube": re.compile(r"(?P<target>\d{3})"),
+    "actors": re.compile(r"(?P<target>\d\d__.+)"),
+    "DeepFakeDetection": re.compile(r"(?P<actor>\d\d)_(?P<source>\d\d)__(?P<scene>.+)__[A-Z0-9]{8}"),
+}
+_PAIR = re.compile(r"(?P<target>\d{3})_(?P<source>\d{3})")
+_FACTS = ["path", "size", "mtime_ns", "frames", "width", "height", "fps"]
+
+
+class Clip(NamedTuple):
+    """One row of the index.
+
+    Attributes:
+        number: Label of the row; what a batch calls `clip`.
+        clip: File name without its ending.
+        target: Id whose background, body and timing are seen.
+        source: Id whose face or expression was put in; "" for an original.
+        method: One of `METHODS`.
+        label: 0 original, 1 fake.
+        compression: `raw`, `c23` or `c40`.
+        path: Video.
+        mask_path: Mask video, "" where there is none.
+        frames: Number of frames; 0 for a file that cannot be read.
+        width: Pixels.
+        height: Pixels.
+        fps: Frames a second in the header.
+        mask_frames: 0 where there is no mask, like the next two.
+        mask_width: Pixels.
+        mask_height: Pixels.
+        dx: Columns that a centred crop lost at the left side of its target.
+    """
+
+    number: int
+    clip: str
+    target: str
+    source: str
+    method: str
+    label: int
+    compression: Compression
+    path: str
+    mask_path: str
+    frames: int
+    width: int
+    height: int
+    fps: float
+    mask_frames: int
+    mask_width: int
+    mask_height: int
+    dx: int
+
+
+def clips_of(table: pd.DataFrame) -> list[Clip]:
+    """The rows of an index, or of a part of it."""
+    return list(map(Clip._make, table[list(Clip._fields[1:])].itertuples(name=None)))
+
+
+def index(root: Path, compression: Compression = "c23", cache_dir: Path | None = None) -> pd.DataFrame:
+    """Lists every clip of one quality that lies under a FaceForensics++ folder.
+
+    Args:
+        root: The folder that holds `original_sequences` and `manipulated_sequences`.
+        compression: Quality.
+        cache_dir: Where facts about files are kept; by default the user's cache folder.
+
+    Returns:
+        One row a clip, sorted by method and name, with the columns that `Clip` describes.
+
+    Raises:
+        FileNotFoundError: The folder holds no such video.
+        ValueError: A file's name is none of FaceForensics++'s.
+    """
+    root = Path(root)
+    rows = pd.DataFrame(_clips(root, compression))
+    if rows.empty:
+        found = sorted(path.name for path in root.iterdir())[:5] if root.is_dir() else "no such folder"
+        raise FileNotFoundError(
+            f"{root} holds no {compression} video of FaceForensics++: wanted "
+            f"original_sequences/youtube/{compression}/videos/NNN.mp4, found {found}; give the folder above these"
+        )
+    facts = _facts([*rows.path, *rows.mask_path[rows.mask_path != ""]], root, cache_dir).set_index("path")
+    table = rows.join(facts[["frames", "width", "height", "fps"]], on="path")
+    masks = facts[["frames", "width", "height"]].add_prefix("mask_")
+    table = table.join(masks, on="mask_path").fillna({name: 0 for name in masks}).astype({name: int for name in masks})
+    widths = table[table.label == 0].set_index("target").width
+    table["dx"] = ((table.target.map(widths).fillna(table.width) - table.width) // 2).clip(lower=0).astype(int)
+    return table
+
+
+def _clips(root: Path, compression: Compression) -> Iterator[dict[str, Any]]:
+    for method in METHODS:
+        parts = ("youtube", "actors") if method == "original" else (method,)
+        for part in parts:
+            folder = root / ("original_sequences" if method == "original" else "manipulated_sequences") / part
+            for path in sorted(
+                path for name in FOLDERS[compression] for path in (folder / name / "videos").glob("*.mp4")
+            ):
+                match = _NAMES.get(part, _PAIR).fullmatch(path.stem)
+                if match is None:
+                    raise ValueError(
+                        f"{path} is not named as a video of {part} in FaceForensics++: rename it or take it out"
+                    )
+                ids = match.groupdict()
+                mask = folder / "masks" / "videos" / path.name
+                yield {
+                    "clip": path.stem,
+                    "target": f"{ids['actor']}__{ids['scene']}" if "actor" in ids else ids["target"],
+                    "source": ids.get("source", ""),
+                    "method": method,
+                    "label": int(method != "original"),
+                    "compression": compression,
+                    "path": str(path),
+                    "mask_path": str(mask) if method != "original" and mask.is_file() else "",
+                }
+
+
+def cache_folder(cache_dir: Path | None) -> Path:
+    """Where computed facts are kept: the folder given, or the user's cache folder; never among the data."""
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(cache_dir) if cache_dir else user / "pixel-forensics"
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Writes a table so that whoever reads it sees either the old or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    table.to_parquet(unfinished)
+    unfinished.replace(path)
+
+
+def _facts(paths: list[str], root: Path, cache_dir: Path | None) -> pd.DataFrame:
+    """Header facts of files, remembered by path, size and time of change."""
+    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+    cache = cache_folder(cache_dir) / f"facts-{name}.parquet"
+    stats = [(path, status.st_size, status.st_mtime_ns) for path in paths for status in [os.stat(path)]]
+    wanted = pd.DataFrame(stats, columns=_FACTS[:3])
+    known = pd.read_parquet(cache) if cache.is_file() else pd.DataFrame(columns=_FACTS)
+    found = wanted.merge(known.astype({"size": int, "mtime_ns": int}), how="left", on=_FACTS[:3])
+    new = found[found.frames.isna()]
+    if len(new):
+        headers = [_header(path) for path in tqdm(new.path, "reading headers", unit="file")]
+        found.loc[new.index, _FACTS[3:]] = pd.DataFrame(headers, index=new.index, columns=_FACTS[3:])
+        found = found.astype({"frames": int, "width": int, "height": int, "fps": float})
+        others = known[~known.path.isin(found.path)]
+        write_parquet(pd.concat([others, found]) if len(others) else found, cache)
+    return found.astype({"frames": int, "width": int, "height": int, "fps": float})
+
+
+def _header(path: str) -> tuple[int, int, int, float]:
+    try:
+        return probe(path)
+    except ValueError:
+        return 0, 0, 0, 0.0

@@ -1,0 +1,91 @@
+"""From a raw mask frame to the truth: one rule, one threshold a method."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .index import Clip
+from .video import Backend, Image, VideoReader
+
+Mask = NDArray[np.uint8]
+"""Truth of one frame: (H, W), 0 real, 1 forged, 255 not known."""
+
+UNKNOWN = 255
+"""Value of a mask where the truth is not known; every pixel loss and pixel metric ignores it."""
+
+THRESHOLDS: Mapping[str, int] = {
+    "Deepfakes": 127,  # a flat rectangle
+    "DeepFakeDetection": 127,  # a soft-edged silhouette
+    "Face2Face": 16,  # the others are rendered faces, whose dark pixels belong to the face
+    "FaceSwap": 16,
+    "NeuralTextures": 16,
+}
+"""Grey level above which a mask's brightest channel counts as forged; lossy, a mask never is exactly 0 or 255."""
+
+SPECK = 0.0005
+"""Share of the frame's area under which a region is a trace of the codec; a mask with no larger one is empty."""
+
+
+def forged_region(image: Image, threshold: int) -> Mask:
+    """Reads one mask frame: brightest channel, threshold, close, fill holes, drop specks.
+
+    Args:
+        image: A frame of a mask video.
+        threshold: Grey level, 0 to 254, that forged pixels exceed.
+
+    Returns:
+        (H, W), 1 where the frame was forged, else 0. All 0: nothing was rendered into this frame.
+    """
+    height, width = image.shape[:2]
+    bright: Mask = (image.max(axis=2) > threshold).astype(np.uint8)
+    if not bright.any():
+        return bright
+    size = max(3, height // 48 | 1)  # 11 pixels at 480 lines: closes brows and lids that reach the face's edge
+    closed = cv2.morphologyEx(bright, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+    outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    regions = [outline for outline in outlines if cv2.contourArea(outline) >= SPECK * height * width]
+    forged: Mask = np.zeros_like(bright)
+    cv2.drawContours(forged, regions, -1, 1, cv2.FILLED)
+    return forged
+
+
+def read_masks(
+    clip: Clip,
+    frames: Sequence[int],
+    thresholds: Mapping[str, int] = THRESHOLDS,
+    backend: Backend = "decord",
+) -> Generator[Mask]:
+    """Yields the truth of frames of one clip, each of the clip's own size.
+
+    The truth of an original is 0 everywhere. It is 255, not known, for a method without masks, a missing mask file, a
+    frame behind the mask's end, and a mask that has neither its clip's size nor, for a centred crop, its target's.
+
+    Args:
+        clip: A row of the index.
+        frames: Indices in rising order.
+        thresholds: Grey level for each method with masks.
+        backend: See `VideoReader`.
+    """
+    shape = (clip.height, clip.width)
+    if clip.label == 0:
+        yield from (np.zeros(shape, np.uint8) for _ in frames)
+        return
+    left = mask_shift(clip)
+    known: Sequence[int] = []
+    if left is not None and clip.method in thresholds:
+        known = [frame for frame in frames if frame < clip.mask_frames]
+        for image in VideoReader(clip.mask_path, backend).read(known) if known else ():
+            yield forged_region(image[:, left : left + clip.width], thresholds[clip.method])
+    yield from (np.full(shape, UNKNOWN, np.uint8) for _ in frames[len(known) :])
+
+
+def mask_shift(clip: Clip) -> int | None:
+    """Columns between a mask's left side and its clip's: 0, `dx` where only the clip was cut, None without a fit."""
+    if clip.mask_height != clip.height:
+        return None
+    shifts = {clip.width: 0, clip.width + 2 * clip.dx: clip.dx, clip.width + 2 * clip.dx + 1: clip.dx}
+    return shifts.get(clip.mask_width)

@@ -1,0 +1,108 @@
+"""Which frames an epoch visits, in which order, and who reads them: pure functions of the index and a few numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+
+class Visit(NamedTuple):
+    """One pass over one clip.
+
+    Attributes:
+        clip: Row of the index.
+        frames: Indices in rising order.
+    """
+
+    clip: int
+    frames: tuple[int, ...]
+
+
+def even_frames(length: int, count: int) -> tuple[int, ...]:
+    """The middles of `count` equal parts of a clip, or all frames where there are fewer."""
+    count = min(count, length)
+    return tuple(int((part + 0.5) * length / count) for part in range(count))
+
+
+def frames_per_visit(clips: pd.DataFrame, count: int, balance: bool) -> pd.Series[int]:
+    """How many frames each clip gives to an epoch.
+
+    Balanced, real and fake frames are equally many, give or take one a fake: originals give more than `count`, in the
+    ratio of fakes to originals, as far as they have frames, and the fakes share out the number so reached.
+
+    Args:
+        clips: Rows of the index.
+        count: Frames a clip.
+        balance: Whether real and fake frames shall be equally many.
+    """
+    fakes = clips.label == 1
+    wanted = pd.Series(count, index=clips.index)
+    if balance and fakes.any() and not fakes.all():
+        wanted[~fakes] = np.ceil(count * fakes.sum() / (~fakes).sum())
+        real = int(np.minimum(wanted, clips.frames)[~fakes].sum())
+        each, more = divmod(real, int(fakes.sum()))
+        wanted[fakes] = each + (np.arange(fakes.sum()) < more)
+    return np.minimum(wanted, clips.frames).astype(int)
+
+
+def evaluation_plan(clips: pd.DataFrame, count: int) -> list[Visit]:
+    """Evenly spaced frames of every clip, in the order of the index."""
+    return [Visit(clip, even_frames(length, count)) for clip, length in clips.frames.items()]
+
+
+def training_plan(clips: pd.DataFrame, count: int, seed: int, epoch: int, balance: bool = False) -> list[Visit]:
+    """Frames drawn without repetition from every clip, clips in random order; another draw each epoch.
+
+    Args:
+        clips: Rows of the index.
+        count: Frames a clip.
+        seed: Seed of the run.
+        epoch: From 0.
+        balance: See `frames_per_visit`.
+    """
+    random = np.random.default_rng([seed, epoch])
+    counts = frames_per_visit(clips, count, balance)
+    visits = [
+        Visit(clip, tuple(np.sort(random.choice(length, counts[clip], replace=False)).tolist()))
+        for clip, length in clips.frames.items()
+        if counts[clip]
+    ]
+    return [visits[position] for position in random.permutation(len(visits))]
+
+
+def section(plan: Sequence[Visit], start: int, stop: int) -> list[Visit]:
+    """The visits that hold samples `start` to `stop` of a plan; a clip on an edge gives only its part."""
+    parts, first = [], 0
+    for clip, frames in plan:
+        part = frames[max(0, start - first) : max(0, stop - first)]
+        if part:
+            parts.append(Visit(clip, part))
+        first += len(frames)
+    return parts
+
+
+def share(samples: int, rank: int, ranks: int, batch_size: int, whole_batches: bool) -> tuple[int, int]:
+    """Samples `start` to `stop` that belong to one rank.
+
+    Args:
+        samples: All of an epoch.
+        rank: From 0.
+        ranks: Number of processes that train or test together.
+        batch_size: Samples a batch.
+        whole_batches: True in training: every rank gets equally many whole batches and the remainder is left out,
+            another one each epoch. False in evaluation: every sample belongs to exactly one rank.
+    """
+    if whole_batches:
+        each = samples // (ranks * batch_size) * batch_size
+        return rank * each, (rank + 1) * each
+    return rank * samples // ranks, (rank + 1) * samples // ranks
+
+
+def worker_share(start: int, stop: int, worker: int, workers: int, batch_size: int) -> tuple[int, int]:
+    """The part of a rank's samples that one of its workers reads: whole batches, only the last may be short."""
+    batches = -(-(stop - start) // batch_size)
+    first, last = worker * batches // workers, (worker + 1) * batches // workers
+    return start + first * batch_size, min(stop, start + last * batch_size)

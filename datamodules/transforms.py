@@ -1,0 +1,56 @@
+"""From a crop to what the network sees; image and mask are moved together. The only door to albumentations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import albumentations as A
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from .masks import Mask
+from .video import Image
+
+
+class CropTransform:
+    """Resizes, augments and normalises one crop.
+
+    Random draws are a pure function of the key a sample is called with, so a sample looks the same whichever worker
+    makes it, and another key (the next epoch's) gives another look.
+
+    Args:
+        size: Side of the square that the network sees, in pixels.
+        mean: Of the three channels, in units of 0 to 1.
+        std: Likewise.
+        augment: Horizontal flip, and light changes of brightness, contrast and colour.
+    """
+
+    def __init__(self, size: int, mean: Sequence[float], std: Sequence[float], augment: bool = False) -> None:
+        steps: list[A.BasicTransform] = [
+            A.Resize(size, size, interpolation=cv2.INTER_LINEAR, mask_interpolation=cv2.INTER_NEAREST)
+        ]
+        if augment:
+            steps += [
+                A.HorizontalFlip(p=0.5),
+                A.RandomBrightnessContrast(brightness_limit=0.1, contrast_limit=0.1, p=0.5),
+                A.HueSaturationValue(hue_shift_limit=5, sat_shift_limit=10, val_shift_limit=0, p=0.3),
+            ]
+        self._steps = A.Compose([*steps, A.Normalize(mean=mean, std=std)])
+
+    def __call__(self, image: Image, mask: Mask, key: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Makes tensors of one crop.
+
+        Args:
+            image: (h, w, 3).
+            mask: (h, w).
+            key: Integers from 0 that name the sample: seed, epoch, clip, frame.
+
+        Returns:
+            Image float32 (3, size, size), mask int64 (size, size).
+        """
+        self._steps.set_random_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+        moved = self._steps(image=image, mask=mask)
+        pixels = np.ascontiguousarray(moved["image"].transpose(2, 0, 1), dtype=np.float32)
+        return torch.from_numpy(pixels), torch.from_numpy(moved["mask"].astype(np.int64))
