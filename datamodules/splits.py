@@ -92,4 +92,4 @@ def missing_clips(table: pd.DataFrame, splits: Splits, methods: tuple[str, ...])
     for method in methods:
         if method != "DeepFakeDetection":
             promised |= {f"{method}/{a}_{b}" for pair in pairs for a, b in (pair, pair[::-1])}
-    return sorted(promised - set(table.method + "/" + table.clip))
+    return sorted(promised - set(table["method"] + "/" + table["clip"]))

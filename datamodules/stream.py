@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,7 @@ class FrameStream(IterableDataset[Sample]):
 
     def _in_turn(self, visits: list[Visit]) -> Iterator[Crop]:
         waiting = iter(visits)
-        opened = [self._read(visit) for visit, _ in zip(waiting, range(self.open_clips), strict=False)]
+        opened = [self._read(visit) for visit in islice(waiting, self.open_clips)]
         turn = 0
         while opened:
             turn %= len(opened)

@@ -1,0 +1,209 @@
+"""Four ways to forge a face, each leaving its own trace inside the face and not a bit changed outside it.
+
+None of them shows in the colour or the sharpness of a crop: colours are fitted to the target's, and what a trace adds in
+fine detail is what the resampling took away. What betrays them is the order of that detail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from ..video import Image
+from .charts import REACH, SIDE, Face, Plane, grid, hill, paste, project, shading, unroll
+
+U, V = grid()
+OVAL = np.asarray(np.hypot(U / (0.92 * (1 - 0.16 * np.clip(V, 0, 1) ** 2)), (V - 0.08) / 0.9) < 1, np.float32)
+"""What a rendered face model covers, (SIDE, SIDE), 0 or 1: forehead to chin."""
+
+HULL = OVAL * (V > -0.52 + 0.15 * U**2)
+"""What lies between the landmarks, (SIDE, SIDE), 0 or 1: brows to chin."""
+
+SQUARE = np.asarray((np.abs(U) < 1) & (np.abs(V - 0.12) < 0.92), np.float32)
+"""The square an autoencoder redraws, (SIDE, SIDE), 0 or 1: forehead to below the chin."""
+
+TILE = np.asarray((np.abs(U) / 0.92) ** 4 + (np.abs(V - 0.12) / 0.86) ** 4 < 1, np.float32)
+"""What is blended in of that square, (SIDE, SIDE), 0 or 1: no corners."""
+
+LOWER = OVAL * np.clip((V - 0.02) / 0.2, 0, 1)
+"""How much of the face a learnt texture changes, (SIDE, SIDE), 0 to 1: nose to chin."""
+
+RENDER = OVAL * (40 + 190 * shading(U, V, (-0.3, -0.5, 1.0), 0.25))
+"""The shaded model of a face on black, (SIDE, SIDE), 0 to 255."""
+
+JAW = 0.13 * hill(U, V, (0, 0.68), (0.3, 0.13)) - 0.04 * hill(U, V, (0, 0.46), (0.3, 0.06))
+"""How far an opening mouth moves the skin downwards, (SIDE, SIDE), in half-heights of the face."""
+
+EYES = sum(
+    hill(U, V, (0.4 * side, at), size) for side in (-1, 1) for at, size in ((-0.2, (0.12, 0.05)), (-0.42, (0.16, 0.03)))
+)
+"""Eyes and brows, which a coloured rendering shows dark, (SIDE, SIDE), 0 to 1."""
+
+ROWS, COLUMNS = np.indices((SIDE, SIDE), np.float32)
+
+DETAIL_MOST, DETAIL_LEAST = 10.0, 6.0
+"""Strength of a trace, standard deviation in grey levels: strong enough for crf 23, too weak to strike the eye."""
+
+
+class Forgery(NamedTuple):
+    """One forged frame.
+
+    Attributes:
+        frame: (H, W, 3), RGB, 0 to 255.
+        mask: What the data set's mask video shows for it, (H, W, 3).
+    """
+
+    frame: Image
+    mask: Image
+
+
+def coverage(region: Plane, face: Face, feather: float) -> Plane:
+    """Returns weights (SIDE, SIDE) that are 0 outside a region and within 3 pixels of its edge, then rise to 1.
+
+    Args:
+        region: 0 or 1, (SIDE, SIDE).
+        face: Its size says how many pixels of the chart make a pixel of the frame.
+        feather: Width of the rise, pixels of the chart.
+    """
+    margin = 3 * SIDE / (2 * REACH * face.width)
+    depth = cv2.distanceTransform(np.pad(region, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    return np.clip((depth - margin) / feather, 0, 1).astype(np.float32)
+
+
+def recolour(chart: Plane, reference: Plane, region: Plane) -> Plane:
+    """Gives a chart the mean and standard deviation a channel of another one, both measured inside a region."""
+    inside = region.astype(np.uint8)
+    (mean, deviation), (wanted, spread) = (cv2.meanStdDev(colours, mask=inside) for colours in (chart, reference))
+    return np.asarray((chart - mean[:, 0]) * (spread / (deviation + 1))[:, 0] + wanted[:, 0], np.float32)
+
+
+def sharpness(chart: Plane, region: Plane) -> float:
+    """Returns the variance of the Laplacian inside a region; of a chart (SIDE, SIDE) or (SIDE, SIDE, 3)."""
+    grey = cv2.cvtColor(chart, cv2.COLOR_RGB2GRAY) if chart.ndim == 3 else chart
+    return float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F), mask=region.astype(np.uint8))[1][0, 0] ** 2)
+
+
+def retrace(smooth: Plane, trace: Plane, reference: Plane, region: Plane) -> Plane:
+    """Adds a trace to a smooth face until it is as sharp as the original.
+
+    Args:
+        smooth: The redrawn face, (SIDE, SIDE, 3), without the pores of the original.
+        trace: Pattern, mean 0, standard deviation 1, (SIDE, SIDE).
+        reference: Chart of the original.
+        region: Where to compare.
+    """
+    pores = reference - cv2.GaussianBlur(reference, (0, 0), 1.2)
+    smooth = smooth + 0.35 * pores
+    missing = max(0.0, sharpness(reference, region) - sharpness(smooth, region))
+    strength = np.clip(np.sqrt(missing / sharpness(trace, region)), DETAIL_LEAST, DETAIL_MOST)
+    return np.asarray(smooth + strength * trace[..., None], np.float32)
+
+
+def unit(pattern: Plane) -> Plane:
+    """Shifts and scales a pattern to mean 0 and standard deviation 1."""
+    return np.asarray((pattern - pattern.mean()) / pattern.std(), np.float32)
+
+
+def lattice() -> Plane:
+    """Returns the checkerboard an upsampling network leaves, 8 pixels of the chart wide."""
+    wave = np.sin(2 * np.pi * np.arange(SIDE) / 8)
+    return unit(np.sign(wave)[:, None] * np.sign(wave)[None] + 0.3 * (wave[:, None] + wave[None]))
+
+
+def ripple() -> Plane:
+    """Returns the slanting waves of a network that renders a learnt texture."""
+    return unit(np.sin(2 * np.pi * (U + 0.6 * V) * SIDE / (2 * REACH) / 9))
+
+
+def facets(rng: np.random.Generator) -> Plane:
+    """Returns the flat triangles of a coarse mesh, each with a brightness of its own."""
+    cell = 10
+    row, column = ROWS.astype(int), COLUMNS.astype(int)
+    upper = (row % cell + column % cell < cell).astype(int)
+    levels = rng.choice([-1.0, -0.5, 0.5, 1.0], (SIDE // cell + 1, SIDE // cell + 1, 2))
+    return unit(levels[row // cell, column // cell, upper])
+
+
+def texels(rng: np.random.Generator) -> Plane:
+    """Returns the square texels of a texture seen too near."""
+    levels = rng.standard_normal((SIDE // 6 + 1, SIDE // 6 + 1), dtype=np.float32)
+    return unit(cv2.resize(levels, None, fx=6, fy=6, interpolation=cv2.INTER_NEAREST)[:SIDE, :SIDE])
+
+
+def move_mouth(chart: Plane, by: float) -> Plane:
+    """Opens (positive) or shuts the mouth of a chart by a fraction of its widest opening."""
+    shift = by * SIDE / (2 * REACH) * JAW
+    moved = cv2.remap(chart, COLUMNS, ROWS - shift, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32)
+
+
+def grey_render(face: Face, shape: tuple[int, ...]) -> Image:
+    """Draws the shaded model of a face on black, as the masks of Face2Face and NeuralTextures show it."""
+    return np.repeat(np.rint(project(RENDER, face, shape[1], shape[0])).astype(np.uint8)[..., None], 3, 2)
+
+
+def deepfakes(target: Image, face: Face, source: Image, donor: Face, trace: Plane) -> Forgery:
+    """Redraws the face from a small picture of the source's and blends it in; the mask is a rectangle around it."""
+    original, region = unroll(target, face), TILE
+    small = cv2.resize(recolour(unroll(source, donor), original, region), (32, 32), interpolation=cv2.INTER_AREA)
+    redrawn = cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    weight = coverage(region, face, 6)
+    frame = paste(target, retrace(redrawn, trace, original, region), weight, face)
+    height, width = target.shape[:2]
+    left, top, across, down = cv2.boundingRect((project(SQUARE, face, width, height) > 0.5).astype(np.uint8))
+    mask = np.zeros_like(target)
+    mask[top : top + down, left : left + across] = 255
+    return Forgery(frame, mask)
+
+
+def face2face(target: Image, face: Face, source: Image, donor: Face, trace: Plane) -> Forgery:
+    """Renders the target anew with the source's expression on a mesh."""
+    original, region = unroll(target, face), OVAL
+    rendered = cv2.GaussianBlur(move_mouth(original, donor.mouth - face.mouth), (0, 0), 1.0)
+    weight = coverage(region, face, 4)
+    frame = paste(target, retrace(rendered, trace, original, region), weight, face)
+    return Forgery(frame, grey_render(face, target.shape))
+
+
+def faceswap(target: Image, face: Face, source: Image, donor: Face, trace: Plane) -> Forgery:
+    """Lays the source's face, colours fitted, over the target's, with a seam; the mask is the coloured rendering."""
+    original, region = unroll(target, face), HULL
+    texture = recolour(unroll(source, donor), original, region)
+    weight = coverage(region, face, 2)
+    rim = (weight > 0) & (cv2.erode(weight, np.ones((7, 7))) < 1)
+    seam = np.where(rim, 8 * np.sign(np.sin(weight * 6)), 0)[..., None]
+    laid = retrace(cv2.GaussianBlur(texture, (0, 0), 1.0), trace, original, region) - seam
+    frame = paste(target, laid.astype(np.float32), weight, face)
+    render = np.maximum(texture, 48) * (region * np.clip(1 - 1.6 * EYES, 0, 1))[..., None]
+    rendered = project(np.clip(render, 0, 255), face, target.shape[1], target.shape[0])
+    return Forgery(frame, np.rint(rendered).astype(np.uint8))
+
+
+def neural_textures(target: Image, face: Face, source: Image, donor: Face, trace: Plane) -> Forgery:
+    """Renders the lower face with the source's mouth; the mask shows the whole face all the same."""
+    original, region = unroll(target, face), OVAL
+    rendered = cv2.GaussianBlur(move_mouth(original, donor.mouth - face.mouth), (0, 0), 1.0)
+    weight = coverage(region, face, 4) * LOWER
+    frame = paste(target, retrace(rendered, trace, original, LOWER > 0), weight, face)
+    return Forgery(frame, grey_render(face, target.shape))
+
+
+FORGERS: dict[str, Callable[[Image, Face, Image, Face, Plane], Forgery]] = {
+    "Deepfakes": deepfakes,
+    "Face2Face": face2face,
+    "FaceSwap": faceswap,
+    "NeuralTextures": neural_textures,
+}
+"""Method to the function that forges one frame from target, its face, source, its face and the clip's trace."""
+
+
+def random_trace(method: str, rng: np.random.Generator) -> Plane:
+    """Draws the pattern a method leaves in one clip, (SIDE, SIDE), mean 0, standard deviation 1."""
+    if method == "Deepfakes":
+        return lattice()
+    if method == "NeuralTextures":
+        return ripple()
+    return facets(rng) if method == "Face2Face" else texels(rng)

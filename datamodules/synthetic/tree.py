@@ -1,0 +1,165 @@
+"""Writes a miniature FaceForensics++: official places, official lengths, official oddities, invented people."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from ..video import Image, write_video
+from .charts import Take
+from .heads import film
+from .manipulations import FORGERS, Forgery, random_trace
+from .plan import METHODS, Fake, Pair, fake_path, files, mask_path, original_path, plan
+
+Quality = Literal["raw", "c23", "c40"]
+RECIPE = 1
+"""Rises with every change that alters the frames: a tree of an older recipe is not continued."""
+
+MARKER = "synthetic.json"
+
+
+def write_tree(
+    out: str | Path,
+    pairs: int = 12,
+    seed: int = 0,
+    frames: int = 48,
+    size: tuple[int, int] = (320, 240),
+    qualities: Sequence[Quality] = ("raw", "c23", "c40"),
+    workers: int = 0,
+    sources: str | Path | None = None,
+    progress: bool = False,
+) -> Path:
+    """Writes a tree in the layout of FaceForensics++; what is there already is kept.
+
+    Args:
+        out: An empty or new folder, or one in which a run with the same settings was cut short.
+        pairs: Pairs of people, 3 to 500: two originals and two fakes a method each.
+        seed: Decides on everything; the bytes do not depend on `workers`.
+        frames: Length of a middling recording, at least 8; lengths vary by an eighth.
+        size: Width, a multiple of 16, and height, even; at least 96 x 96.
+        qualities: Any of raw, c23, c40.
+        workers: Processes; 0 works in this one.
+        sources: Folder with videos of talking people, filmed instead of drawn ones.
+        progress: Show a bar, a step a pair.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: A setting is out of its range.
+        FileExistsError: The folder holds something else.
+    """
+    _check(pairs, frames, size, qualities)
+    out = Path(out)
+    settings = {
+        "recipe": RECIPE,
+        "pairs": pairs,
+        "seed": seed,
+        "frames": frames,
+        "size": list(size),
+        "qualities": list(qualities),
+        "sources": str(sources) if sources else None,
+    }
+    _claim(out, settings)
+    planned = plan(pairs, seed, frames, size[0])
+    _write_splits(out / "splits", planned)
+    missing = [pair for pair in planned if not all(path.is_file() for path in files(out, pair, tuple(qualities)))]
+    if not missing:
+        print(f"{out} is whole already: {pairs} pairs, seed {seed}; nothing to do")
+        return out
+    work = partial(write_pair, out, seed=seed, size=size, qualities=tuple(qualities))
+    with tqdm(total=pairs, initial=pairs - len(missing), unit="pair", disable=not progress) as bar:
+        for _ in _run(work, missing, workers):
+            bar.update()
+    return out
+
+
+def write_pair(out: Path, pair: Pair, seed: int, size: tuple[int, int], qualities: tuple[Quality, ...]) -> None:
+    """Writes the two originals, eight fakes and eight masks of one pair."""
+    takes = [film(np.random.default_rng([seed, 1, int(who.name)]), who.frames, *size) for who in pair.originals]
+    for who, take in zip(pair.originals, takes, strict=True):
+        for quality in qualities:
+            write_video(original_path(out, who.name, quality), take.frames, quality, who.fps)
+    for fake in pair.fakes:
+        rng = np.random.default_rng([seed, 2, METHODS.index(fake.method), int(pair.originals[fake.target].name)])
+        forged = list(forge(fake, takes[fake.target], takes[1 - fake.target], rng))
+        name = pair.name(fake)
+        for quality in qualities:
+            write_video(fake_path(out, fake.method, name, quality), [one.frame for one in forged], quality, fake.fps)
+        write_video(mask_path(out, fake.method, name), [one.mask for one in forged], "c23", fake.fps)
+
+
+def forge(fake: Fake, target: Take, source: Take, rng: np.random.Generator) -> Iterator[Forgery]:
+    """Yields the frames of one forged clip; a target that ends too soon is rewound, and so is a source."""
+    forger, trace = FORGERS[fake.method], random_trace(fake.method, rng)
+    width = target.frames.shape[2]
+    for number in range(fake.frames):
+        now, then = number % len(target.faces), number % len(source.faces)
+        frame = target.frames[now]
+        if number in fake.lost:
+            forged = Forgery(frame, np.zeros_like(frame))
+        else:
+            forged = forger(frame, target.faces[now], source.frames[then], source.faces[then], trace)
+        columns = slice(fake.cropped, width - fake.cropped)
+        yield Forgery(_columns(forged.frame, columns), _columns(forged.mask, columns))
+
+
+def _columns(image: Image, columns: slice) -> Image:
+    return np.ascontiguousarray(image[:, columns])
+
+
+def _check(pairs: int, frames: int, size: tuple[int, int], qualities: Sequence[str]) -> None:
+    width, height = size
+    if not 3 <= pairs <= 500:
+        raise ValueError(f"pairs is {pairs}, but three splits and three-digit names need 3 to 500: choose one of these")
+    if frames < 8:
+        raise ValueError(f"frames is {frames}, but lost landmarks and unequal lengths need 8: choose 8 or more")
+    if width % 16 or height % 2 or min(size) < 96:
+        wanted = f"{max(96, width // 16 * 16)}x{max(96, height // 2 * 2)}"
+        raise ValueError(f"size is {width}x{height}, but width must be a multiple of 16, height even: use {wanted}")
+    known = get_args(Quality)
+    if not qualities or set(qualities) - set(known):
+        raise ValueError(f"qualities are {list(qualities)}, but FaceForensics++ has {list(known)}: name one or more")
+
+
+def _claim(out: Path, settings: dict[str, object]) -> None:
+    """Writes down the settings, or compares them with those the folder was begun with."""
+    marker = out / MARKER
+    if marker.is_file():
+        begun = json.loads(marker.read_text())
+        if begun != settings:
+            other = ", ".join(
+                f"{key} {begun.get(key)} for {settings[key]}" for key in settings if begun.get(key) != settings[key]
+            )
+            raise FileExistsError(f"{out} holds a tree with other settings ({other}): delete it or name another folder")
+        return
+    if out.exists() and any(out.iterdir()):
+        found = sorted(path.name for path in out.iterdir())[0]
+        raise FileExistsError(f"{out} holds {found!r}, but a tree is written into an empty folder: name another one")
+    out.mkdir(parents=True, exist_ok=True)
+    marker.write_text(json.dumps(settings, indent=1) + "\n")
+
+
+def _write_splits(folder: Path, planned: list[Pair]) -> None:
+    folder.mkdir(exist_ok=True)
+    for split in ("train", "val", "test"):
+        pairs = [[who.name for who in pair.originals] for pair in planned if pair.split == split]
+        (folder / f"{split}.json").write_text(json.dumps(pairs) + "\n")
+
+
+def _run(work: partial[None], missing: list[Pair], workers: int) -> Iterator[None]:
+    if workers < 2:
+        yield from map(work, missing)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would copy the caller's threads half-way through their work
+    with ProcessPoolExecutor(min(workers, len(missing)), context, cv2.setNumThreads, (1,)) as pool:
+        yield from pool.map(work, missing)

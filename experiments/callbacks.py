@@ -1,0 +1,162 @@
+"""What a run leaves in its folder beside its metrics: checkpoints, overlays, predictions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from .pictures import Pixels, triptych
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps `checkpoints/best.ckpt`, chosen on the validation split, and `checkpoints/last.ckpt`, to go on from.
+
+    Args:
+        monitor: Metric that chooses; by default the module's own headline.
+    """
+
+    def __init__(self, monitor: str | None = None) -> None:
+        super().__init__(
+            filename="best",
+            monitor=monitor or "val/headline",
+            mode="max",
+            save_last=True,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+        self._by_module = monitor is None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Learns the run's folder and what to choose by."""
+        self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")
+        if self._by_module:
+            self.monitor = f"val/{pl_module.headline}"
+        super().setup(trainer, pl_module, stage)
+
+
+class Overlays(Callback):
+    """Draws one frame of the first test clips of each method: `overlays/<method>-<clip>-<frame>.png`.
+
+    Args:
+        per_method: Clips drawn of each method.
+        folder: Name of the folder under the run's.
+    """
+
+    def __init__(self, per_method: int = 4, folder: str = "overlays") -> None:
+        self.per_method = per_method
+        self.folder = folder
+        self._drawn: Counter[str] = Counter()
+        self._seen: set[int] = set()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts anew."""
+        self._drawn.clear()
+        self._seen.clear()
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Mapping[str, Tensor],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draws the frames of this batch that show a clip for the first time."""
+        clips = trainer.datamodule.clips
+        chosen = []
+        for position, clip in enumerate(batch["clip"].tolist()):
+            method = clips.method[clip]
+            if clip not in self._seen and self._drawn[method] < self.per_method:
+                self._seen.add(clip)
+                self._drawn[method] += 1
+                chosen.append(position)
+        if not chosen or trainer.fast_dev_run:
+            return
+        part = {key: value[chosen] for key, value in batch.items()}
+        with torch.no_grad():
+            predicted = {key: value.float().cpu() for key, value in pl_module.predict_step(part, batch_idx).items()}
+        images = _shown(part["image"].float().cpu(), pl_module.mean, pl_module.std)
+        folder = Path(trainer.default_root_dir) / self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, image in enumerate(images):
+            method, name = clips.loc[int(part["clip"][number]), ["method", "clip"]]
+            frame = int(part["frame"][number])
+            masks = predicted.get("mask_probability")
+            picture = triptych(
+                image,
+                part["mask"][number].cpu().numpy(),
+                None if masks is None else masks[number].numpy(),
+                f"{method} {name} frame {frame}: score {predicted['frame_score'][number]:.2f}",
+            )
+            Image.fromarray(picture).save(folder / f"{method}-{name}-{frame:04d}.png")
+
+
+def _shown(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> list[Pixels]:
+    """Undoes the normalisation: (B, 3, H, W) to images (H, W, 3), 0 to 255."""
+    pixels = images * torch.tensor(std)[:, None, None] + torch.tensor(mean)[:, None, None]
+    return list((pixels.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy())
+
+
+class PredictionFile(Callback):
+    """Writes `predictions/predictions.csv`, a row a frame, and forged probabilities as grey PNGs of the crop.
+
+    The PNG of a frame is `predictions/masks/<method>/<clip>/<frame>.png`; 255 is probability 1. The columns x0 y0 x1 y1
+    say where in the video's frame it lies.
+
+    Args:
+        masks: Whether PNGs are written.
+    """
+
+    def __init__(self, masks: bool = True) -> None:
+        self.masks = masks
+        self._rows: list[dict[str, Any]] = []
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Mapping[str, Tensor],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keeps the scores and writes the masks of a batch."""
+        folder = Path(trainer.default_root_dir) / "predictions" / "masks"
+        predicted = {key: value.float().cpu().numpy() for key, value in outputs.items()}
+        for number, score in enumerate(predicted["frame_score"]):
+            method, name = trainer.datamodule.clips.loc[int(batch["clip"][number]), ["method", "clip"]]
+            frame = int(batch["frame"][number])
+            box = dict(zip(("x0", "y0", "x1", "y1"), batch["box"][number].int().tolist(), strict=True))
+            facts = {"method": method, "clip": name, "frame": frame, "label": int(batch["label"][number])}
+            self._rows.append({**facts, "score": float(score), **box})
+            if self.masks and "mask_probability" in predicted:
+                path = folder / method / name / f"{frame:04d}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                grey = (predicted["mask_probability"][number] * 255).round().astype(np.uint8)
+                Image.fromarray(grey).save(path)
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Joins the rows of all processes into one file."""
+        parts: list[Any] = [None] * trainer.world_size
+        if trainer.world_size > 1:
+            torch.distributed.all_gather_object(parts, self._rows)
+        else:
+            parts = [self._rows]
+        if trainer.is_global_zero:
+            path = Path(trainer.default_root_dir) / "predictions" / "predictions.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = pd.DataFrame([row for part in parts for row in part])
+            rows.sort_values(["method", "clip", "frame"]).to_csv(path, index=False)
+            print(f"wrote {len(rows)} frames to {path}")
+        self._rows.clear()

@@ -1,0 +1,76 @@
+"""From the metrics of all runs to tables: on the terminal and in `results.csv`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+COLUMNS = {
+    "test/pixel_iou_balanced": "IoU balanced",
+    "test/pixel_iou": "IoU pooled",
+    "test/pixel_iou_per_frame": "IoU per frame",
+    "test/pixel_f1": "pixel F1",
+    "test/pixel_auroc": "pixel AUROC",
+    "test/pixel_fpr_real": "FPR real",
+    "test/frame_auroc": "frame AUROC",
+    "test/frame_accuracy": "frame acc",
+    "test/frame_eer": "frame EER",
+    "test/video_auroc": "video AUROC",
+}
+"""What is printed; `results.csv` holds every metric."""
+
+
+def results(runs: Path) -> pd.DataFrame:
+    """Reads every `<table>/<row>/seed<n>/metrics*.json` under a folder.
+
+    Returns:
+        One row a file: `table`, `row`, `seed`, `test_set` ("" for the table's own), then the metrics; NaN where a
+        metric is not defined or not measured.
+    """
+    rows = []
+    for path in sorted(runs.glob("*/*/seed*/metrics*.json")):
+        table, row, seed = path.parts[-4:-1]
+        test_set = path.stem.removeprefix("metrics").removeprefix("-")
+        names = {"table": table, "row": row, "seed": int(seed.removeprefix("seed")), "test_set": test_set}
+        rows.append({**names, **json.loads(path.read_text())})
+    return pd.DataFrame(rows, columns=None if rows else ["table", "row", "seed", "test_set"])
+
+
+def readable(table: pd.DataFrame) -> str:
+    """A table as text, the best row last; trivial baselines in brackets."""
+    names = [name for name in COLUMNS if name in table]
+    order = table.sort_values([name for name in names[:1]], na_position="first", kind="stable")
+    shown = order[names].rename(columns=COLUMNS)
+    labels = order.row + order.test_set.map(lambda name: f" on {name}" if name else "")
+    labels += order.seed.map(lambda seed: f" (seed {seed})" if seed else "")
+    return shown.set_axis(labels, axis=0).to_string(float_format="{:.3f}".format, na_rep="-")
+
+
+def collect(arguments: Sequence[str]) -> None:
+    """Prints the tables and writes `results.csv`.
+
+    Args:
+        arguments: Folder of runs (default `runs`) and, optionally, `--table NAME`.
+
+    Raises:
+        FileNotFoundError: There is no result.
+    """
+    parser = argparse.ArgumentParser("python -m experiments collect", description="Prints the tables of a runs folder.")
+    parser.add_argument("runs", type=Path, nargs="?", default=Path("runs"), help="folder of runs (default runs)")
+    parser.add_argument("--table", help="print this one only")
+    options = parser.parse_args(arguments)
+    found = results(options.runs)
+    printed = found[found.table == options.table] if options.table else found
+    if printed.empty:
+        raise FileNotFoundError(
+            f"{options.runs} holds no metrics.json of {options.table or 'any table'}: train and test a row first, "
+            "such as make train EXP=demo/segmentation DATA=data/mini"
+        )
+    for name, table in printed.groupby("table"):
+        print(f"\n{name}\n{readable(table)}")
+    found.to_csv(options.runs / "results.csv", index=False)
+    print(f"\nall {len(found)} results with every metric: {options.runs / 'results.csv'}")

@@ -1,0 +1,143 @@
+"""A run's folder: `runs/<table>/<row>/seed<n>/`, what lies in it, and who may write it again."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FREE = ("ckpt_path", "name", "verbose", "weights_only", "data.init_args.cache_dir", "data.init_args.num_workers")
+"""Keys that may differ when a run goes on: they do not change what is learnt."""
+
+
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: `runs/<table>/<row>/seed<n>`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.best = path / "checkpoints" / "best.ckpt"
+        self.last = path / "checkpoints" / "last.ckpt"
+
+    def metrics(self, name: str | None) -> Path:
+        """File of the test metrics; `name` is that of another test set."""
+        return self.path / (f"metrics-{name}.json" if name else "metrics.json")
+
+    def keep_config(self, config: Mapping[str, Any]) -> None:
+        """Writes the resolved configuration once; later it must be the same.
+
+        Raises:
+            ValueError: The folder belongs to another configuration.
+        """
+        if self.config.is_file():
+            self._refuse(differing_keys(self._known(), config), "")
+        else:
+            write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False))
+
+    def check_test(self, config: Mapping[str, Any], name: str | None) -> None:
+        """Lets a checkpoint be tested as it was trained, or on other data under a name of its own.
+
+        Raises:
+            FileNotFoundError: Nothing was trained here.
+            ValueError: The model is another one, or the data are and no name was given.
+        """
+        if not (self.config.is_file() and self.best.is_file()):
+            raise FileNotFoundError(f"{self.path} holds no trained model: run fit with the same options first")
+        differing = [key for key in differing_keys(self._known(), config) if not key.startswith("trainer.")]
+        if name:
+            differing = [key for key in differing if key.startswith("model.")]
+        self._refuse(differing, "" if name else ", or --name NAME to write metrics-NAME.json for other test data")
+
+    def _known(self) -> dict[str, Any]:
+        known: dict[str, Any] = yaml.safe_load(self.config.read_text())
+        return known
+
+    def _refuse(self, differing: list[str], more: str) -> None:
+        if differing:
+            raise ValueError(
+                f"{self.config} was written for another configuration, which differs in {', '.join(differing[:6])}: "
+                f"use the same options, another seed (--seed_everything) or another folder (--trainer.default_root_dir)"
+                f"{more}"
+            )
+
+    def note(self, stage: str, facts: Mapping[str, Any]) -> None:
+        """Adds what is known of a stage to `provenance.json`."""
+        path = self.path / "provenance.json"
+        known = json.loads(path.read_text()) if path.is_file() else {}
+        write_text(path, json.dumps({**known, stage: facts}, indent=2) + "\n")
+
+    def noted(self, stage: str) -> dict[str, Any]:
+        """What `provenance.json` says of a stage; empty where it says nothing."""
+        path = self.path / "provenance.json"
+        facts: dict[str, Any] = (json.loads(path.read_text()) if path.is_file() else {}).get(stage, {})
+        return facts
+
+
+def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Dotted names of settings that are not the same, but for those in `FREE`."""
+    left, right = dict(_flat(one)), dict(_flat(other))
+    names = [name for name in {**left, **right} if left.get(name) != right.get(name)]
+    return [name for name in names if not name.startswith(FREE)]
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """Short hash of a resolved configuration, without the keys in `FREE`."""
+    pairs = sorted((key, repr(value)) for key, value in _flat(config) if not key.startswith(FREE))
+    return hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]
+
+
+def write_metrics(path: Path, metrics: Mapping[str, float]) -> None:
+    """Writes metrics as one flat JSON object, sorted; what is not defined (NaN) as null."""
+    plain = {key: None if math.isnan(value) else float(value) for key, value in sorted(metrics.items())}
+    write_text(path, json.dumps(plain, indent=2, allow_nan=False) + "\n")
+
+
+def surroundings() -> dict[str, Any]:
+    """When, on what and with which code and packages something ran."""
+    packages = ("torch", "pytorch-lightning", "timm", "segmentation-models-pytorch", "torchmetrics", "albumentations")
+    return {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "git": _git("rev-parse", "HEAD"),
+        "git_changes": bool(_git("status", "--porcelain")),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "packages": {package: version(package) for package in packages},
+    }
+
+
+def _git(*words: str) -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), *words]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that whoever reads it sees either the old or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text)
+    unfinished.replace(path)

@@ -1,0 +1,54 @@
+"""Lets Weights & Biases log without an account and without waiting for a network that is not there."""
+
+from __future__ import annotations
+
+import os
+import threading
+import urllib.error
+import urllib.request
+
+WAIT_S = 10.0
+"""Seconds until no answer means offline."""
+
+
+def settle_mode() -> None:
+    """Decides once, before any run starts, whether W&B logs online; sets WANDB_MODE, which child processes inherit.
+
+    Without a key, or without an answer of its server within `WAIT_S`, the run is logged offline and can be sent later
+    with `wandb sync`. A WANDB_MODE that the user set is left alone.
+    """
+    if "WANDB_MODE" in os.environ:
+        return
+    reason = None
+    if not _has_key():
+        reason = "no key for W&B (wandb login)"
+    elif not _answers(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")):
+        reason = f"W&B gave no answer within {WAIT_S:.0f} seconds"
+    os.environ["WANDB_MODE"] = "offline" if reason else "online"
+    if reason:
+        print(f"{reason}: logging offline, send later with wandb sync")
+
+
+def _has_key() -> bool:
+    import wandb
+
+    return bool(os.environ.get("WANDB_API_KEY") or wandb.api.api_key)
+
+
+def _answers(address: str) -> bool:
+    """Whether a server says anything; in a thread, for looking a name up has no time limit of its own."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(address, timeout=WAIT_S):
+                answered.set()
+        except urllib.error.HTTPError:  # a refusal is an answer
+            answered.set()
+        except OSError:
+            return
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(WAIT_S)
+    return answered.is_set()

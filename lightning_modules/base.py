@@ -1,0 +1,148 @@
+"""What segmentation and classification share: one step for three stages, the optimiser, the metrics."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from .batch import Batch
+from .encoders import normalisation
+from .metrics import Evaluation
+from .networks import Network
+from .optimisation import Recipe, lr_factor, make_optimizer
+
+Stage = Literal["train", "val", "test"]
+
+
+class ForensicsModule(pl.LightningModule):
+    """Trains a network and measures it.
+
+    ImageNet weights are loaded when a training starts from scratch, and at no other time: building, restoring a
+    checkpoint, testing and predicting need no network.
+
+    Args:
+        network: Images to logits.
+        pretrained: Whether a training from scratch starts from timm's ImageNet weights.
+        evaluation: What is measured in validation and test.
+        headline: Metric of the validation that the progress bar shows.
+        recipe: How the network is trained.
+    """
+
+    def __init__(
+        self, network: Network, pretrained: bool, evaluation: Evaluation, headline: str, recipe: Recipe
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.evaluation = evaluation
+        self.headline = headline
+        self.recipe = recipe
+        self._mean, self._std = normalisation(network.encoder.name)
+        self._weights_due = pretrained
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of RGB in [0, 1] that images must be normalised by."""
+        return self._mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of RGB in [0, 1] that images must be normalised by."""
+        return self._std
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Computes logits from images (B, 3, H, W): `mask` (B, 1, H, W), `frame` (B,), or both."""
+        logits: dict[str, Tensor] = self.network(images)
+        return logits
+
+    def losses(self, logits: dict[str, Tensor], batch: Batch) -> Tensor:
+        """The loss to descend."""
+        raise NotImplementedError
+
+    def predictions(self, logits: dict[str, Tensor]) -> tuple[Tensor | None, Tensor]:
+        """Probabilities: of pixels (B, H, W), if there are any, and of frames (B,)."""
+        raise NotImplementedError
+
+    def _step(self, batch: Batch, stage: Stage) -> Tensor:
+        logits = self(batch["image"])
+        loss = self.losses(logits, batch)
+        training = stage == "train"
+        self.log(
+            f"{stage}/loss",
+            loss,
+            on_step=training,
+            on_epoch=not training,
+            prog_bar=training,
+            batch_size=len(batch["image"]),
+            sync_dist=not training,
+        )
+        if not training:
+            self.evaluation.update(batch, *self.predictions(logits))
+        return loss
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Trains on a batch."""
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measures a batch."""
+        self._step(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measures a batch."""
+        self._step(batch, "test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Predicts a batch.
+
+        Returns:
+            `mask_probability` (B, H, W), if the network has a decoder; `frame_score` (B,); and from the batch what says
+            which frame it was: `label`, `method`, `clip`, `frame`, `box`, as far as they are there.
+        """
+        mask_probability, frame_score = self.predictions(self(batch["image"]))
+        predicted = {"frame_score": frame_score}
+        if mask_probability is not None:
+            predicted["mask_probability"] = mask_probability
+        return predicted | {key: batch[key] for key in ("label", "method", "clip", "frame", "box") if key in batch}
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the figures of the validation."""
+        self._log_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the figures of the test."""
+        self._log_evaluation("test")
+
+    def _log_evaluation(self, stage: Stage) -> None:
+        if not self.trainer.sanity_checking:
+            # The metrics have gathered all processes' frames, so every process logs the same figures and `sync_dist`
+            # only averages equal numbers; it is set because Lightning warns otherwise.
+            for key, value in self.evaluation.compute().items():
+                shown = stage == "val" and key == self.headline
+                self.log(f"{stage}/{key}", value, prog_bar=shown, batch_size=1, sync_dist=True)
+        self.evaluation.reset()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Builds the optimiser and its schedule, which moves at every step."""
+        optimizer = make_optimizer(self.parameters(), self.recipe)
+        total_steps = self.trainer.estimated_stepping_batches
+        schedule = LambdaLR(optimizer, lambda step: lr_factor(step, self.recipe, total_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_fit_start(self) -> None:
+        """Loads ImageNet weights, unless this training goes on from a checkpoint: those have been restored by now."""
+        if self._weights_due:
+            self.network.encoder.load_weights()
+            self._weights_due = False
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Stores how images must be normalised."""
+        checkpoint["normalisation"] = {"mean": self._mean, "std": self._std}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restores how images must be normalised, and keeps ImageNet weights from replacing the restored ones."""
+        self._mean, self._std = checkpoint["normalisation"]["mean"], checkpoint["normalisation"]["std"]
+        self._weights_due = False

@@ -1,0 +1,33 @@
+"""What these modules expect of a batch: plain tensors under fixed keys, from whatever loads the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+Batch = Mapping[str, Tensor]
+"""What a loader yields.
+
+`image`: float32 (B, 3, H, W), RGB, normalised by the `mean` and `std` of the module.
+`mask`: int64 (B, H, W), 0 real, 1 forged, 255 not known. Segmentation only.
+`label`: int64 (B,), 0 real, 1 fake.
+`method`: int64 (B,), position in `METHODS`; without it no figure per method is computed.
+`clip`: int64 (B,), one number a video, so that four fakes of one pair are four clips; without it no figure per video.
+
+Other keys pass through unread.
+"""
+
+UNKNOWN = 255
+"""Value of `mask` where the truth is not known: no loss, no gradient, no pixel metric."""
+
+METHODS = (
+    "original",
+    "Deepfakes",
+    "Face2Face",
+    "FaceSwap",
+    "NeuralTextures",
+    "FaceShifter",
+    "DeepFakeDetection",
+)
+"""Names of the values of `method`, as FaceForensics++ spells them."""

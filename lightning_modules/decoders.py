@@ -1,0 +1,181 @@
+"""Pixel decoders over any encoder: FCN here, the others through segmentation_models_pytorch's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+from segmentation_models_pytorch.base import SegmentationHead
+from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
+from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
+from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+DecoderName = Literal["fcn", "unet", "fpn", "deeplabv3plus"]
+
+
+class FCN(nn.Module):
+    """FCN-8s: class scores of the maps of stride 8, 16 and 32, each added to the next finer one (Long et al. 2015).
+
+    Scores are upsampled bilinearly, the paper's starting point for its learned upsampling.
+
+    Args:
+        channels: Channels of the encoder's maps, finest first.
+        strides: Their strides.
+        classes: Number of values a pixel gets.
+
+    Attributes:
+        used: Positions of the maps that are read.
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.used = [i for i, stride in enumerate(strides) if stride >= 8]
+        self.scores = nn.ModuleList(nn.Conv2d(channels[i], classes, kernel_size=1) for i in self.used)
+        initialize_head(self.scores)
+
+    def forward(self, maps: Sequence[Tensor], height: int, width: int) -> Tensor:
+        """Computes logits (B, classes, height, width) from the encoder's maps of an image of that size."""
+        scores = [score(maps[i]) for score, i in zip(self.scores, self.used, strict=True)]
+        total = scores.pop()  # coarsest first
+        while scores:
+            finer = scores.pop()
+            total = finer + _resize(total, finer.shape[-2], finer.shape[-1])
+        return _resize(total, height, width)
+
+
+class UNet(nn.Module):
+    """U-Net (Ronneberger et al. 2015): every map of the encoder is joined where the decoder reaches its size.
+
+    Args:
+        channels: Channels of the encoder's maps, finest first.
+        strides: Their strides; one that is absent, such as 2 below a patch stem, is upsampled past.
+        classes: Number of values a pixel gets.
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:
+        super().__init__()
+        depth = strides[-1].bit_length() - 1  # halvings: 5 down to stride 32
+        self.strides = [2**i for i in range(depth + 1)]
+        position = {stride: i for i, stride in enumerate(strides)}
+        self.maps = [position.get(stride) for stride in self.strides]
+        self.used = [i for i in self.maps[1:] if i is not None]
+        widths = [16 * 2**i for i in reversed(range(depth))]  # 256, 128, 64, 32, 16
+        self.decoder = UnetDecoder([0 if i is None else channels[i] for i in self.maps], widths, n_blocks=depth)
+        self.head = SegmentationHead(widths[-1], classes, kernel_size=3)
+        initialize_decoder(self.decoder)
+        initialize_head(self.head)
+
+    def forward(self, maps: Sequence[Tensor], height: int, width: int) -> Tensor:
+        """Computes logits (B, classes, height, width) from the encoder's maps of an image of that size."""
+        last = maps[-1]
+        pyramid = [
+            last.new_empty(len(last), 0, -(-height // stride), -(-width // stride)) if i is None else maps[i]
+            for i, stride in zip(self.maps, self.strides, strict=True)
+        ]
+        logits: Tensor = self.head(self.decoder(pyramid))
+        return logits
+
+
+class FPN(nn.Module):
+    """Feature pyramid (Lin et al. 2017) with the segmentation head of Kirillov et al. 2019.
+
+    Args:
+        channels: Channels of the encoder's maps, finest first.
+        strides: Their strides; the last four are read, each twice the one before.
+        classes: Number of values a pixel gets.
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.strides = list(strides[-4:])
+        if len(self.strides) < 4 or any(2 * fine != coarse for fine, coarse in pairwise(self.strides)):
+            raise ValueError(
+                f"decoder 'fpn' needs four maps, each of twice the stride before, but these have "
+                f"{list(strides)}: use decoder 'fcn', or an encoder with strides [4, 8, 16, 32]"
+            )
+        self.used = list(range(len(strides) - 4, len(strides)))
+        self.decoder = FPNDecoder(list(channels))
+        self.head = SegmentationHead(self.decoder.out_channels, classes, kernel_size=1, upsampling=self.strides[0])
+        initialize_decoder(self.decoder)
+        initialize_head(self.head)
+
+    def forward(self, maps: Sequence[Tensor], height: int, width: int) -> Tensor:
+        """Computes logits (B, classes, height, width) from the encoder's maps of an image of that size."""
+        pyramid = _extend([maps[i] for i in self.used], self.strides)
+        logits: Tensor = self.head(self.decoder(pyramid))
+        return logits[..., :height, :width]
+
+
+class DeepLabV3Plus(nn.Module):
+    """DeepLabV3+ (Chen et al. 2018): atrous pyramid on the last map, joined with the map of stride 4.
+
+    The paper runs it at output stride 16; over an encoder that cannot be dilated the last map is taken as it is.
+
+    Args:
+        channels: Channels of the encoder's maps, finest first.
+        strides: Their strides; 4 must be among them.
+        classes: Number of values a pixel gets.
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:
+        super().__init__()
+        if 4 not in strides:
+            raise ValueError(
+                f"decoder 'deeplabv3plus' needs a map of stride 4, but these have "
+                f"{list(strides)}: use decoder 'fcn', or an encoder with strides [4, 8, 16, 32]"
+            )
+        self.used = [list(strides).index(4), len(strides) - 1]
+        self.strides = [4, strides[-1]]
+        fine, coarse = (channels[i] for i in self.used)
+        self.decoder = DeepLabV3PlusDecoder(
+            (0, 0, fine, coarse),  # the decoder reads the third and the last
+            encoder_depth=5,
+            out_channels=256,
+            atrous_rates=(12, 24, 36),
+            output_stride=16,
+            aspp_separable=True,
+            aspp_dropout=0.5,
+        )
+        self.decoder.up.scale_factor = float(strides[-1] // 4)
+        self.head = SegmentationHead(256, classes, kernel_size=1, upsampling=4)
+        initialize_decoder(self.decoder)
+        initialize_head(self.head)
+
+    def forward(self, maps: Sequence[Tensor], height: int, width: int) -> Tensor:
+        """Computes logits (B, classes, height, width) from the encoder's maps of an image of that size."""
+        fine, coarse = _extend([maps[i] for i in self.used], self.strides)
+        logits: Tensor = self.head(self.decoder([fine, fine, fine, coarse]))
+        return logits[..., :height, :width]
+
+
+DECODERS: dict[DecoderName, type[FCN | UNet | FPN | DeepLabV3Plus]] = {
+    "fcn": FCN,
+    "unet": UNet,
+    "fpn": FPN,
+    "deeplabv3plus": DeepLabV3Plus,
+}
+
+OUTPUT_STRIDES: dict[DecoderName, int] = {"fcn": 32, "unet": 32, "fpn": 32, "deeplabv3plus": 16}
+"""Stride that each decoder's paper wants of the encoder's last map."""
+
+
+def _resize(map_: Tensor, height: int, width: int) -> Tensor:
+    return F.interpolate(map_, size=(height, width), mode="bilinear", align_corners=False)
+
+
+def _extend(maps: Sequence[Tensor], strides: Sequence[int]) -> list[Tensor]:
+    """Repeats the right and bottom borders until each map is a whole multiple of the last, as doubling decoders need.
+
+    Args:
+        maps: (B, C, ceil(H / stride), ceil(W / stride)) each, finest first.
+        strides: Strides of the maps.
+    """
+    rows, columns = (size * strides[-1] for size in maps[-1].shape[-2:])  # of the image, made a multiple
+    return [
+        F.pad(map_, (0, columns // stride - map_.shape[-1], 0, rows // stride - map_.shape[-2]), mode="replicate")
+        for map_, stride in zip(maps, strides, strict=True)
+    ]
