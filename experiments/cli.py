@@ -108,7 +108,7 @@ class ForensicsCLI(LightningCLI):
 
     def fit(self, **options: Any) -> None:
         """Trains, or goes on from the last checkpoint of the same configuration."""
-        if self.trainer.fast_dev_run:
+        if self.settings.trainer.fast_dev_run:
             self.trainer.fit(**options)
             return
         config = self.resolved
@@ -130,7 +130,7 @@ class ForensicsCLI(LightningCLI):
     def test(self, **options: Any) -> None:
         """Tests the best checkpoint once and writes the metrics file."""
         name = self.settings.name
-        if self.trainer.fast_dev_run:
+        if self.settings.trainer.fast_dev_run:
             self.trainer.test(**options)
             return
         options = self._from_best(options)
@@ -148,7 +148,7 @@ class ForensicsCLI(LightningCLI):
     def predict(self, **options: Any) -> None:
         """Writes predictions of the best checkpoint; see `callbacks.PredictionFile`."""
         options["return_predictions"] = False
-        self.trainer.predict(**(options if self.trainer.fast_dev_run else self._from_best(options)))
+        self.trainer.predict(**(options if self.settings.trainer.fast_dev_run else self._from_best(options)))
 
     def _from_best(self, options: dict[str, Any]) -> dict[str, Any]:
         if options.get("ckpt_path"):

@@ -47,7 +47,7 @@ def readable(table: pd.DataFrame) -> str:
     shown = order[names].rename(columns=COLUMNS)
     labels = order.row + order.test_set.map(lambda name: f" on {name}" if name else "")
     labels += order.seed.map(lambda seed: f" (seed {seed})" if seed else "")
-    return shown.set_axis(labels, axis=0).to_string(float_format="{:.3f}".format, na_rep="-")
+    return str(shown.set_axis(labels, axis=0).to_string(float_format="{:.3f}".format, na_rep="-"))
 
 
 def collect(arguments: Sequence[str]) -> None:

@@ -63,7 +63,7 @@ def random_look(rng: np.random.Generator) -> Look:
         hair_length=rng.uniform(-0.4, 0.5),
         beard=max(0.0, rng.uniform(-0.8, 0.8)),
         glasses=bool(rng.random() < 0.2),
-        pores=rng.uniform(2.0, 6.0),
+        pores=rng.uniform(1.5, 5.0),
         light=(rng.choice([-1, 1]) * rng.uniform(0.2, 0.9), rng.uniform(-0.8, -0.1), rng.uniform(0.7, 1.2)),
         ambient=rng.uniform(0.25, 0.55),
     )
@@ -116,7 +116,7 @@ class Head:
         hair = mane * soft(np.maximum(fringe - v, sides), 0.06)
 
         grain = [noise(rng, u.shape, size, size) for size in (0.6, 1.3, 5.0)]
-        pores = look.pores * (0.6 * grain[0] + 0.8 * grain[1] + 0.5 * grain[2])
+        pores = look.pores * (0.6 * grain[0] + 0.8 * grain[1] + 0.25 * grain[2])
         skin = np.broadcast_to(look.skin, (*u.shape, 3)).astype(np.float32)
         for side in (-1, 1):
             cover(skin, look.skin * (1.04, 0.86, 0.84), 0.5 * hill(u, v, (0.5 * side, 0.22), (0.18, 0.15)))

@@ -28,7 +28,7 @@ SQUARE = np.asarray((np.abs(U) < 1) & (np.abs(V - 0.12) < 0.92), np.float32)
 TILE = np.asarray((np.abs(U) / 0.92) ** 4 + (np.abs(V - 0.12) / 0.86) ** 4 < 1, np.float32)
 """What is blended in of that square, (SIDE, SIDE), 0 or 1: no corners."""
 
-LOWER = OVAL * np.clip((V - 0.02) / 0.2, 0, 1)
+LOWER = OVAL * np.clip((V + 0.08) / 0.2, 0, 1)
 """How much of the face a learnt texture changes, (SIDE, SIDE), 0 to 1: nose to chin."""
 
 RENDER = OVAL * (40 + 190 * shading(U, V, (-0.3, -0.5, 1.0), 0.25))
@@ -44,7 +44,7 @@ EYES = sum(
 
 ROWS, COLUMNS = np.indices((SIDE, SIDE), np.float32)
 
-DETAIL_MOST, DETAIL_LEAST = 10.0, 6.0
+DETAIL_MOST, DETAIL_LEAST = 12.0, 8.0
 """Strength of a trace, standard deviation in grey levels: strong enough for crf 23, too weak to strike the eye."""
 
 
@@ -119,18 +119,20 @@ def ripple() -> Plane:
 
 
 def facets(rng: np.random.Generator) -> Plane:
-    """Returns the flat triangles of a coarse mesh, each with a brightness of its own."""
-    cell = 10
+    """Returns the flat triangles of a coarse mesh, turned alternately to the light and away from it."""
+    cell = 12
     row, column = ROWS.astype(int), COLUMNS.astype(int)
-    upper = (row % cell + column % cell < cell).astype(int)
-    levels = rng.choice([-1.0, -0.5, 0.5, 1.0], (SIDE // cell + 1, SIDE // cell + 1, 2))
-    return unit(levels[row // cell, column // cell, upper])
+    upper = row % cell + column % cell < cell
+    levels = rng.uniform(0.6, 1.4, (2, SIDE // cell + 1, SIDE // cell + 1))[:, row // cell, column // cell]
+    return unit(np.where(upper, levels[0], -levels[1]))
 
 
 def texels(rng: np.random.Generator) -> Plane:
-    """Returns the square texels of a texture seen too near."""
-    levels = rng.standard_normal((SIDE // 6 + 1, SIDE // 6 + 1), dtype=np.float32)
-    return unit(cv2.resize(levels, None, fx=6, fy=6, interpolation=cv2.INTER_NEAREST)[:SIDE, :SIDE])
+    """Returns the rows of a texture map seen too near: bars of 12 x 4 pixels of the chart, every other row set off."""
+    row = ROWS.astype(int) // 4
+    column = (COLUMNS.astype(int) + 6 * (row % 2)) // 12
+    levels = rng.uniform(0.6, 1.4, (SIDE // 4, SIDE // 12 + 2)) * (-1) ** np.arange(SIDE // 4)[:, None]
+    return unit(levels[row, column])
 
 
 def move_mouth(chart: Plane, by: float) -> Plane:

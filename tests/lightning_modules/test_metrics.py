@@ -1,0 +1,278 @@
+"""Pixel, frame and video metrics: worked out by hand, by plain loops, by scikit-learn, and over two processes."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sk
+from torchmetrics.classification import BinaryAUROC
+
+from lightning_modules import METHODS, UNKNOWN, Evaluation, FrameMetrics, PixelMetrics
+
+ROOT = Path(__file__).parents[2]
+
+
+def pixel_figures(probability, mask, label, method=None, **options):
+    metric = PixelMetrics(**options)
+    label = torch.as_tensor(label)
+    method = label if method is None else torch.as_tensor(method)
+    metric.update(torch.as_tensor(probability, dtype=torch.float32), torch.as_tensor(mask), label, method)
+    return {key: value.item() for key, value in metric.compute().items()}
+
+
+def frame_figures(score, label, method=None, clip=None, **options):
+    metric = FrameMetrics(**options)
+    label = torch.as_tensor(label)
+    method = label if method is None else torch.as_tensor(method)
+    metric.update(torch.as_tensor(score), label, method, None if clip is None else torch.as_tensor(clip))
+    return {key: value.item() for key, value in metric.compute().items()}
+
+
+def split(frames=60, seed=0):
+    """Frames of all kinds: originals, four methods, untouched frames of fakes, half known and unknown masks."""
+    random = torch.Generator().manual_seed(seed)
+    method = torch.randint(0, 5, (frames,), generator=random)
+    label = ((method > 0) & (torch.rand(frames, generator=random) > 0.1)).long()
+    mask = (torch.rand(frames, 8, 9, generator=random) > 0.6).long() * label[:, None, None]
+    mask[torch.rand(frames, 8, 9, generator=random) > 0.8] = UNKNOWN
+    mask[(torch.rand(frames, generator=random) > 0.9) & (label == 1)] = UNKNOWN
+    logits = 3 * torch.randn(frames, 8, 9, generator=random) + 2 * (mask == 1)
+    clip = method * 10 + torch.randint(0, 3, (frames,), generator=random)
+    score = (torch.randn(frames, generator=random) + label).sigmoid()
+    batch = {"mask": mask, "label": label, "method": method, "clip": clip}
+    return batch, logits.sigmoid(), score
+
+
+def test_a_false_alarm_on_a_real_frame_lowers_iou():
+    mask = torch.zeros(2, 8, 8, dtype=torch.int64)
+    mask[0, :4, :4] = 1
+    predicted = (mask == 1).float()
+    assert pixel_figures(predicted, mask, [1, 0])["pixel_iou"] == 1
+    predicted[1, 0, 0] = 1
+    figures = pixel_figures(predicted, mask, [1, 0])
+    assert figures["pixel_iou"] == pytest.approx(16 / (16 + 1))
+    assert figures["pixel_fpr_real"] == pytest.approx(1 / 64)
+    assert figures["pixel_accuracy"] == pytest.approx(127 / 128)
+    assert figures["pixel_f1"] == pytest.approx(32 / 33)
+    assert figures["pixel_iou_per_frame"] == 1
+
+
+def test_pooled_and_per_frame_iou_differ_on_the_same_predictions():
+    mask = torch.zeros(2, 4, 4, dtype=torch.int64)
+    mask[0], mask[1, 0, 0] = 1, 1
+    predicted = torch.zeros(2, 4, 4)
+    predicted[0] = 1  # the large region whole, the small one not at all
+    figures = pixel_figures(predicted, mask, [1, 1])
+    assert figures["pixel_iou"] == pytest.approx(16 / 17)
+    assert figures["pixel_iou_per_frame"] == pytest.approx(0.5)
+
+
+def test_balanced_iou_lets_one_real_frame_count_as_four_fakes():
+    mask = torch.zeros(5, 2, 2, dtype=torch.int64)
+    mask[:4] = 1
+    figures = pixel_figures(torch.ones(5, 2, 2), mask, [1, 1, 1, 1, 0], [1, 2, 3, 4, 0])
+    assert figures["pixel_iou"] == pytest.approx(16 / 20)
+    assert figures["pixel_iou_balanced"] == pytest.approx(16 / 32)  # 4 false alarms weigh 4 * 4
+    assert figures["pixel_iou_balanced/FaceSwap"] == pytest.approx(4 / 8)
+
+
+def test_fakes_without_a_known_pixel_do_not_weigh_in_the_balance():
+    mask = torch.tensor([[[1, 1]], [[UNKNOWN, UNKNOWN]], [[0, 0]]])
+    figures = pixel_figures(torch.ones(3, 1, 2), mask, [1, 1, 0], [1, 5, 0])
+    assert figures["pixel_iou_balanced"] == pytest.approx(2 / 4)
+    assert "pixel_iou/FaceShifter" not in figures
+
+
+def test_nothing_to_find_and_nothing_found_counts_one_per_frame():
+    mask = torch.tensor([[[0, 0]], [[1, 1]]])
+    assert pixel_figures([[[0.1, 0.1]], [[0.9, 0.1]]], mask, [1, 1])["pixel_iou_per_frame"] == pytest.approx(0.75)
+
+
+def test_pixel_metrics_equal_a_plain_loop():
+    batch, probability, _ = split()
+    figures = pixel_figures(probability, batch["mask"], batch["label"], batch["method"])
+    mask, label, method, probability = (
+        value.numpy() for value in (batch["mask"], batch["label"], batch["method"], probability)
+    )
+    assert ((label == 0) & (method > 0)).any()
+
+    def expected(frames):
+        tp = fp = fn = tn = fp_real = real_pixels = fakes = reals = 0
+        ious, truth, score = [], [], []
+        for i in frames:
+            known = mask[i] != UNKNOWN
+            t, p = mask[i][known] == 1, probability[i][known] > 0.5
+            tp, fp, fn, tn = tp + (t & p).sum(), fp + (~t & p).sum(), fn + (t & ~p).sum(), tn + (~t & ~p).sum()
+            truth.extend(t)
+            score.extend(probability[i][known])
+            if label[i] == 0:
+                fp_real, real_pixels, reals = fp_real + p.sum(), real_pixels + p.size, reals + 1
+            elif known.any():
+                fakes += 1
+                ious.append((t & p).sum() / (t | p).sum() if (t | p).any() else 1)
+        return {
+            "pixel_iou": tp / (tp + fp + fn),
+            "pixel_iou_balanced": tp / (tp + fn + fp - fp_real + fp_real * fakes / reals),
+            "pixel_iou_per_frame": np.mean(ious),
+            "pixel_f1": sk.f1_score(truth, np.array(score) > 0.5),
+            "pixel_accuracy": sk.accuracy_score(truth, np.array(score) > 0.5),
+            "pixel_auroc": sk.roc_auc_score(truth, score),
+            "pixel_fpr_real": fp_real / real_pixels,
+        }
+
+    wanted = expected(range(len(label)))
+    for m in range(1, 5):
+        frames = [i for i in range(len(label)) if (label[i] == 1 and method[i] == m) or (label[i] == method[i] == 0)]
+        wanted |= {f"{key}/{METHODS[m]}": value for key, value in expected(frames).items()}
+    assert figures.keys() == wanted.keys()
+    for key, value in wanted.items():
+        assert figures[key] == pytest.approx(value, abs=1e-3 if "auroc" in key else 1e-6), key
+
+
+def test_pixel_auroc_is_true_for_probabilities_crowded_at_zero():
+    torch.manual_seed(0)
+    mask = (torch.rand(4, 50, 50) > 0.9).long()
+    probability = (torch.randn(4, 50, 50) - 8 + mask).sigmoid()
+    exact = sk.roc_auc_score(mask.flatten(), probability.flatten())
+    evenly_binned = BinaryAUROC(thresholds=512)(probability, mask)
+    assert abs(evenly_binned - exact) > 0.05
+    assert pixel_figures(probability, mask, [1] * 4)["pixel_auroc"] == pytest.approx(exact, abs=1e-3)
+
+
+def test_pixel_auroc_of_a_constant_is_a_half_and_of_a_perfect_mask_one():
+    mask = torch.tensor([[[0, 1, 1]]])
+    assert pixel_figures(torch.full((1, 1, 3), 0.3), mask, [1])["pixel_auroc"] == 0.5
+    assert pixel_figures(mask.float(), mask, [1])["pixel_auroc"] == 1
+
+
+@pytest.mark.parametrize("other", [0.0, 1.0, math.nan, 17.0])
+def test_predictions_under_unknown_pixels_change_no_pixel_metric(other):
+    batch, probability, _ = split()
+    changed = torch.where(batch["mask"] == UNKNOWN, other, probability)
+    truth = batch["mask"], batch["label"], batch["method"]
+    assert pixel_figures(changed, *truth) == pixel_figures(probability, *truth)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, -0.5, 1.5])
+def test_what_is_no_probability_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"mask scores must be probabilities.*logits\.sigmoid"):
+        pixel_figures([[[0.5, wrong]]], [[[0, 1]]], [1])
+    with pytest.raises(ValueError, match=r"frame scores must be probabilities.*logits\.sigmoid"):
+        frame_figures([0.5, wrong], [0, 1])
+
+
+def test_thresholds_are_those_given():
+    assert pixel_figures([[[0.5, 0.7]]], [[[0, 1]]], [1], threshold=0.8)["pixel_accuracy"] == 0.5
+    assert frame_figures([0.5, 0.7], [0, 1], threshold=0.8)["frame_accuracy"] == 0.5
+
+
+def test_what_is_not_defined_is_nan():
+    figures = pixel_figures([[[0.1, 0.2]]], [[[0, 0]]], [0])
+    undefined = {key for key, value in figures.items() if math.isnan(value)}
+    assert undefined == {"pixel_iou", "pixel_iou_balanced", "pixel_iou_per_frame", "pixel_f1", "pixel_auroc"}
+    assert math.isnan(pixel_figures([[[0.9]]], [[[1]]], [1])["pixel_fpr_real"])
+    figures = frame_figures([0.1, 0.2], [1, 1], clip=[0, 1])
+    undefined = {key for key, value in figures.items() if math.isnan(value)}
+    ranked = {"frame_accuracy_balanced", "frame_auroc", "frame_ap", "frame_eer", "video_auroc"}
+    assert undefined == ranked | {f"{key}/Deepfakes" for key in ranked}
+
+
+def test_frame_metrics_equal_those_of_scikit_learn():
+    batch, _, score = split(200)
+    score[::7] = 0.25  # ties
+    label, method, clip = batch["label"], batch["method"], batch["clip"]
+    figures = frame_figures(score, label, method, clip)
+    for suffix, rows in [
+        ("", torch.ones(200, dtype=torch.bool)),
+        ("/FaceSwap", ((method == 3) & (label == 1)) | ((method == 0) & (label == 0))),
+    ]:
+        s, t = score[rows].numpy(), label[rows].numpy()
+        fpr, tpr, _ = sk.roc_curve(t, s, drop_intermediate=False)
+        nearest = np.abs(fpr - (1 - tpr)).argmin()
+        wanted = {
+            "frame_accuracy": sk.accuracy_score(t, s > 0.5),
+            "frame_accuracy_balanced": sk.balanced_accuracy_score(t, s > 0.5),
+            "frame_accuracy_always_fake": t.mean(),
+            "frame_accuracy_always_real": 1 - t.mean(),
+            "frame_auroc": sk.roc_auc_score(t, s),
+            "frame_ap": sk.average_precision_score(t, s),
+            "frame_eer": (fpr[nearest] + 1 - tpr[nearest]) / 2,
+        }
+        videos = np.unique(clip[rows])
+        video_score = [s[clip[rows].numpy() == video].mean(dtype=np.float64) for video in videos]
+        wanted["video_accuracy"] = sk.accuracy_score(videos >= 10, np.array(video_score) > 0.5)
+        wanted["video_auroc"] = sk.roc_auc_score(videos >= 10, video_score)
+        assert {key + suffix for key in wanted} <= figures.keys()
+        for key, value in wanted.items():
+            assert figures[key + suffix] == pytest.approx(value, abs=1e-6), key
+
+
+def test_four_fakes_of_one_pair_are_four_videos():
+    figures = frame_figures([0.9, 0.9, 0.2, 0.2, 0.1], [1, 1, 1, 1, 0], [1, 2, 3, 4, 0], clip=[1, 2, 3, 4, 0])
+    assert figures["video_accuracy"] == pytest.approx(3 / 5)  # merged into one it would be 2 / 2
+    assert figures["video_auroc"] == 1
+    assert figures["video_accuracy/FaceSwap"] == 0.5
+
+
+def test_an_untouched_frame_of_a_fake_clip_is_a_real_frame_in_a_fake_video():
+    figures = frame_figures([0.9, 0.2, 0.1], [1, 0, 0], [3, 3, 0], clip=[5, 5, 6])
+    assert figures["frame_accuracy"] == 1
+    assert figures["frame_accuracy_always_fake"] == pytest.approx(1 / 3)
+    assert figures["frame_accuracy_always_fake/FaceSwap"] == 0.5  # the untouched frame is no original
+    assert figures["video_accuracy"] == 1
+
+
+def test_metrics_are_equal_in_whatever_batches_frames_come():
+    batch, probability, score = split()
+    whole, parts = Evaluation(), Evaluation()
+    whole.update(batch, probability, score)
+    for i in (slice(40, 60), slice(0, 7), slice(7, 40)):
+        parts.update({key: value[i] for key, value in batch.items()}, probability[i], score[i])
+    assert {key: value.item() for key, value in whole.compute().items()} == {
+        key: value.item() for key, value in parts.compute().items()
+    }
+    parts.reset()
+    with pytest.warns(UserWarning, match="before the ``update``"):
+        assert parts.pixel.compute()["pixel_accuracy"].isnan()
+
+
+def test_a_batch_that_knows_only_image_and_label_gets_frame_metrics():
+    evaluation = Evaluation(pixels=False)
+    evaluation.update({"label": torch.tensor([0, 1])}, None, torch.tensor([0.1, 0.9]))
+    keys = {"accuracy", "accuracy_balanced", "accuracy_always_fake", "accuracy_always_real", "auroc", "ap", "eer"}
+    assert evaluation.compute().keys() == {f"frame_{key}" for key in keys}
+
+
+def test_two_processes_give_the_metrics_of_one(tmp_path):
+    batch, probability, score = split()
+    alone = Evaluation()
+    alone.update(batch, probability, score)
+    torch.save((batch, probability, score), tmp_path / "split.pt")
+    script = """if True:
+        import sys, torch
+        from lightning_modules import Evaluation
+        rank, folder = int(sys.argv[1]), sys.argv[2]
+        torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+        batch, probability, score = torch.load(f"{folder}/split.pt")
+        evaluation = Evaluation()
+        for part in torch.arange(60).split(23)[rank::2]:  # 37 frames here, 23 there
+            evaluation.update({k: v[part] for k, v in batch.items()}, probability[part], score[part])
+        torch.save(evaluation.compute(), f"{folder}/{rank}.pt")
+    """
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, str(rank), str(tmp_path)], cwd=ROOT) for rank in (0, 1)
+    ]
+    try:
+        assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+    for rank in (0, 1):
+        figures = torch.load(tmp_path / f"{rank}.pt")
+        assert figures.keys() == alone.compute().keys()
+        for key, value in alone.compute().items():
+            assert figures[key].item() == pytest.approx(value.item(), abs=1e-7), key

@@ -1,0 +1,187 @@
+"""The Lightning modules: they learn, they measure, they are saved and restored without a network."""
+
+import socket
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from lightning_modules import UNKNOWN, ClassificationModule, SegmentationModule
+from lightning_modules.encoders import Encoder
+
+QUIET = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "enable_checkpointing": False,
+    "num_sanity_val_steps": 0,
+}
+
+
+@pytest.fixture
+def batch():
+    """Four frames, two of them fake with a bright square; the corner of one is unknown."""
+    torch.manual_seed(0)
+    image = 0.5 * torch.randn(4, 3, 64, 64)
+    mask = torch.zeros(4, 64, 64, dtype=torch.int64)
+    mask[:2, 16:48, 16:48] = 1
+    image[:, 0] += 2 * mask
+    mask[1, :8, :8] = UNKNOWN
+    return {
+        "image": image,
+        "mask": mask,
+        "label": torch.tensor([1, 1, 0, 0]),
+        "method": torch.tensor([1, 2, 0, 0]),
+        "clip": torch.tensor([4, 5, 6, 6]),
+        "frame": torch.tensor([0, 0, 0, 9]),
+        "box": torch.zeros(4, 4),
+    }
+
+
+def modules(**options):
+    options = {"encoder": "test_resnet", "pretrained": False, **options}
+    return {
+        "segmentation": lambda: SegmentationModule(**options),
+        "joint": lambda: SegmentationModule(frame_head=True, **options),
+        "classification": lambda: ClassificationModule(**options),
+    }
+
+
+KINDS = list(modules())
+
+
+class LossCurve(pl.Callback):
+    def __init__(self):
+        self.losses, self.rates = [], []
+
+    def on_train_batch_end(self, trainer, *_):
+        self.losses.append(trainer.callback_metrics["train/loss"].item())
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_batch_can_be_learnt_by_heart(kind, batch):
+    pl.seed_everything(0)
+    module = modules(lr=3e-3, schedule="constant")[kind]()
+    curve = LossCurve()
+    pl.Trainer(max_steps=50, limit_val_batches=0, callbacks=[curve], **QUIET).fit(module, [batch] * 50)
+    assert curve.losses[-1] < curve.losses[0] / 10
+
+
+def test_the_learning_rate_follows_its_schedule_by_the_step(batch):
+    module = modules(lr=0.1, optimizer="sgd", warmup_steps=2)["classification"]()
+    curve = LossCurve()
+    pl.Trainer(max_epochs=2, limit_val_batches=0, callbacks=[curve], **QUIET).fit(module, [batch] * 3)
+    assert curve.rates == pytest.approx([0.1, 0.1, 0.0853553, 0.05, 0.0146447, 0], abs=1e-7)  # after each of 6 steps
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_validation_and_test_log_the_same_figures(kind, batch):
+    module = modules()[kind]()
+    trainer = pl.Trainer(**QUIET)
+    (val,) = trainer.validate(module, [batch] * 2, verbose=False)
+    (test,) = trainer.test(module, [batch] * 2, verbose=False)
+    assert {key.removeprefix("val/") for key in val} == {key.removeprefix("test/") for key in test}
+    assert val["val/frame_auroc"] == test["test/frame_auroc"]
+    assert val["val/loss"] == test["test/loss"]
+    assert {"val/loss", "val/video_auroc", "val/frame_eer/Deepfakes", "val/frame_accuracy_always_fake"} <= val.keys()
+    assert ("val/pixel_iou_balanced/Face2Face" in val) == (kind != "classification")
+
+
+def test_figures_do_not_leak_from_one_evaluation_into_the_next(batch):
+    module = modules()["segmentation"]()
+    trainer = pl.Trainer(max_epochs=1, **(QUIET | {"num_sanity_val_steps": 1}))
+    trainer.fit(module, [batch], [batch])
+    logged = trainer.callback_metrics["val/pixel_iou_balanced"]
+    assert module.evaluation.frame.scores == []
+    (val,) = trainer.validate(module, [batch], verbose=False)
+    assert val["val/pixel_iou_balanced"] == pytest.approx(logged.item(), abs=1e-6)
+
+
+def test_a_frame_is_scored_by_its_head_if_there_is_one_and_else_by_its_mask(batch):
+    logits = {"mask": torch.full((2, 1, 4, 4), 2.0), "frame": torch.tensor([-1.0, 1.0])}
+    mask, score = modules()["joint"]().predictions(logits)
+    assert torch.equal(mask, logits["mask"][:, 0].sigmoid())
+    assert torch.equal(score, logits["frame"].sigmoid())
+    mask, score = modules()["segmentation"]().predictions({"mask": logits["mask"]})
+    assert score.tolist() == pytest.approx(mask.mean((1, 2)).tolist())
+    area = SegmentationModule("test_resnet", pretrained=False, decision="area", pixel_threshold=0.9)
+    assert area.predictions({"mask": logits["mask"]})[1].tolist() == [0, 0]
+
+
+def test_the_joint_loss_is_the_weighted_sum(batch):
+    joint = SegmentationModule("test_resnet", pretrained=False, frame_head=True, frame_loss_weight=3.0)
+    logits = joint(batch["image"])
+    pixels = modules()["segmentation"]().losses({"mask": logits["mask"]}, batch)
+    frames = modules()["classification"]().losses({"frame": logits["frame"]}, batch)
+    torch.testing.assert_close(joint.losses(logits, batch), pixels + 3 * frames)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_predictions_name_their_frames(kind, batch):
+    (predicted,) = pl.Trainer(**QUIET).predict(modules()[kind](), [batch])
+    assert predicted["frame_score"].shape == (4,)
+    assert {"label", "method", "clip", "frame", "box"} < predicted.keys()
+    if kind == "classification":
+        assert "mask_probability" not in predicted
+    else:
+        assert predicted["mask_probability"].shape == (4, 64, 64)
+        assert predicted["mask_probability"].ge(0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_of_another_project_is_enough(kind, batch):
+    foreign = {key: batch[key] for key in ("image", "mask", "label")}
+    trainer = pl.Trainer(max_steps=1, **QUIET)
+    trainer.fit(modules()[kind](), [foreign], [foreign])
+    assert "val/frame_auroc" in trainer.callback_metrics
+    assert not [key for key in trainer.callback_metrics if "video" in key or "Deepfakes" in key]
+
+
+def block_sockets(monkeypatch):
+    def blocked(*_args, **_kwargs):
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", blocked)
+    monkeypatch.setattr(socket, "create_connection", blocked)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pretrained_checkpoint_is_restored_without_network(kind, batch, tmp_path, monkeypatch):
+    loads = []
+    monkeypatch.setattr(Encoder, "load_weights", lambda self: loads.append(self.name))
+    module = modules(pretrained=True)[kind]()
+    assert loads == []
+    trainer = pl.Trainer(max_epochs=1, **QUIET)
+    trainer.fit(module, [batch], [batch])
+    assert loads == ["test_resnet"]
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    (before,) = trainer.validate(module, [batch], verbose=False)
+    monkeypatch.undo()
+
+    block_sockets(monkeypatch)
+    content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert content["hyper_parameters"]["encoder"] == "test_resnet"
+    assert content["normalisation"] == {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    restored = type(module).load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    (after,) = pl.Trainer(**QUIET).validate(restored, [batch], verbose=False)
+    assert after == pytest.approx(before, abs=1e-6, nan_ok=True)
+    pl.Trainer(max_epochs=1, **QUIET).fit(restored, [batch], [batch])  # fine-tuning keeps what was restored
+    resumed = modules(pretrained=True)[kind]()
+    pl.Trainer(max_epochs=2, **QUIET).fit(resumed, [batch], [batch], ckpt_path=tmp_path / "last.ckpt")
+
+
+def test_normalisation_comes_from_the_encoder_and_then_from_the_checkpoint():
+    module = ClassificationModule("test_efficientnet", pretrained=False)
+    assert (module.mean, module.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    module.on_load_checkpoint({"normalisation": {"mean": (0.1, 0.2, 0.3), "std": (1.0, 1.0, 1.0)}})
+    assert (module.mean, module.std) == ((0.1, 0.2, 0.3), (1.0, 1.0, 1.0))
+
+
+def test_logits_under_unknown_pixels_change_neither_training_nor_metrics(batch):
+    module = modules()["segmentation"]()
+    logits = module(batch["image"])["mask"]
+    unknown = batch["mask"][:, None] == UNKNOWN
+    changed = torch.where(unknown, -logits, logits)
+    assert torch.equal(module.losses({"mask": logits}, batch), module.losses({"mask": changed}, batch))
