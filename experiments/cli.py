@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,9 +17,21 @@ import yaml
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
+import datamodules
+import lightning_modules
+
 from .folder import RunFolder, config_hash, surroundings, write_metrics
 from .keys import check_keys, read_layers
 from .tracking import settle_mode
+
+ROOMS = [Path(str(room.__file__)).resolve().parent for room in (datamodules, lightning_modules)] + [
+    Path(__file__).resolve().parent
+]
+
+# Advertisements, and calls of Lightning 2.6 that torch 2.14 and jsonargparse 4.53 deprecate.
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.getMessage())
+warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
 
 USAGE = """python -m experiments COMMAND ...
 
@@ -95,6 +110,9 @@ class ForensicsCLI(LightningCLI):
         seed = int(self.settings.seed_everything)
         trainer.default_root_dir = trainer.default_root_dir or str(Path("runs", table, row, f"seed{seed}"))
         self.folder = RunFolder(Path(trainer.default_root_dir))
+        for callback in trainer.callbacks or []:
+            if self.settings.name and callback.class_path == "experiments.callbacks.Overlays":
+                callback.init_args.folder = f"overlays-{self.settings.name}"
         loggers = trainer.logger if isinstance(trainer.logger, list) else []
         for logger in loggers:
             logger.init_args.save_dir = str(self.folder.path)
@@ -227,14 +245,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run_baselines(ForensicsCLI(words[1:], run=False))
         else:
             ForensicsCLI(words)
-    except (ValueError, OSError, TypeError) as error:
-        if not _is_ours(error):
+    except Exception as error:
+        sentence = _our_sentence(error)
+        if sentence is None:
             raise
-        fail(str(error))
+        fail(sentence)
 
 
-def _is_ours(error: Exception) -> bool:
-    """Whether an error was raised by this project's own checks rather than somewhere inside a library."""
-    last = traceback.extract_tb(error.__traceback__)[-1].filename
-    rooms = ("datamodules", "lightning_modules", "experiments")
-    return Path(last).parent.name in rooms or Path(last).parent.parent.name in rooms
+def _our_sentence(error: BaseException | None) -> str | None:
+    """What this project's own checks said, also where the parser wrapped it; None for an error inside a library."""
+    while error is not None:
+        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+        if isinstance(error, ValueError | OSError) and any(raised_in.is_relative_to(room) for room in ROOMS):
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return None

@@ -38,12 +38,12 @@ class RunFolder:
         return self.path / (f"metrics-{name}.json" if name else "metrics.json")
 
     def keep_config(self, config: Mapping[str, Any]) -> None:
-        """Writes the resolved configuration once; later it must be the same.
+        """Writes the resolved configuration; once something was learnt by it, it must stay the same.
 
         Raises:
             ValueError: The folder belongs to another configuration.
         """
-        if self.config.is_file():
+        if self.config.is_file() and self.last.is_file():
             self._refuse(differing_keys(self._known(), config), "")
         else:
             write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import netrc
 import os
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 
 WAIT_S = 10.0
@@ -19,20 +21,24 @@ def settle_mode() -> None:
     """
     if "WANDB_MODE" in os.environ:
         return
-    reason = None
-    if not _has_key():
+    address, reason = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"), None
+    if not _has_key(address):
         reason = "no key for W&B (wandb login)"
-    elif not _answers(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")):
+    elif not _answers(address):
         reason = f"W&B gave no answer within {WAIT_S:.0f} seconds"
     os.environ["WANDB_MODE"] = "offline" if reason else "online"
     if reason:
         print(f"{reason}: logging offline, send later with wandb sync")
 
 
-def _has_key() -> bool:
-    import wandb
-
-    return bool(os.environ.get("WANDB_API_KEY") or wandb.api.api_key)
+def _has_key(address: str) -> bool:
+    """Whether there is a key, in the environment or where `wandb login` puts it."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc().authenticators(urllib.parse.urlsplit(address).hostname or "") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
 
 
 def _answers(address: str) -> bool:

@@ -99,6 +99,7 @@ class Encoder(nn.Module):
             raise out_of_reach(server(source), self.name) from error
         self.backbone.load_state_dict(loaded.state_dict())
 
+    @torch.enable_grad()
     def freeze_unreached(self, used: Iterable[int]) -> None:
         """Excludes from training what the given maps do not depend on, such as HRNet's branches to other maps.
 

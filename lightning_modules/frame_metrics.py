@@ -72,7 +72,7 @@ class FrameMetrics(Metric):
                 rows = own | ((method == 0) & (label == 0))
                 for key, value in self._figures(score[rows], label[rows], method[rows], clip[rows]).items():
                     figures[f"{key}/{name}"] = value
-        return {key: value.to(self.device, torch.float32) for key, value in figures.items()}
+        return {key: value.float().to(self.device) for key, value in figures.items()}
 
     def _figures(self, score: Tensor, label: Tensor, method: Tensor, clip: Tensor) -> dict[str, Tensor]:
         right = ((score > self.threshold) == (label == 1)).double()

@@ -80,13 +80,15 @@ class PixelMetrics(Metric):
         union = hits + false_alarms + misses
         counts = torch.stack([hits, false_alarms, misses, area - union], dim=1)
         iou = torch.where(union > 0, hits / union.clamp(min=1), 1.0)
-        self.counts.index_add_(0, row, counts)
-        self.frames.index_add_(0, row, (area > 0).long())
-        self.iou_sum.index_add_(0, row, (iou * (area > 0) * IOU_UNIT).round().long())
+        # not in place: states born in a validation's inference mode outlive it
+        self.counts = self.counts.index_add(0, row, counts)
+        self.frames = self.frames.index_add(0, row, (area > 0).long())
+        self.iou_sum = self.iou_sum.index_add(0, row, (iou * (area > 0) * IOU_UNIT).round().long())
 
         place = (probability.float().logit().clamp(-LOGIT_RANGE, LOGIT_RANGE) / LOGIT_RANGE + 1) * (BINS / 2)
         cell = (2 * row[:, None, None] + forged) * BINS + place.long().clamp(max=BINS - 1)
-        self.histogram += cell[known].bincount(minlength=self.histogram.numel()).view_as(self.histogram)
+        seen = cell[known].bincount(minlength=self.histogram.numel())
+        self.histogram = self.histogram + seen.view_as(self.histogram)
 
     def compute(self) -> dict[str, Tensor]:
         """Figures by key, float32 scalars."""
@@ -115,7 +117,7 @@ class PixelMetrics(Metric):
             "pixel_auroc": _auroc(self.histogram[rows].sum(0).cpu()),
             "pixel_fpr_real": fp_real / (fp_real + tn_real),
         }
-        return {key: value.to(self.counts.device, torch.float32) for key, value in figures.items()}
+        return {key: value.float().to(self.device) for key, value in figures.items()}
 
 
 def _auroc(histogram: Tensor) -> Tensor:

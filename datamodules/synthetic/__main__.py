@@ -24,6 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--qualities", nargs="+", default=["raw", "c23", "c40"], choices=["raw", "c23", "c40"])
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default %(default)s)")
     parser.add_argument("--sources", type=Path, help="folder with videos of talking people, used instead of drawn ones")
+    parser.add_argument(
+        "--allow-repeats-across-splits",
+        dest="repeats_across_splits",
+        action="store_true",
+        help="let one person of --sources appear in several splits",
+    )
     options = vars(parser.parse_args(arguments))
     try:
         write_tree(**options, progress=True)

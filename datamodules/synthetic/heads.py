@@ -1,4 +1,4 @@
-"""Talking heads drawn from numbers: no two alike, lit from one side, speaking and blinking before a busy wall."""
+"""Heads drawn from numbers: no two alike, lit from one side, with eyes and a mouth that move."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .charts import Face, Plane, Take, hill, shading
-from .scenes import random_background, random_camera
+from .charts import Face, Plane, hill, shading
 
 LEFT, TOP, RIGHT, BOTTOM = -1.45, -1.75, 1.45, 1.3
 """What the picture of a head shows, in half-heights of its face."""
@@ -71,7 +70,7 @@ def random_look(rng: np.random.Generator) -> Look:
 
 def soft(inside: Plane, width: float) -> Plane:
     """Turns a signed distance, positive inside, into coverage from 0 to 1 with an edge of `width`."""
-    return np.clip(inside / width + 0.5, 0, 1)
+    return np.asarray(np.clip(inside / width + 0.5, 0, 1), np.float32)
 
 
 def cover(canvas: Plane, colour: Plane | tuple[float, float, float], coverage: Plane) -> None:
@@ -167,7 +166,7 @@ class Head:
         lid = 0.02 + 0.085 * look.eye_size * blink * across
         opening = soft(np.minimum(lid - np.abs(v), 0.1 * across), self.edge) * min(1.0, 4 * blink)
         cover(part, look.skin * 0.55, 0.5 * hill(u, v, (0, -0.02), (0.16, 0.07)))
-        inside = np.broadcast_to(np.float32([225, 220, 214]) * shade, part.shape).astype(np.float32)
+        inside = np.broadcast_to(np.array([225, 220, 214], np.float32) * shade, part.shape).astype(np.float32)
         radius = np.hypot((u - 0.05 * gaze) * look.ratio, v)
         cover(inside, look.eye, soft(0.068 - radius, self.edge))
         cover(inside, (12, 10, 10), soft(0.032 - radius, self.edge))
@@ -190,84 +189,9 @@ class Head:
         part += (red + 10 * hill(u, v, (0.03, 0.05 + 0.1 * opening), (0.1, 0.02))[..., None] - part) * lips[..., None]
         inner = soft(np.minimum(v + 0.3 * gap, gap - v) + 0.006, self.edge) * soft(across - 0.03, 0.05)
         cover(part, (46, 18, 18), inner)
-        cover(
-            part, (205, 198, 186), 0.8 * inner * soft(np.float32(0.035) - v - 0.3 * gap, 0.02) * min(1.0, 2 * opening)
-        )
+        cover(part, (205, 198, 186), 0.8 * inner * soft(0.035 - v - 0.3 * gap, 0.02) * min(1.0, 2 * opening))
 
     def _glasses(self, canvas: Plane) -> None:
         frame = np.abs(np.hypot((np.abs(self.u) - 0.4) / 1.15, (self.y + 0.18) / 0.95) - 0.24) - 0.016
         bridge = np.maximum(np.abs(self.y + 0.22) - 0.014, np.abs(self.u) - 0.14)
         cover(canvas, (24, 22, 24), soft(-np.minimum(frame, bridge), self.edge))
-
-
-def drift(rng: np.random.Generator, frames: int, slowest: float) -> Plane:
-    """Returns a smooth wandering number a frame, about -1 to 1; `slowest` is the longest wave in frames."""
-    t = np.arange(frames)
-    waves = [np.sin(2 * np.pi * (t / slowest * n + rng.random())) / n for n in (1, 2.3, 4.1)]
-    return np.asarray(np.sum(waves, axis=0) / 1.4, np.float32)
-
-
-def speech(rng: np.random.Generator, frames: int) -> Plane:
-    """Returns the opening of a talking mouth, one number a frame, 0 to 1."""
-    return np.clip(0.35 + 0.45 * drift(rng, frames, rng.uniform(13, 19)) + 0.25 * drift(rng, frames, 37), 0, 1)
-
-
-def blinks(rng: np.random.Generator, frames: int) -> Plane:
-    """Returns the openness of the eyes, one number a frame, 0 to 1; shut for two frames every second or two."""
-    since = (np.arange(frames) + rng.integers(40)) % rng.integers(24, 48)
-    return np.clip(np.abs(since - 2.5) / 2 - 0.25, 0.05, 1).astype(np.float32)
-
-
-def film(rng: np.random.Generator, frames: int, width: int, height: int) -> Take:
-    """Draws a person and films it talking.
-
-    Args:
-        rng: Decides on everything.
-        frames: Length.
-        width: Pixels.
-        height: Pixels.
-    """
-    look, camera = random_look(rng), random_camera(rng)
-    size = height * rng.uniform(0.225, 0.265)
-    background = random_background(rng, width, height)
-    head = Head(look, 1.3 * size, rng)
-    x = width * (rng.uniform(0.44, 0.56) + 0.025 * drift(rng, frames, 70))
-    y = height * (rng.uniform(0.5, 0.55) + 0.015 * drift(rng, frames, 50))
-    scale = size * (1 + 0.03 * drift(rng, frames, 90))
-    roll = np.radians(rng.uniform(-7, 7) + 4 * drift(rng, frames, 60))
-    mouth, open_eyes, gaze = speech(rng, frames), blinks(rng, frames), drift(rng, frames, 80)
-    body = shoulders(look, size, x[0], y[0], width, height, rng)
-    cover(background, body[..., :3], body[..., 3])
-    faces, images = [], np.empty((frames, height, width, 3), np.uint8)
-    for t in range(frames):
-        face = Face(x[t], y[t], scale[t] * look.ratio, scale[t], roll[t], mouth[t])
-        picture = place(head.picture(face, open_eyes[t], gaze[t]), face, head.density, width, height)
-        images[t] = camera.expose(background * (1 - picture[..., 3:]) + picture[..., :3], rng)
-        faces.append(face)
-    return Take(images, faces)
-
-
-def place(picture: Plane, face: Face, density: float, width: int, height: int) -> Plane:
-    """Lays the picture of a head, (h, w, 4), where the face is in a frame: (height, width, 4)."""
-    scale = face.height / density
-    cos, sin = scale * np.cos(face.roll), scale * np.sin(face.roll)
-    turn = np.array([[cos, -sin], [sin, cos]])
-    shift = np.array([face.x, face.y]) + turn @ np.array([LEFT, TOP]) * density
-    return np.asarray(cv2.warpAffine(picture, np.column_stack([turn, shift]), (width, height)), np.float32)
-
-
-def shoulders(look: Look, size: float, x: float, y: float, width: int, height: int, rng: np.random.Generator) -> Plane:
-    """Paints neck and clothes under a head: (height, width, 4), coverage last."""
-    u, v = np.meshgrid(
-        (np.arange(width, dtype=np.float32) - x) / size, (np.arange(height, dtype=np.float32) - y) / size
-    )
-    neck = soft(0.48 + 0.3 * np.clip(v - 1.2, 0, 1) ** 2 - np.abs(u), 0.03) * (v > 0)
-    cloth = soft(v - 1.35 - 0.16 * np.abs(u) ** 1.6 + 0.25 * hill(u, v, (0, 1.3), (0.3, 9)), 0.03)
-    folds = 1 + 0.12 * noise(rng, (height, width), 9, 14) + 0.06 * noise(rng, (height, width), 0.9, 0.9)
-    canvas = np.zeros((height, width, 3), np.float32)
-    cover(canvas, look.skin * 0.62, neck)
-    cover(canvas, (0, 0, 0), 0.45 * neck * hill(u, v, (0, 0.95), (0.5, 0.16)))
-    canvas += (look.cloth * (folds * (0.75 - 0.25 * np.sign(look.light[0]) * -u / 2))[..., None] - canvas) * cloth[
-        ..., None
-    ]
-    return np.dstack([canvas, np.maximum(neck, cloth)])

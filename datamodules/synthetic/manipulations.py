@@ -1,16 +1,17 @@
 """Four ways to forge a face, each leaving its own trace inside the face and not a bit changed outside it.
 
-None of them shows in the colour or the sharpness of a crop: colours are fitted to the target's, and what a trace adds in
-fine detail is what the resampling took away. What betrays them is the order of that detail.
+None of them shows in the colour or the sharpness of a crop: colours are fitted to the target's, and a trace gives
+back the fine detail that resampling took away. What betrays a forgery is the order of that detail.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ..video import Image
 from .charts import REACH, SIDE, Face, Plane, grid, hill, paste, project, shading, unroll
@@ -22,11 +23,8 @@ OVAL = np.asarray(np.hypot(U / (0.92 * (1 - 0.16 * np.clip(V, 0, 1) ** 2)), (V -
 HULL = OVAL * (V > -0.52 + 0.15 * U**2)
 """What lies between the landmarks, (SIDE, SIDE), 0 or 1: brows to chin."""
 
-SQUARE = np.asarray((np.abs(U) < 1) & (np.abs(V - 0.12) < 0.92), np.float32)
-"""The square an autoencoder redraws, (SIDE, SIDE), 0 or 1: forehead to below the chin."""
-
-TILE = np.asarray((np.abs(U) / 0.92) ** 4 + (np.abs(V - 0.12) / 0.86) ** 4 < 1, np.float32)
-"""What is blended in of that square, (SIDE, SIDE), 0 or 1: no corners."""
+TILE = np.asarray((np.abs(U) / 0.9) ** 3 + (np.abs(V - 0.12) / 0.86) ** 3 < 1, np.float32)
+"""What an autoencoder redraws, (SIDE, SIDE), 0 or 1: forehead to chin, rounded."""
 
 LOWER = OVAL * np.clip((V + 0.08) / 0.2, 0, 1)
 """How much of the face a learnt texture changes, (SIDE, SIDE), 0 to 1: nose to chin."""
@@ -46,6 +44,18 @@ ROWS, COLUMNS = np.indices((SIDE, SIDE), np.float32)
 
 DETAIL_MOST, DETAIL_LEAST = 12.0, 8.0
 """Strength of a trace, standard deviation in grey levels: strong enough for crf 23, too weak to strike the eye."""
+
+
+class Style(NamedTuple):
+    """What all frames of one forged clip share.
+
+    Attributes:
+        trace: Pattern left in the face, (SIDE, SIDE), mean 0, standard deviation 1.
+        margins: How far the rectangle of a Deepfakes mask exceeds the edit: left, top, right, bottom, in half-heights.
+    """
+
+    trace: Plane
+    margins: tuple[float, ...]
 
 
 class Forgery(NamedTuple):
@@ -70,7 +80,12 @@ def coverage(region: Plane, face: Face, feather: float) -> Plane:
     """
     margin = 3 * SIDE / (2 * REACH * face.width)
     depth = cv2.distanceTransform(np.pad(region, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    return np.clip((depth - margin) / feather, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((depth - margin) / feather, 0, 1), np.float32)
+
+
+def blur(chart: Plane, radius: float) -> Plane:
+    """Softens a chart; `radius` is a standard deviation in its pixels."""
+    return np.asarray(cv2.GaussianBlur(chart, (0, 0), radius), np.float32)
 
 
 def recolour(chart: Plane, reference: Plane, region: Plane) -> Plane:
@@ -95,14 +110,14 @@ def retrace(smooth: Plane, trace: Plane, reference: Plane, region: Plane) -> Pla
         reference: Chart of the original.
         region: Where to compare.
     """
-    pores = reference - cv2.GaussianBlur(reference, (0, 0), 1.2)
+    pores = reference - blur(reference, 1.2)
     smooth = smooth + 0.35 * pores
     missing = max(0.0, sharpness(reference, region) - sharpness(smooth, region))
     strength = np.clip(np.sqrt(missing / sharpness(trace, region)), DETAIL_LEAST, DETAIL_MOST)
     return np.asarray(smooth + strength * trace[..., None], np.float32)
 
 
-def unit(pattern: Plane) -> Plane:
+def unit(pattern: NDArray[Any]) -> Plane:
     """Shifts and scales a pattern to mean 0 and standard deviation 1."""
     return np.asarray((pattern - pattern.mean()) / pattern.std(), np.float32)
 
@@ -147,65 +162,67 @@ def grey_render(face: Face, shape: tuple[int, ...]) -> Image:
     return np.repeat(np.rint(project(RENDER, face, shape[1], shape[0])).astype(np.uint8)[..., None], 3, 2)
 
 
-def deepfakes(target: Image, face: Face, source: Image, donor: Face, trace: Plane) -> Forgery:
+def deepfakes(target: Image, face: Face, source: Image, donor: Face, style: Style) -> Forgery:
     """Redraws the face from a small picture of the source's and blends it in; the mask is a rectangle around it."""
     original, region = unroll(target, face), TILE
     small = cv2.resize(recolour(unroll(source, donor), original, region), (32, 32), interpolation=cv2.INTER_AREA)
-    redrawn = cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    redrawn = np.asarray(cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), np.float32)
     weight = coverage(region, face, 6)
-    frame = paste(target, retrace(redrawn, trace, original, region), weight, face)
+    frame = paste(target, retrace(redrawn, style.trace, original, region), weight, face)
     height, width = target.shape[:2]
-    left, top, across, down = cv2.boundingRect((project(SQUARE, face, width, height) > 0.5).astype(np.uint8))
+    rows, columns = np.nonzero(project(weight, face, width, height))
+    left, top, right, bottom = (round(3 + share * face.height) for share in style.margins)
     mask = np.zeros_like(target)
-    mask[top : top + down, left : left + across] = 255
+    across = slice(max(0, columns.min() - left), columns.max() + right)
+    mask[max(0, rows.min() - top) : rows.max() + bottom, across] = 255
     return Forgery(frame, mask)
 
 
-def face2face(target: Image, face: Face, source: Image, donor: Face, trace: Plane) -> Forgery:
+def face2face(target: Image, face: Face, source: Image, donor: Face, style: Style) -> Forgery:
     """Renders the target anew with the source's expression on a mesh."""
     original, region = unroll(target, face), OVAL
-    rendered = cv2.GaussianBlur(move_mouth(original, donor.mouth - face.mouth), (0, 0), 1.0)
+    rendered = blur(move_mouth(original, donor.mouth - face.mouth), 1.0)
     weight = coverage(region, face, 4)
-    frame = paste(target, retrace(rendered, trace, original, region), weight, face)
+    frame = paste(target, retrace(rendered, style.trace, original, region), weight, face)
     return Forgery(frame, grey_render(face, target.shape))
 
 
-def faceswap(target: Image, face: Face, source: Image, donor: Face, trace: Plane) -> Forgery:
+def faceswap(target: Image, face: Face, source: Image, donor: Face, style: Style) -> Forgery:
     """Lays the source's face, colours fitted, over the target's, with a seam; the mask is the coloured rendering."""
     original, region = unroll(target, face), HULL
     texture = recolour(unroll(source, donor), original, region)
     weight = coverage(region, face, 2)
     rim = (weight > 0) & (cv2.erode(weight, np.ones((7, 7))) < 1)
-    seam = np.where(rim, 8 * np.sign(np.sin(weight * 6)), 0)[..., None]
-    laid = retrace(cv2.GaussianBlur(texture, (0, 0), 1.0), trace, original, region) - seam
+    seam = np.where(rim, 12 * np.sign(np.sin(weight * 6)), 0)[..., None]
+    laid = retrace(blur(texture, 1.0), style.trace, original, region) - seam
     frame = paste(target, laid.astype(np.float32), weight, face)
     render = np.maximum(texture, 48) * (region * np.clip(1 - 1.6 * EYES, 0, 1))[..., None]
     rendered = project(np.clip(render, 0, 255), face, target.shape[1], target.shape[0])
     return Forgery(frame, np.rint(rendered).astype(np.uint8))
 
 
-def neural_textures(target: Image, face: Face, source: Image, donor: Face, trace: Plane) -> Forgery:
+def neural_textures(target: Image, face: Face, source: Image, donor: Face, style: Style) -> Forgery:
     """Renders the lower face with the source's mouth; the mask shows the whole face all the same."""
     original, region = unroll(target, face), OVAL
-    rendered = cv2.GaussianBlur(move_mouth(original, donor.mouth - face.mouth), (0, 0), 1.0)
+    rendered = blur(move_mouth(original, donor.mouth - face.mouth), 1.0)
     weight = coverage(region, face, 4) * LOWER
-    frame = paste(target, retrace(rendered, trace, original, LOWER > 0), weight, face)
+    frame = paste(target, retrace(rendered, style.trace, original, LOWER > 0), weight, face)
     return Forgery(frame, grey_render(face, target.shape))
 
 
-FORGERS: dict[str, Callable[[Image, Face, Image, Face, Plane], Forgery]] = {
+FORGERS: dict[str, Callable[[Image, Face, Image, Face, Style], Forgery]] = {
     "Deepfakes": deepfakes,
     "Face2Face": face2face,
     "FaceSwap": faceswap,
     "NeuralTextures": neural_textures,
 }
-"""Method to the function that forges one frame from target, its face, source, its face and the clip's trace."""
+"""Method to the function that forges one frame from target, its face, source, its face and the clip's style."""
 
 
-def random_trace(method: str, rng: np.random.Generator) -> Plane:
-    """Draws the pattern a method leaves in one clip, (SIDE, SIDE), mean 0, standard deviation 1."""
-    if method == "Deepfakes":
-        return lattice()
-    if method == "NeuralTextures":
-        return ripple()
-    return facets(rng) if method == "Face2Face" else texels(rng)
+def random_style(method: str, rng: np.random.Generator) -> Style:
+    """Draws what is the same in all frames of one clip."""
+    if method in ("Face2Face", "FaceSwap"):
+        trace = facets(rng) if method == "Face2Face" else texels(rng)
+    else:
+        trace = lattice() if method == "Deepfakes" else ripple()
+    return Style(trace, tuple(rng.uniform(0.02, 0.26, 4).tolist()))

@@ -30,11 +30,11 @@ class Camera(NamedTuple):
         """Takes one frame of a scene (H, W, 3), 0 to 255."""
         height, width = scene.shape[:2]
         if self.blur > 0.2:
-            scene = cv2.GaussianBlur(scene, (0, 0), self.blur)
+            scene = np.asarray(cv2.GaussianBlur(scene, (0, 0), self.blur), np.float32)
         levels = 255 * (np.clip(scene * self.gain, 0, 255) / 255) ** self.gamma
         grain = rng.standard_normal((height, width, 1), dtype=np.float32)
         tint = cv2.resize(rng.standard_normal((height // 2, width // 2, 3), dtype=np.float32), (width, height))
-        return np.clip(np.rint(levels + self.noise * (grain + 0.4 * tint)), 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(np.rint(levels + self.noise * (grain + 0.4 * tint)), 0, 255), np.uint8)
 
 
 def random_camera(rng: np.random.Generator) -> Camera:

@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from ..video import Image, write_video
 from .charts import Take
-from .heads import film
-from .manipulations import FORGERS, Forgery, random_trace
+from .manipulations import FORGERS, Forgery, random_style
 from .plan import METHODS, Fake, Pair, fake_path, files, mask_path, original_path, plan
+from .sources import Role, cast, film_person, find_people
+from .takes import film
 
 Quality = Literal["raw", "c23", "c40"]
 RECIPE = 1
@@ -36,6 +37,7 @@ def write_tree(
     qualities: Sequence[Quality] = ("raw", "c23", "c40"),
     workers: int = 0,
     sources: str | Path | None = None,
+    repeats_across_splits: bool = False,
     progress: bool = False,
 ) -> Path:
     """Writes a tree in the layout of FaceForensics++; what is there already is kept.
@@ -48,7 +50,8 @@ def write_tree(
         size: Width, a multiple of 16, and height, even; at least 96 x 96.
         qualities: Any of raw, c23, c40.
         workers: Processes; 0 works in this one.
-        sources: Folder with videos of talking people, filmed instead of drawn ones.
+        sources: Folder with videos of talking people, used instead of drawn ones; needs dlib.
+        repeats_across_splits: Let one person of `sources` appear in several splits.
         progress: Show a bar, a step a pair.
 
     Returns:
@@ -68,24 +71,41 @@ def write_tree(
         "size": list(size),
         "qualities": list(qualities),
         "sources": str(sources) if sources else None,
+        "repeats_across_splits": repeats_across_splits,
     }
-    _claim(out, settings)
+    _refuse_others(out, settings)
     planned = plan(pairs, seed, frames, size[0])
-    _write_splits(out / "splits", planned)
     missing = [pair for pair in planned if not all(path.is_file() for path in files(out, pair, tuple(qualities)))]
     if not missing:
         print(f"{out} is whole already: {pairs} pairs, seed {seed}; nothing to do")
         return out
-    work = partial(write_pair, out, seed=seed, size=size, qualities=tuple(qualities))
+    roles = None
+    if sources:
+        longest = max(who.frames for pair in planned for who in pair.originals)
+        roles = cast(find_people(Path(sources), longest), planned, seed, repeats_across_splits)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARKER).write_text(json.dumps(settings, indent=1) + "\n")
+    _write_splits(out / "splits", planned)
+    work = partial(write_pair, out, seed=seed, size=size, qualities=tuple(qualities), roles=roles)
     with tqdm(total=pairs, initial=pairs - len(missing), unit="pair", disable=not progress) as bar:
         for _ in _run(work, missing, workers):
             bar.update()
     return out
 
 
-def write_pair(out: Path, pair: Pair, seed: int, size: tuple[int, int], qualities: tuple[Quality, ...]) -> None:
-    """Writes the two originals, eight fakes and eight masks of one pair."""
-    takes = [film(np.random.default_rng([seed, 1, int(who.name)]), who.frames, *size) for who in pair.originals]
+def write_pair(
+    out: Path,
+    pair: Pair,
+    seed: int,
+    size: tuple[int, int],
+    qualities: tuple[Quality, ...],
+    roles: dict[str, Role] | None = None,
+) -> None:
+    """Writes the two originals, eight fakes and eight masks of one pair; people are drawn unless `roles` has them."""
+    takes = []
+    for who in pair.originals:
+        rng = np.random.default_rng([seed, 1, int(who.name)])
+        takes.append(film_person(roles[who.name], who.frames, *size, rng) if roles else film(rng, who.frames, *size))
     for who, take in zip(pair.originals, takes, strict=True):
         for quality in qualities:
             write_video(original_path(out, who.name, quality), take.frames, quality, who.fps)
@@ -100,7 +120,7 @@ def write_pair(out: Path, pair: Pair, seed: int, size: tuple[int, int], qualitie
 
 def forge(fake: Fake, target: Take, source: Take, rng: np.random.Generator) -> Iterator[Forgery]:
     """Yields the frames of one forged clip; a target that ends too soon is rewound, and so is a source."""
-    forger, trace = FORGERS[fake.method], random_trace(fake.method, rng)
+    forger, style = FORGERS[fake.method], random_style(fake.method, rng)
     width = target.frames.shape[2]
     for number in range(fake.frames):
         now, then = number % len(target.faces), number % len(source.faces)
@@ -108,7 +128,7 @@ def forge(fake: Fake, target: Take, source: Take, rng: np.random.Generator) -> I
         if number in fake.lost:
             forged = Forgery(frame, np.zeros_like(frame))
         else:
-            forged = forger(frame, target.faces[now], source.frames[then], source.faces[then], trace)
+            forged = forger(frame, target.faces[now], source.frames[then], source.faces[then], style)
         columns = slice(fake.cropped, width - fake.cropped)
         yield Forgery(_columns(forged.frame, columns), _columns(forged.mask, columns))
 
@@ -131,22 +151,19 @@ def _check(pairs: int, frames: int, size: tuple[int, int], qualities: Sequence[s
         raise ValueError(f"qualities are {list(qualities)}, but FaceForensics++ has {list(known)}: name one or more")
 
 
-def _claim(out: Path, settings: dict[str, object]) -> None:
-    """Writes down the settings, or compares them with those the folder was begun with."""
+def _refuse_others(out: Path, settings: dict[str, object]) -> None:
+    """Refuses a folder that holds something else than the beginning of the same tree."""
     marker = out / MARKER
     if marker.is_file():
         begun = json.loads(marker.read_text())
-        if begun != settings:
-            other = ", ".join(
-                f"{key} {begun.get(key)} for {settings[key]}" for key in settings if begun.get(key) != settings[key]
+        other = [f"{key} {begun.get(key)}, not {value}" for key, value in settings.items() if begun.get(key) != value]
+        if other:
+            raise FileExistsError(
+                f"{out} holds a tree with other settings ({'; '.join(other)}): delete it or name another folder"
             )
-            raise FileExistsError(f"{out} holds a tree with other settings ({other}): delete it or name another folder")
-        return
-    if out.exists() and any(out.iterdir()):
-        found = sorted(path.name for path in out.iterdir())[0]
+    elif out.exists() and any(out.iterdir()):
+        found = min(path.name for path in out.iterdir())
         raise FileExistsError(f"{out} holds {found!r}, but a tree is written into an empty folder: name another one")
-    out.mkdir(parents=True, exist_ok=True)
-    marker.write_text(json.dumps(settings, indent=1) + "\n")
 
 
 def _write_splits(folder: Path, planned: list[Pair]) -> None:

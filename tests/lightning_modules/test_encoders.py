@@ -82,6 +82,13 @@ def test_only_what_the_used_maps_need_is_trained():
     assert all((parameter.grad is not None) == parameter.requires_grad for parameter in encoder.parameters())
 
 
+@torch.no_grad()
+def test_an_encoder_set_up_without_gradients_can_still_be_trained():
+    encoder = Encoder("test_resnet")
+    encoder.freeze_unreached([4])
+    assert all(parameter.requires_grad for parameter in encoder.parameters())
+
+
 def test_weights_in_the_hub_cache_are_loaded_without_network(no_weights_here, monkeypatch):
     donor = timm.create_model("test_resnet")
     repository = no_weights_here / "hub" / "models--timm--test_resnet.r160_in1k"

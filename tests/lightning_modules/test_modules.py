@@ -39,6 +39,10 @@ def batch():
     }
 
 
+def repeat(batch, times=1):
+    return torch.utils.data.DataLoader([batch] * times, batch_size=None)
+
+
 def modules(**options):
     options = {"encoder": "test_resnet", "pretrained": False, **options}
     return {
@@ -65,14 +69,14 @@ def test_one_batch_can_be_learnt_by_heart(kind, batch):
     pl.seed_everything(0)
     module = modules(lr=3e-3, schedule="constant")[kind]()
     curve = LossCurve()
-    pl.Trainer(max_steps=50, limit_val_batches=0, callbacks=[curve], **QUIET).fit(module, [batch] * 50)
+    pl.Trainer(max_steps=50, callbacks=[curve], **QUIET).fit(module, repeat(batch, 50), repeat(batch))
     assert curve.losses[-1] < curve.losses[0] / 10
 
 
 def test_the_learning_rate_follows_its_schedule_by_the_step(batch):
     module = modules(lr=0.1, optimizer="sgd", warmup_steps=2)["classification"]()
     curve = LossCurve()
-    pl.Trainer(max_epochs=2, limit_val_batches=0, callbacks=[curve], **QUIET).fit(module, [batch] * 3)
+    pl.Trainer(max_epochs=2, callbacks=[curve], **QUIET).fit(module, repeat(batch, 3), repeat(batch))
     assert curve.rates == pytest.approx([0.1, 0.1, 0.0853553, 0.05, 0.0146447, 0], abs=1e-7)  # after each of 6 steps
 
 
@@ -80,8 +84,8 @@ def test_the_learning_rate_follows_its_schedule_by_the_step(batch):
 def test_validation_and_test_log_the_same_figures(kind, batch):
     module = modules()[kind]()
     trainer = pl.Trainer(**QUIET)
-    (val,) = trainer.validate(module, [batch] * 2, verbose=False)
-    (test,) = trainer.test(module, [batch] * 2, verbose=False)
+    (val,) = trainer.validate(module, repeat(batch, 2), verbose=False)
+    (test,) = trainer.test(module, repeat(batch, 2), verbose=False)
     assert {key.removeprefix("val/") for key in val} == {key.removeprefix("test/") for key in test}
     assert val["val/frame_auroc"] == test["test/frame_auroc"]
     assert val["val/loss"] == test["test/loss"]
@@ -92,11 +96,19 @@ def test_validation_and_test_log_the_same_figures(kind, batch):
 def test_figures_do_not_leak_from_one_evaluation_into_the_next(batch):
     module = modules()["segmentation"]()
     trainer = pl.Trainer(max_epochs=1, **(QUIET | {"num_sanity_val_steps": 1}))
-    trainer.fit(module, [batch], [batch])
+    trainer.fit(module, repeat(batch), repeat(batch))
     logged = trainer.callback_metrics["val/pixel_iou_balanced"]
     assert module.evaluation.frame.scores == []
-    (val,) = trainer.validate(module, [batch], verbose=False)
+    (val,) = trainer.validate(module, repeat(batch), verbose=False)
     assert val["val/pixel_iou_balanced"] == pytest.approx(logged.item(), abs=1e-6)
+
+
+def test_a_module_that_has_been_tested_can_be_trained(batch):
+    module = modules()["segmentation"]()
+    pl.Trainer(**QUIET).test(module, repeat(batch), verbose=False)  # leaves metrics reset in inference mode
+    trainer = pl.Trainer(max_epochs=1, **QUIET)
+    trainer.fit(module, repeat(batch), repeat(batch))
+    assert "val/pixel_iou" in trainer.callback_metrics
 
 
 def test_a_frame_is_scored_by_its_head_if_there_is_one_and_else_by_its_mask(batch):
@@ -120,7 +132,7 @@ def test_the_joint_loss_is_the_weighted_sum(batch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_predictions_name_their_frames(kind, batch):
-    (predicted,) = pl.Trainer(**QUIET).predict(modules()[kind](), [batch])
+    (predicted,) = pl.Trainer(**QUIET).predict(modules()[kind](), repeat(batch))
     assert predicted["frame_score"].shape == (4,)
     assert {"label", "method", "clip", "frame", "box"} < predicted.keys()
     if kind == "classification":
@@ -134,7 +146,7 @@ def test_predictions_name_their_frames(kind, batch):
 def test_a_batch_of_another_project_is_enough(kind, batch):
     foreign = {key: batch[key] for key in ("image", "mask", "label")}
     trainer = pl.Trainer(max_steps=1, **QUIET)
-    trainer.fit(modules()[kind](), [foreign], [foreign])
+    trainer.fit(modules()[kind](), repeat(foreign), repeat(foreign))
     assert "val/frame_auroc" in trainer.callback_metrics
     assert not [key for key in trainer.callback_metrics if "video" in key or "Deepfakes" in key]
 
@@ -154,10 +166,10 @@ def test_a_pretrained_checkpoint_is_restored_without_network(kind, batch, tmp_pa
     module = modules(pretrained=True)[kind]()
     assert loads == []
     trainer = pl.Trainer(max_epochs=1, **QUIET)
-    trainer.fit(module, [batch], [batch])
+    trainer.fit(module, repeat(batch), repeat(batch))
     assert loads == ["test_resnet"]
     trainer.save_checkpoint(tmp_path / "last.ckpt")
-    (before,) = trainer.validate(module, [batch], verbose=False)
+    (before,) = trainer.validate(module, repeat(batch), verbose=False)
     monkeypatch.undo()
 
     block_sockets(monkeypatch)
@@ -165,11 +177,11 @@ def test_a_pretrained_checkpoint_is_restored_without_network(kind, batch, tmp_pa
     assert content["hyper_parameters"]["encoder"] == "test_resnet"
     assert content["normalisation"] == {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
     restored = type(module).load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
-    (after,) = pl.Trainer(**QUIET).validate(restored, [batch], verbose=False)
+    (after,) = pl.Trainer(**QUIET).validate(restored, repeat(batch), verbose=False)
     assert after == pytest.approx(before, abs=1e-6, nan_ok=True)
-    pl.Trainer(max_epochs=1, **QUIET).fit(restored, [batch], [batch])  # fine-tuning keeps what was restored
+    pl.Trainer(max_epochs=1, **QUIET).fit(restored, repeat(batch), repeat(batch))  # fine-tuning keeps what was restored
     resumed = modules(pretrained=True)[kind]()
-    pl.Trainer(max_epochs=2, **QUIET).fit(resumed, [batch], [batch], ckpt_path=tmp_path / "last.ckpt")
+    pl.Trainer(max_epochs=2, **QUIET).fit(resumed, repeat(batch), repeat(batch), ckpt_path=tmp_path / "last.ckpt")
 
 
 def test_normalisation_comes_from_the_encoder_and_then_from_the_checkpoint():

@@ -1,0 +1,69 @@
+# Every job of this project; bare `make` lists them.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+SEED ?= 0
+MINI := data/mini
+
+# What a row is run with: make train EXP=table-1/resnet50-unet DATA=/data/FF++ DEVICES=8 SEED=1 ARGS='--trainer.max_epochs 3'
+OPTIONS = --seed_everything $(SEED) $(if $(DATA),--data.init_args.root $(DATA)) $(if $(DEVICES),--trainer.devices $(DEVICES)) $(ARGS)
+ROW = -c experiments/base.yaml -c experiments/$(1).yaml $(OPTIONS)
+rows = $(filter-out %/_base,$(patsubst experiments/%.yaml,%,$(sort $(wildcard experiments/$(1)/*.yaml))))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint train baselines collect doctor mini table-0 table-1 table-2 demo-rows
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv and install everything into it
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[experiments,dev]'
+	touch $@
+
+demo: install mini ## train and test three small models on a made-up data set and print the table (10 minutes on 2 cores)
+	@$(MAKE) --no-print-directory demo-rows DATA=$(MINI)
+
+demo-rows: $(INSTALLED)
+	@$(call run_table,demo)
+
+mini: $(INSTALLED) ## write a mini FaceForensics++ of drawn people to data/mini
+	$(PY) -m datamodules.synthetic --out $(MINI)
+
+train: $(INSTALLED) ## train and test one row: EXP=table-1/resnet50-unet DATA=<root> [DEVICES=8] [SEED=0] [ARGS='--any.option value']
+	@test -n "$(EXP)" || { echo "EXP is not given, wanted a row such as EXP=table-1/resnet50-unet"; exit 2; }
+	$(PY) -m experiments fit $(call ROW,$(EXP))
+	$(PY) -m experiments test $(call ROW,$(EXP))
+
+# Trains and tests every row of table $(1), goes on after a failed one and names those that failed.
+define run_table
+failed=; for row in $(call rows,$(1)); do $(MAKE) --no-print-directory train EXP=$$row || failed="$$failed $$row"; done; \
+$(if $(filter table-0,$(1)),,$(PY) -m experiments baselines $(call ROW,$(firstword $(call rows,$(1)))) || failed="$$failed baselines";) \
+$(PY) -m experiments collect --table $(1); \
+test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
+endef
+
+table-0: $(INSTALLED) ## reproduction: FaceForensics++'s own baseline, DATA=<root>
+	@$(call run_table,$@)
+table-1: $(INSTALLED) ## localisation: four encoders x four decoders, DATA=<root>
+	@$(call run_table,$@)
+table-2: $(INSTALLED) ## segmentation, classification or both, DATA=<root>
+	@$(call run_table,$@)
+
+collect: $(INSTALLED) ## print the tables of runs/ and write runs/results.csv
+	@$(PY) -m experiments collect
+
+doctor: $(INSTALLED) ## say what is wrong with a data folder: DATA=<root>
+	@test -n "$(DATA)" || { echo "DATA is not given, wanted the folder of FaceForensics++"; exit 2; }
+	@$(PY) -m datamodules.doctor $(DATA)
+
+test: $(INSTALLED) ## run the tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto
+
+lint: $(INSTALLED) ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy

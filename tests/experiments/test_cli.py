@@ -1,0 +1,171 @@
+"""The main job on a tiny tree: fit, test, resume, predict, each in its folder."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from experiments.cli import main
+
+FILES = ["-c", "experiments/base.yaml", "-c", "experiments/demo/segmentation.yaml"]
+SMALL = [
+    "--model.init_args.encoder=test_resnet",
+    "--model.init_args.decoder=fcn",
+    "--data.init_args.size=64",
+    "--data.init_args.frames_per_clip=2",
+    "--data.init_args.eval_frames_per_clip=2",
+    "--data.init_args.batch_size=4",
+    "--data.init_args.num_workers=0",
+    "--trainer.max_epochs=1",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+]
+
+METHODS = {"original", "Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures"}
+
+
+@pytest.fixture(autouse=True)
+def seed_of_this_test_alone(monkeypatch):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+
+
+def run(command, tree, folder, *options):
+    main([command, *FILES, f"--data.init_args.root={tree}", f"--trainer.default_root_dir={folder}", *SMALL, *options])
+
+
+@pytest.fixture(scope="module")
+def finished(tree, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "demo" / "segmentation" / "seed0"
+    run("fit", tree, folder)
+    run("test", tree, folder)
+    return folder
+
+
+def test_a_run_leaves_what_it_should(finished):
+    left = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()}
+    assert {"config.yaml", "metrics.json", "provenance.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt"} <= left
+    assert "logs/version_0/metrics.csv" in left
+    provenance = json.loads((finished / "provenance.json").read_text())
+    assert provenance["fit"]["selected_by"] == "val/pixel_iou_balanced"
+    assert provenance["fit"]["config"] == provenance["test"]["config"]
+    assert provenance["test"]["faces"]["source"] == "masks"
+
+
+def test_metrics_file_holds_every_key_for_all_and_for_each_method(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    pixel = ["iou", "iou_balanced", "iou_per_frame", "f1", "accuracy", "auroc", "fpr_real"]
+    frame = ["accuracy", "accuracy_balanced", "auroc", "ap", "eer"]
+    names = [f"pixel_{key}" for key in pixel] + [f"frame_{key}" for key in frame] + ["video_accuracy", "video_auroc"]
+    for method in ("", "/Deepfakes", "/Face2Face", "/FaceSwap", "/NeuralTextures"):
+        for name in names:
+            assert 0 <= metrics[f"test/{name}{method}"] <= 1
+    assert all(key.startswith("test/") for key in metrics)
+
+
+def test_overlays_show_every_method(finished):
+    drawn = sorted((finished / "overlays").glob("*.png"))
+    assert {path.name.split("-")[0] for path in drawn} == METHODS
+    assert Image.open(drawn[0]).size == (3 * 64 + 8, 64 + 16)
+
+
+def test_checkpoint_holds_plain_types_and_the_normalisation(finished):
+    checkpoint = torch.load(finished / "checkpoints" / "best.ckpt", weights_only=True)
+    assert checkpoint["hyper_parameters"]["encoder"] == "test_resnet"
+    assert "data/FaceForensics++" not in str(checkpoint["hyper_parameters"])
+
+
+def test_a_second_run_of_the_same_seed_gives_the_same_metrics(finished, tree, tmp_path):
+    run("fit", tree, tmp_path / "again")
+    run("test", tree, tmp_path / "again")
+    assert (tmp_path / "again" / "metrics.json").read_bytes() == (finished / "metrics.json").read_bytes()
+
+
+def test_what_is_trained_and_tested_is_not_touched_again(finished, tree, capsys):
+    before = {path: path.read_bytes() for path in finished.rglob("*.*") if path.is_file()}
+    run("fit", tree, finished)
+    run("test", tree, finished)
+    printed = capsys.readouterr().out
+    assert "is trained already" in printed
+    assert "has been tested" in printed
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_other_options_in_the_same_folder_are_refused_by_name(finished, tree, capsys):
+    with pytest.raises(SystemExit):
+        run("fit", tree, finished, "--model.init_args.lr=0.5")
+    assert "differs in model.init_args.lr" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run("test", tree, finished, "--data.init_args.eval_frames_per_clip=1")
+    assert "--name NAME" in capsys.readouterr().err
+
+
+def test_other_test_data_get_a_file_of_their_own(finished, tree):
+    before = (finished / "metrics.json").read_bytes()
+    run("test", tree, finished, "--data.init_args.eval_frames_per_clip=1", "--name=one")
+    other = json.loads((finished / "metrics-one.json").read_text())
+    assert other.keys() == json.loads(before).keys()
+    assert (finished / "metrics.json").read_bytes() == before
+    assert (finished / "overlays-one").is_dir()
+
+
+def test_an_interrupted_run_goes_on_from_its_last_checkpoint(tree, tmp_path, capsys):
+    run("fit", tree, tmp_path, "--trainer.max_epochs=2", "--trainer.limit_val_batches=1")
+    whole = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    (tmp_path / "provenance.json").unlink()  # as if it had been killed before it was done
+    run("fit", tree, tmp_path, "--trainer.max_epochs=2", "--trainer.limit_val_batches=1")
+    assert "going on from last.ckpt" in capsys.readouterr().out
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == whole["epoch"] == 1
+
+
+def test_predictions_are_a_row_and_a_picture_a_frame(finished, tree):
+    run("predict", tree, finished)
+    rows = pd.read_csv(finished / "predictions" / "predictions.csv", dtype={"clip": str})
+    assert set(rows["method"]) == METHODS
+    first = rows.iloc[0]
+    picture = finished / "predictions" / "masks" / first["method"] / first["clip"] / f"{first['frame']:04d}.png"
+    assert Image.open(picture).size == (64, 64)
+    assert len(list((finished / "predictions").rglob("*.png"))) == len(rows)
+
+
+def test_baselines_stand_beside_the_rows(finished, tree):
+    run("baselines", tree, finished)
+    table = finished.parents[1]
+    found = {path.parents[1].name: json.loads(path.read_text()) for path in table.glob("baseline-*/seed0/metrics.json")}
+    assert set(found) == {
+        f"baseline-{name}" for name in ("all-fake", "all-real", "centre-box", "mean-mask", "colour-regression")
+    }
+    assert found["baseline-all-fake"]["test/pixel_fpr_real"] == 1
+    assert found["baseline-all-real"]["test/pixel_iou"] == 0
+    assert found["baseline-all-fake"]["test/frame_auroc"] == 0.5
+    assert found["baseline-mean-mask"]["test/pixel_iou"] > found["baseline-centre-box"]["test/pixel_iou"]
+    assert "test/pixel_iou" not in found["baseline-colour-regression"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--data.init_args.root=/nowhere"], "/nowhere holds no c23 video of FaceForensics++"),
+        (["--data.init_args.methods=[Deepfake]"], "wanted one or more of Deepfakes"),
+        (["--data.init_args.splits=/nowhere"], "/nowhere lacks train.json, val.json, test.json"),
+        (["--model.init_args.encoder=resnet9000"], "did you mean"),
+        (["--model.init_args.decoder=unett"], "Got value: unett"),
+        (["--model.init_args.lr=fast"], "Got value: fast"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_status_2(options, sentence, tree, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("fit", tree, tmp_path, *options)
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert ended.value.code == 2
+    assert len(errors) == 1
+    assert sentence in errors[0]
+
+
+def test_unknown_command_and_help(capsys):
+    main([])
+    assert "baselines" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["fitt"])
+    assert "unknown command 'fitt'" in capsys.readouterr().err

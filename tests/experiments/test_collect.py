@@ -1,0 +1,41 @@
+"""Results of all runs become one table."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from experiments.cli import main
+from experiments.collect import results
+
+
+@pytest.fixture
+def runs(tmp_path):
+    for row, seed, name, iou in [("b", 0, "metrics", 0.5), ("a", 1, "metrics", 0.25), ("a", 1, "metrics-c40", None)]:
+        folder = tmp_path / "runs" / "table-9" / row / f"seed{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.json").write_text(json.dumps({"test/pixel_iou": iou, "test/loss": 1.0}))
+    return tmp_path / "runs"
+
+
+def test_every_metrics_file_is_a_row(runs):
+    found = results(runs)
+    assert found[["table", "row", "seed", "test_set"]].values.tolist() == [
+        ["table-9", "a", 1, "c40"],
+        ["table-9", "a", 1, ""],
+        ["table-9", "b", 0, ""],
+    ]
+    assert found["test/pixel_iou"].isna().tolist() == [True, False, False]
+
+
+def test_table_is_printed_and_written(runs, capsys):
+    main(["collect", str(runs), "--table", "table-9"])
+    printed = capsys.readouterr().out
+    assert printed.index("a on c40 (seed 1)") < printed.index("0.250") < printed.index("0.500")
+    assert len(pd.read_csv(runs / "results.csv")) == 3
+
+
+def test_no_result_is_a_sentence(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["collect", str(tmp_path)])
+    assert "train and test a row first" in capsys.readouterr().err

@@ -1,0 +1,70 @@
+"""What a run's folder keeps, and refuses."""
+
+import json
+
+import pytest
+
+from experiments.folder import RunFolder, config_hash, differing_keys, write_metrics
+
+CONFIG = {"model": {"lr": 0.1}, "data": {"init_args": {"size": 64, "num_workers": 2}}, "trainer": {"x": 1}}
+OTHER = {"model": {"lr": 0.2}, "data": {"init_args": {"size": 64, "num_workers": 8}}, "trainer": {"x": 1}}
+
+
+def trained(path):
+    folder = RunFolder(path)
+    folder.keep_config(CONFIG)
+    folder.best.parent.mkdir()
+    folder.best.touch()
+    folder.last.touch()
+    return folder
+
+
+def test_differing_keys_are_named_but_not_those_that_change_nothing_learnt():
+    assert differing_keys(CONFIG, OTHER) == ["model.lr"]
+    assert config_hash(CONFIG) != config_hash(OTHER)
+    assert config_hash({**OTHER, "model": CONFIG["model"]}) == config_hash(CONFIG)
+
+
+def test_configuration_of_a_started_run_cannot_change(tmp_path):
+    folder = trained(tmp_path)
+    before = folder.config.read_text()
+    folder.keep_config(CONFIG)
+    with pytest.raises(ValueError, match=r"differs in model\.lr: use the same options, another seed"):
+        folder.keep_config(OTHER)
+    assert folder.config.read_text() == before
+
+
+def test_configuration_of_a_run_that_never_started_can(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.keep_config(CONFIG)
+    folder.keep_config(OTHER)
+    assert "0.2" in folder.config.read_text()
+
+
+def test_other_test_data_need_a_name_and_another_model_is_refused(tmp_path):
+    folder = trained(tmp_path)
+    data = {**CONFIG, "data": {"init_args": {"size": 32}}, "trainer": {"x": 2}}
+    with pytest.raises(ValueError, match=r"data\.init_args\.size.*--name NAME"):
+        folder.check_test(data, None)
+    folder.check_test(data, "small")
+    with pytest.raises(ValueError, match=r"model\.lr"):
+        folder.check_test(OTHER, "small")
+
+
+def test_nothing_trained_is_a_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no trained model: run fit"):
+        RunFolder(tmp_path).check_test(CONFIG, None)
+
+
+def test_metrics_are_flat_valid_json_with_null_for_what_is_not_defined(tmp_path):
+    write_metrics(tmp_path / "metrics.json", {"b": float("nan"), "a": 0.5})
+    assert (tmp_path / "metrics.json").read_text() == '{\n  "a": 0.5,\n  "b": null\n}\n'
+
+
+def test_notes_of_stages_stand_side_by_side(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.note("fit", {"epochs": 2})
+    folder.note("test", {"seconds": 1.0})
+    assert json.loads((tmp_path / "provenance.json").read_text()) == {"fit": {"epochs": 2}, "test": {"seconds": 1.0}}
+    assert folder.noted("fit") == {"epochs": 2}
+    assert folder.noted("predict") == {}

@@ -1,0 +1,72 @@
+"""A misspelt key is found wherever it stands and said in one line."""
+
+import pytest
+import yaml
+
+from experiments.cli import main, with_table_base
+from experiments.keys import MisspeltKeyError, check_keys, read_layers
+
+BASE = "experiments/base.yaml"
+
+MISSPELT = {
+    "model.init_args.decodr": ({"model": {"init_args": {"decodr": "fpn"}}}, "model.init_args.decoder"),
+    "data.init_args.sise": ({"data": {"init_args": {"sise": 64}}}, "data.init_args.size"),
+    "trainer.max_epoch": ({"trainer": {"max_epoch": 3}}, "trainer.max_epochs"),
+    "trainer.callbacks[0].init_args.per_methd": (
+        {"trainer": {"callbacks": [{"class_path": "experiments.callbacks.Overlays", "init_args": {"per_methd": 3}}]}},
+        "trainer.callbacks[0].init_args.per_method",
+    ),
+    "modle": ({"modle": {}}, "model"),
+}
+
+
+@pytest.mark.parametrize("key", MISSPELT)
+def test_misspelt_key_in_a_file_is_said_with_file_and_nearest_key(key, tmp_path, capsys):
+    settings, nearest = MISSPELT[key]
+    row = tmp_path / "row.yaml"
+    row.write_text(yaml.safe_dump(settings))
+    with pytest.raises(SystemExit) as ended:
+        main(["fit", "-c", BASE, "-c", str(row)])
+    lines = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert lines == [f"error: {row}: unknown key {key}; nearest valid key: {nearest}"]
+
+
+@pytest.mark.parametrize("option", ["--data.init_args.sise=64", "--trainer.max_epoch=3", "--model.init_args.decodr=x"])
+def test_misspelt_key_on_the_command_line_is_said(option):
+    with pytest.raises(MisspeltKeyError, match="command line: unknown key"):
+        check_keys(read_layers(["-c", BASE, option]))
+
+
+def test_a_class_named_in_one_file_holds_for_the_next(tmp_path):
+    row = tmp_path / "row.yaml"
+    row.write_text("model: {class_path: lightning_modules.ClassificationModule}\n")
+    check_keys(read_layers(["-c", BASE, "-c", str(row), "--model.init_args.encoder=resnet18"]))
+    with pytest.raises(MisspeltKeyError, match=r"model\.init_args\.decoder"):
+        check_keys(read_layers(["-c", BASE, "-c", str(row), "--model.init_args.decoder=unet"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("a: [", "is not YAML"), ("- 1", "wanted keys such as"), (None, "does not exist")],
+)
+def test_file_that_is_no_configuration_is_a_sentence(text, sentence, tmp_path, capsys):
+    path = tmp_path / "row.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SystemExit):
+        main(["fit", "-c", str(path)])
+    assert sentence in capsys.readouterr().err
+
+
+def test_wrong_name_of_a_row_is_answered_with_the_nearest(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "-c", BASE, "-c", "experiments/table-1/resnet5-unet.yaml"])
+    assert "did you mean experiments/table-1/resnet50-unet.yaml?" in capsys.readouterr().err
+
+
+def test_table_base_goes_before_its_row_once():
+    row, base = "experiments/demo/joint.yaml", "experiments/demo/_base.yaml"
+    wanted = ["fit", "-c", BASE, "-c", base, "-c", row]
+    assert with_table_base(["fit", "-c", BASE, "-c", row]) == wanted
+    assert with_table_base(wanted) == wanted

@@ -1,0 +1,45 @@
+"""W&B never stands in the way."""
+
+import socket
+import time
+
+import pytest
+
+from experiments import tracking
+
+
+@pytest.fixture
+def undecided(monkeypatch, tmp_path):
+    monkeypatch.setenv("WANDB_MODE", "x")  # so that what is set here is forgotten afterwards
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return monkeypatch
+
+
+def mode_after_settling():
+    tracking.settle_mode()
+    return tracking.os.environ["WANDB_MODE"]
+
+
+def test_no_key_means_offline_with_one_sentence(undecided, capsys):
+    assert mode_after_settling() == "offline"
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_a_server_that_never_answers_means_offline_in_time(undecided, capsys):
+    undecided.setattr(tracking, "WAIT_S", 0.5)
+    undecided.setenv("WANDB_API_KEY", "0" * 40)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        undecided.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        started = time.monotonic()
+        assert mode_after_settling() == "offline"
+    assert time.monotonic() - started < 5
+    assert "no answer within" in capsys.readouterr().out
+
+
+def test_a_mode_that_was_chosen_is_kept(undecided, capsys):
+    undecided.setenv("WANDB_MODE", "disabled")
+    assert mode_after_settling() == "disabled"
+    assert capsys.readouterr().out == ""
