@@ -58,6 +58,11 @@ def examine(table: pd.DataFrame, splits: Splits) -> Iterator[Finding]:
         "masks have another size than their clip, so their pixels count as not known: copy them again",
     )
     yield from _of_clips(
+        True,
+        [clip for clip in readable if _does_not_fit(clip, originals.get(clip.target, clip))],
+        "fakes are wider than their target, or of another height, so its face boxes miss theirs: copy them again",
+    )
+    yield from _of_clips(
         False,
         [clip for clip in masked if clip.mask_frames < clip.frames],
         "masks end before their clip; the pixels of the frames behind count as not known",
@@ -84,6 +89,10 @@ def _of_clips(grave: bool, clips: list[Clip], sentence: str) -> Iterator[Finding
 def _findings(grave: bool, names: list[str], sentence: str) -> Iterator[Finding]:
     if names:
         yield Finding(grave, f"{len(names)} {sentence}; first {', '.join(names[:3])}")
+
+
+def _does_not_fit(clip: Clip, original: Clip) -> bool:
+    return clip.width > original.width or clip.height != original.height
 
 
 def _expected_length(clip: Clip, originals: Mapping[str, Clip]) -> int:

@@ -36,7 +36,8 @@ class FaceForensicsDataModule(LightningDataModule):
 
     Args:
         root: Folder that holds `original_sequences` and `manipulated_sequences`.
-        methods: Manipulations to learn and to test on; originals always belong to it.
+        methods: Manipulations to learn and to test on; YouTube's originals always belong to it, those of the actors
+            with DeepFakeDetection.
         compression: Quality of the videos.
         splits: Folder of `train.json`, `val.json` and `test.json`; by default `<root>/splits`.
         missing: When the disk lacks clips that the splits name: `error`, or go on with the others (`skip`).
@@ -93,6 +94,8 @@ class FaceForensicsDataModule(LightningDataModule):
         unknown = [method for method in methods if method not in METHODS[1:]]
         if unknown or not methods:
             raise ValueError(f"methods is {list(methods)}, but wanted one or more of {', '.join(METHODS[1:])}")
+        if set(mask_thresholds or {}) - set(THRESHOLDS):
+            raise ValueError(f"mask_thresholds is {mask_thresholds}, but the methods with masks are {list(THRESHOLDS)}")
         self.root = Path(root)
         self.methods = tuple(methods)
         self.compression: Compression = compression
@@ -115,6 +118,7 @@ class FaceForensicsDataModule(LightningDataModule):
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.predict_split: Split = predict_split
         self.cache_dir = Path(cache_dir) if cache_dir else None
+        self._normalisation: tuple[Sequence[float], Sequence[float]] | None = None
         self.clips: pd.DataFrame | None = None
         """The selected rows of the index with their `split`; known after `setup`."""
         self.tracks: FaceTracks | None = None
@@ -128,7 +132,7 @@ class FaceForensicsDataModule(LightningDataModule):
         """Indexes and selects; looks up which normalisation the model wants."""
         if self.clips is None:
             self.clips, self.tracks = self._arrange()
-        self._agree_with_model()
+        self._normalisation = self._as_model_wants("mean", IMAGENET[0]), self._as_model_wants("std", IMAGENET[1])
 
     def train_dataloader(self) -> EpochLoader:
         """Frames drawn anew each epoch, mixed, augmented."""
@@ -163,6 +167,8 @@ class FaceForensicsDataModule(LightningDataModule):
             )
         if missing:
             tqdm.write(f"{self.root} lacks {len(missing)} clips that the splits name, first {missing[0]}; skipped")
+        if "DeepFakeDetection" not in self.methods:
+            table = table[table.target.str.fullmatch(r"\d{3}")]
         clips = table[table.method.isin(("original", *self.methods))]
         broken = clips[clips.frames == 0]
         if len(broken):
@@ -170,23 +176,22 @@ class FaceForensicsDataModule(LightningDataModule):
         tracks = face_tracks(table, self.faces, self.cache_dir)
         return clips.assign(split=split_of(clips, splits)), tracks
 
-    def _agree_with_model(self) -> None:
+    def _as_model_wants(self, name: Literal["mean", "std"], usual: Triple) -> Sequence[float]:
         model = self.trainer.lightning_module if self.trainer else None
-        for name, usual in zip(("mean", "std"), IMAGENET, strict=True):
-            own, wanted = getattr(self, name), getattr(model, name, None)
-            if own is not None and wanted is not None and tuple(own) != tuple(wanted):
-                raise ValueError(
-                    f"data.init_args.{name} is {list(own)}, but the encoder's weights want {list(wanted)}: leave it out"
-                )
-            setattr(self, name, own or wanted or usual)
+        own, wanted = getattr(self, name), getattr(model, name, None)
+        if own is not None and wanted is not None and tuple(own) != tuple(wanted):
+            raise ValueError(
+                f"data.init_args.{name} is {list(own)}, but the encoder's weights want {list(wanted)}: leave it out"
+            )
+        return own or wanted or usual
 
     def _loader(self, split: Split, train: bool = False) -> EpochLoader:
-        if self.clips is None or self.tracks is None or self.mean is None or self.std is None:
+        if self.clips is None or self.tracks is None or self._normalisation is None:
             raise RuntimeError("the loaders were asked for before setup(stage): call it first, or let a Trainer do it")
         stream = FrameStream(
             self.clips[self.clips.split == split],
             self.tracks,
-            CropTransform(self.size, self.mean, self.std, augment=train and self.augment),
+            CropTransform(self.size, *self._normalisation, augment=train and self.augment),
             self.frames_per_clip if train else self.eval_frames_per_clip,
             self.batch_size,
             train=train,
@@ -199,7 +204,9 @@ class FaceForensicsDataModule(LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             ranks=self.trainer.world_size if self.trainer else 1,
         )
-        return EpochLoader(stream, self._epoch, self.num_workers, pin_memory=self._on_gpu())
+        return EpochLoader(
+            stream, self._epoch, batch_size=self.batch_size, num_workers=self.num_workers, pin_memory=self._on_gpu()
+        )
 
     def _epoch(self) -> int:
         return self.trainer.current_epoch if self.trainer else 0

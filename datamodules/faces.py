@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from .index import Clip, cache_folder, clips_of, write_parquet
-from .masks import THRESHOLDS, forged_region
+from .masks import THRESHOLDS, forged_region, mask_shift
 from .video import VideoReader
 
 Boxes = NDArray[np.float32]
@@ -80,15 +80,17 @@ def face_tracks(table: pd.DataFrame, source: str = "masks", cache_dir: Path | No
     """Finds, reads or omits the faces of all targets of an index.
 
     Args:
-        table: The index of all that is on disk.
+        table: The index of all that is on disk of the targets wanted.
         source: `masks` (official masks, in the order of `PREFERENCE`), `whole` (the whole frame), or the path of a CSV
-            with the columns target, frame, x0, y0, x1, y1 in pixels of the original.
+            with the columns target, frame, x0, y0, x1, y1 in pixels of the original; a frame left out, or without
+            numbers, is a gap.
         cache_dir: Where tracks from masks are kept; by default the user's cache folder.
 
     Raises:
         ValueError: A target has no box in any frame, or a CSV lacks columns.
         FileNotFoundError: The CSV does not exist.
     """
+    table = table[table.frames > 0]
     frame = {str(target): _common_frame(clips) for target, clips in table.groupby("target")}
     if source == "whole":
         return FaceTracks("whole", "whole", {}, frame)
@@ -115,11 +117,10 @@ def _common_frame(clips: pd.DataFrame) -> tuple[int, int, int]:
 
 
 def _target_lengths(table: pd.DataFrame) -> dict[str, int]:
-    """Frames of each target's original; where that is not on disk, of its longest fake that keeps the target's time."""
-    timed = table[(table.method != "Face2Face") & (table.frames > 0)]
-    lengths = timed.sort_values("label", kind="stable").groupby("target").frames
-    originals = timed[timed.label == 0].set_index("target").frames.to_dict()
-    return {str(target): int(originals.get(target, longest)) for target, longest in lengths.max().items()}
+    """Frames of each target's original; else of its longest fake that keeps the target's time; else of its Face2Face."""
+    nearness = table.label + (table.method == "Face2Face")
+    best = table.assign(nearness=nearness).sort_values(["nearness", "frames"], ascending=[True, False])
+    return {str(target): int(frames) for target, frames in best.groupby("target").frames.first().items()}
 
 
 def _without_gaps(rows: pd.DataFrame, length: int) -> Boxes:
@@ -137,7 +138,7 @@ def _from_csv(path: Path) -> pd.DataFrame:
     lacking = [name for name in COLUMNS if name not in table]
     if lacking:
         raise ValueError(f"{path} lacks the columns {lacking}: wanted {','.join(COLUMNS)}")
-    return table
+    return table.dropna(subset=COLUMNS)
 
 
 def _from_masks(table: pd.DataFrame, cache_dir: Path | None) -> pd.DataFrame:
@@ -145,16 +146,16 @@ def _from_masks(table: pd.DataFrame, cache_dir: Path | None) -> pd.DataFrame:
     masks = table[(table.mask_frames > 0) & table.method.isin(PREFERENCE)]
     masks = masks.assign(rank=masks.method.map(PREFERENCE.index)).sort_values(["target", "rank", "clip"])
     lengths = _target_lengths(table)
-    facts = masks[["target", "method", "mask_path", "mask_frames", "mask_width", "dx"]].to_csv()
+    geometry = ["width", "height", "mask_frames", "mask_width", "mask_height", "dx"]  # alike in every quality
+    facts = masks[["target", "method", "mask_path", *geometry]].to_csv(index=False)
     stamps = "".join(str(Path(path).stat().st_mtime_ns) for path in masks.mask_path)
-    name = hashlib.sha256((facts + stamps + str(THRESHOLDS)).encode()).hexdigest()[:16]
+    name = hashlib.sha256((facts + stamps + str(lengths) + str(THRESHOLDS)).encode()).hexdigest()[:16]
     cache = cache_folder(cache_dir) / f"tracks-{name}.parquet"
     if cache.is_file():
         return pd.read_parquet(cache)
     found = [
         _first_track(clips_of(clips), lengths[str(target)])
         for target, clips in tqdm(masks.groupby("target"), "tracking faces", unit="target")
-        if str(target) in lengths
     ]
     tracks = pd.concat(found) if found else pd.DataFrame(columns=COLUMNS)
     write_parquet(tracks, cache)
@@ -163,10 +164,16 @@ def _from_masks(table: pd.DataFrame, cache_dir: Path | None) -> pd.DataFrame:
 
 def _first_track(clips: list[Clip], length: int) -> pd.DataFrame:
     for clip in clips:
-        shift = clip.dx if clip.mask_width == clip.width else 0
+        left = mask_shift(clip)
+        if left is None:
+            continue
         frames = range(min(length, clip.mask_frames))
         regions = (forged_region(image, THRESHOLDS[clip.method]) for image in VideoReader(clip.mask_path).read(frames))
-        boxes = [(clip.target, frame, *_bounds(region, shift)) for frame, region in enumerate(regions) if region.any()]
+        boxes = [
+            (clip.target, frame, *_bounds(region, clip.dx - left))
+            for frame, region in enumerate(regions)
+            if region.any()
+        ]
         if boxes:
             return pd.DataFrame(boxes, columns=COLUMNS)
     return pd.DataFrame(columns=COLUMNS)

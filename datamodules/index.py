@@ -113,8 +113,7 @@ def index(root: Path, compression: Compression = "c23", cache_dir: Path | None =
     table = rows.join(facts[["frames", "width", "height", "fps"]], on="path")
     masks = facts[["frames", "width", "height"]].add_prefix("mask_")
     table = table.join(masks, on="mask_path").fillna({name: 0 for name in masks}).astype({name: int for name in masks})
-    widths = table[table.label == 0].set_index("target").width
-    table["dx"] = ((table.target.map(widths).fillna(table.width) - table.width) // 2).clip(lower=0).astype(int)
+    table["dx"] = _lost_columns(table)
     return table
 
 
@@ -123,9 +122,8 @@ def _clips(root: Path, compression: Compression) -> Iterator[dict[str, Any]]:
         parts = ("youtube", "actors") if method == "original" else (method,)
         for part in parts:
             folder = root / ("original_sequences" if method == "original" else "manipulated_sequences") / part
-            for path in sorted(
-                path for name in FOLDERS[compression] for path in (folder / name / "videos").glob("*.mp4")
-            ):
+            videos = [path for name in FOLDERS[compression] for path in (folder / name / "videos").glob("*.mp4")]
+            for _, path in sorted({path.name: path for path in reversed(videos)}.items()):  # raw before c0
                 match = _NAMES.get(part, _PAIR).fullmatch(path.stem)
                 if match is None:
                     raise ValueError(
@@ -143,6 +141,15 @@ def _clips(root: Path, compression: Compression) -> Iterator[dict[str, Any]]:
                     "path": str(path),
                     "mask_path": str(mask) if method != "original" and mask.is_file() else "",
                 }
+
+
+def _lost_columns(table: pd.DataFrame) -> pd.Series[int]:
+    """Columns lost on the left, against the target's original or, where that is not there, its widest fake."""
+    readable = table[table.frames > 0]
+    originals = readable[readable.label == 0].set_index("target").width
+    widths = originals.combine_first(readable.groupby("target").width.max())
+    lost = ((table.target.map(widths) - table.width) // 2).clip(lower=0)
+    return lost.where(table.frames > 0, 0).astype(int)
 
 
 def cache_folder(cache_dir: Path | None) -> Path:

@@ -46,7 +46,7 @@ def read_splits(folder: Path) -> Splits:
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
     try:
         pairs = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # neither JSON nor, for that matter, text
         raise ValueError(f"{path} is not JSON ({error}): take the official file") from error
     for pair in pairs if isinstance(pairs, list) else [pairs]:
         ids = pair if isinstance(pair, list) else []

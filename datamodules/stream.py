@@ -148,17 +148,16 @@ class EpochLoader(DataLoader[Sample]):
     """A loader that tells its stream which epoch begins.
 
     Args:
-        stream: What is loaded; its `batch_size` is the loader's.
+        dataset: What is loaded.
         epoch: Asked at the start of each pass.
-        workers: Processes that decode; 0 decodes in this one.
-        pin_memory: See torch's DataLoader.
+        options: See torch's DataLoader; open, for Lightning builds loaders anew when it predicts.
     """
 
-    def __init__(self, stream: FrameStream, epoch: Callable[[], int], workers: int, pin_memory: bool = False) -> None:
-        super().__init__(stream, stream.batch_size, num_workers=workers, pin_memory=pin_memory)
-        self._stream = stream
-        self._current_epoch = epoch
+    def __init__(self, dataset: FrameStream, epoch: Callable[[], int], **options: Any) -> None:
+        super().__init__(dataset, **options)
+        self.stream = dataset
+        self.epoch = epoch
 
     def __iter__(self) -> Any:
-        self._stream.epoch = self._current_epoch()
+        self.stream.epoch = self.epoch()
         return super().__iter__()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
-import albumentations as A
 import cv2
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from .masks import Mask
 from .video import Image
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks PyPI for a newer release, and waits
+import albumentations as A
 
 
 class CropTransform:

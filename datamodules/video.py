@@ -76,12 +76,15 @@ class VideoReader:
             frames: Indices from 0, in rising order: going back would decode the clip again.
 
         Raises:
-            ValueError: The indices do not rise.
+            ValueError: The indices do not rise from 0 or more.
             FileNotFoundError: The file is gone.
             OSError: The file cannot be decoded, or ends before the last frame asked for.
         """
-        if any(later <= earlier for earlier, later in itertools.pairwise(frames)):
-            raise ValueError(f"frames of {self.path} are asked for in the order {list(frames)[:8]}...: sort them first")
+        if any(later <= earlier for earlier, later in itertools.pairwise([-1, *frames])):
+            raise ValueError(
+                f"frames of {self.path} are asked for in the order {list(frames)[:8]}, wanted 0 or more and rising: "
+                "sort them first"
+            )
         if not self.path.is_file():
             raise FileNotFoundError(f"{self.path} does not exist: has the folder been moved since it was indexed?")
         return self._decord(frames) if self.backend == "decord" else self._pyav(frames)

@@ -18,30 +18,51 @@ from torch import Tensor
 from .pictures import Pixels, triptych
 
 
-class BestCheckpoint(ModelCheckpoint):
-    """Keeps `checkpoints/best.ckpt`, chosen on the validation split, and `checkpoints/last.ckpt`, to go on from.
+class RunCheckpoint(ModelCheckpoint):
+    """Keeps one checkpoint under a fixed name in the run's folder.
+
+    Args:
+        filename: Name without ending, in `checkpoints/`.
+        monitor: Metric whose highest value is kept; without one, the newest state.
+    """
+
+    def __init__(self, filename: str, monitor: str | None = None) -> None:
+        super().__init__(
+            filename=filename, monitor=monitor, mode="max", auto_insert_metric_name=False, enable_version_counter=False
+        )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Learns the run's folder."""
+        self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")
+        super().setup(trainer, pl_module, stage)
+
+
+class BestCheckpoint(RunCheckpoint):
+    """Keeps `checkpoints/best.ckpt`, chosen on the validation split.
 
     Args:
         monitor: Metric that chooses; by default the module's own headline.
     """
 
     def __init__(self, monitor: str | None = None) -> None:
-        super().__init__(
-            filename="best",
-            monitor=monitor or "val/headline",
-            mode="max",
-            save_last=True,
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
-        )
+        super().__init__("best", monitor or "val/headline")
         self._by_module = monitor is None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Learns the run's folder and what to choose by."""
-        self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")
+        """Learns what to choose by."""
         if self._by_module:
             self.monitor = f"val/{pl_module.headline}"
         super().setup(trainer, pl_module, stage)
+
+
+class LastCheckpoint(RunCheckpoint):
+    """Keeps `checkpoints/last.ckpt` after every epoch, to go on from.
+
+    `ModelCheckpoint(save_last=True)` of Lightning 2.6.6 does not: it leaves out epochs that are not the best so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("last")
 
 
 class Overlays(Callback):

@@ -22,7 +22,7 @@ import lightning_modules
 
 from .folder import RunFolder, config_hash, surroundings, write_metrics
 from .keys import check_keys, read_layers
-from .tracking import settle_mode
+from .tracking import finish, settle_mode
 
 ROOMS = [Path(str(room.__file__)).resolve().parent for room in (datamodules, lightning_modules)] + [
     Path(__file__).resolve().parent
@@ -250,6 +250,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if sentence is None:
             raise
         fail(sentence)
+    finally:
+        finish()
 
 
 def _our_sentence(error: BaseException | None) -> str | None:

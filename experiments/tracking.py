@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import netrc
 import os
+import sys
 import threading
 import urllib.error
 import urllib.parse
@@ -29,6 +30,12 @@ def settle_mode() -> None:
     os.environ["WANDB_MODE"] = "offline" if reason else "online"
     if reason:
         print(f"{reason}: logging offline, send later with wandb sync")
+
+
+def finish() -> None:
+    """Completes the run that this process logs, if there is one."""
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].finish()
 
 
 def _has_key(address: str) -> bool:

@@ -143,10 +143,10 @@ def facets(rng: np.random.Generator) -> Plane:
 
 
 def texels(rng: np.random.Generator) -> Plane:
-    """Returns the rows of a texture map seen too near: bars of 12 x 4 pixels of the chart, every other row set off."""
-    row = ROWS.astype(int) // 4
-    column = (COLUMNS.astype(int) + 6 * (row % 2)) // 12
-    levels = rng.uniform(0.6, 1.4, (SIDE // 4, SIDE // 12 + 2)) * (-1) ** np.arange(SIDE // 4)[:, None]
+    """Returns the rows of a texture map seen too near: bars of 14 x 5 pixels of the chart, every other row set off."""
+    row = ROWS.astype(int) // 5
+    column = (COLUMNS.astype(int) + 7 * (row % 2)) // 14
+    levels = rng.uniform(0.7, 1.3, (row.max() + 1, column.max() + 1)) * (-1) ** np.arange(row.max() + 1)[:, None]
     return unit(levels[row, column])
 
 

@@ -17,7 +17,7 @@ from datamodules.synthetic.sources import cast
 from datamodules.synthetic.takes import film
 from datamodules.video import VideoReader, probe, write_video
 
-PAIRS, SEED, FRAMES, SIZE = 4, 2, 16, (192, 160)
+PAIRS, SEED, FRAMES, SIZE = 3, 2, 16, (160, 128)
 TINY = {"pairs": 3, "seed": 0, "frames": 8, "size": (96, 96), "qualities": ("c23",)}
 
 
@@ -43,14 +43,17 @@ def clips(pairs, *methods):
                 yield pair, fake, pair.originals[fake.target], pair.originals[1 - fake.target]
 
 
-def compare(tree, pair, fake):
-    """Forged frames, the target's frames they show, and their labels, all of the forged clip's width."""
-    target = pair.originals[fake.target]
-    forged = read(fake_path(tree, fake.method, pair.name(fake), "raw"))
-    shown = read(original_path(tree, target.name, "raw"))[np.arange(len(forged)) % target.frames]
-    masks = read(mask_path(tree, fake.method, pair.name(fake)))
-    labels = np.stack([forged_region(mask, THRESHOLDS[fake.method]) for mask in masks])
-    return forged, shown[:, :, fake.cropped : SIZE[0] - fake.cropped], labels
+@pytest.fixture(scope="module")
+def compared(tree, pairs):
+    """Each fake with its forged frames, the target's frames they show, and its labels, all of the clip's width."""
+    result = []
+    for pair, fake, target, _ in clips(pairs):
+        forged = read(fake_path(tree, fake.method, pair.name(fake), "raw"))
+        shown = read(original_path(tree, target.name, "raw"))[np.arange(len(forged)) % target.frames]
+        masks = read(mask_path(tree, fake.method, pair.name(fake)))
+        labels = np.stack([forged_region(mask, THRESHOLDS[fake.method]) for mask in masks])
+        result.append((fake, forged, shown[:, :, fake.cropped : SIZE[0] - fake.cropped], labels))
+    return result
 
 
 def digests(tree):
@@ -66,26 +69,21 @@ def test_every_video_is_in_its_official_place(tree, pairs):
     assert not list((tree / "original_sequences").rglob("*masks*"))
 
 
-def test_nothing_is_changed_outside_the_label(tree, pairs):
-    for pair, fake, _, _ in clips(pairs):
-        forged, shown, labels = compare(tree, pair, fake)
+def test_nothing_is_changed_outside_the_label(compared):
+    for fake, forged, shown, labels in compared:
         changed = (forged != shown).any(axis=3)
-        assert not (changed & (labels == 0)).any(), (fake.method, pair.name(fake))
         assert changed.any()
+        assert not (changed & (labels == 0)).any(), fake
 
 
-def test_a_label_is_on_the_face_and_no_larger_than_it_must_be(tree, pairs):
-    for pair, fake, _, _ in clips(pairs):
-        forged, shown, labels = compare(tree, pair, fake)
-        changed = (forged != shown).any(axis=3)
-        least = (
-            0.3 if fake.method == "NeuralTextures" else 0.5
-        )  # the mask shows the whole face, the edit is its lower half
-        assert changed.sum() > least * labels.sum(), (fake.method, changed.sum() / labels.sum())
+def test_a_label_is_no_larger_than_its_method_makes_it(compared):
+    for fake, forged, shown, labels in compared:
+        share = (forged != shown).any(axis=3).sum() / labels.sum()
+        assert share > {"Deepfakes": 0.35, "NeuralTextures": 0.3}.get(fake.method, 0.6), fake
 
 
-def test_nine_frames_of_ten_have_a_label(tree, pairs):
-    shares = np.concatenate([compare(tree, pair, fake)[2].mean((1, 2)) for pair, fake, _, _ in clips(pairs)])
+def test_nine_frames_of_ten_have_a_label(compared):
+    shares = np.concatenate([labels.mean((1, 2)) for _, _, _, labels in compared])
     assert (shares > 0.0005).mean() >= 0.9
     assert shares.max() < 0.5
 
@@ -100,7 +98,7 @@ def test_length_of_every_method(tree, pairs):
 
 
 def test_face2face_rewinds_a_short_target(pairs):
-    """That the frames behind its end show it from the start again is part of `compare`."""
+    """That the frames behind its end show it from the start again is part of `compared`."""
     assert any(fake.frames > target.frames for _, fake, target, _ in clips(pairs, "Face2Face"))
 
 
@@ -116,11 +114,10 @@ def test_some_clips_are_centred_crops(tree, pairs, method):
     assert widths.count(SIZE[0] - 16) == round(0.282 * len(widths))
 
 
-def test_lost_landmarks_leave_an_empty_mask_over_an_untouched_frame(tree, pairs):
-    lost = [(pair, fake) for pair, fake, _, _ in clips(pairs, "FaceSwap") if fake.lost]
+def test_lost_landmarks_leave_an_empty_mask_over_an_untouched_frame(compared):
+    lost = [each for each in compared if each[0].lost]
     assert lost
-    for pair, fake in lost:
-        forged, shown, labels = compare(tree, pair, fake)
+    for fake, forged, shown, labels in lost:
         empty = [frame for frame in range(fake.frames) if not labels[frame].any()]
         assert empty == list(fake.lost)
         assert (forged[empty] == shown[empty]).all()
@@ -138,26 +135,21 @@ def test_masks_look_as_each_method_leaves_them(tree, pairs):
         masks = read(mask_path(tree, fake.method, pair.name(fake)))
         label = forged_region(masks[0], THRESHOLDS[fake.method])
         if fake.method == "Deepfakes":
-            left, top, width, height = cv2.boundingRect(label)
+            width, height = cv2.boundingRect(label)[2:]
             assert label.sum() > 0.98 * width * height
         colourful = np.ptp(masks[masks.max(3) > 80].astype(int), axis=1).mean()
         assert (colourful > 10) == (fake.method == "FaceSwap")
         assert len(np.unique(masks)) > 2
 
 
-def test_fakes_are_as_bright_and_as_sharp_as_originals(tree, pairs):
+def test_fakes_are_as_bright_and_as_sharp_as_originals(compared):
     def sharpness(frames):
-        return np.log(
-            np.mean([cv2.Laplacian(cv2.cvtColor(one, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var() for one in frames])
-        )
+        return np.log(np.mean([cv2.Laplacian(one.mean(2), cv2.CV_64F).var() for one in frames]))
 
-    shifts = []
-    for pair, fake, target, _ in clips(pairs):
-        forged, shown, _ = compare(tree, pair, fake)
-        assert np.abs(forged.mean((0, 1, 2)) - shown.mean((0, 1, 2))).max() < 1
-        shifts.append(sharpness(forged) - sharpness(shown))
-    originals = [sharpness(read(original_path(tree, who.name, "raw"))) for pair in pairs for who in pair.originals]
-    assert abs(np.mean(shifts)) < 0.3 * np.std(originals)
+    levels = [(sharpness(forged), sharpness(shown)) for _, forged, shown, _ in compared]
+    assert abs(np.mean(np.subtract(*np.transpose(levels)))) < 0.3 * np.std([shown for _, shown in levels])
+    for _, forged, shown, _ in compared:
+        assert np.abs(forged.mean((0, 1, 2)) - shown.mean((0, 1, 2))).max() < 1.5
 
 
 def test_splits_are_lists_of_pairs_without_a_shared_identity(tree, pairs):

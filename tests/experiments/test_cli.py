@@ -35,6 +35,11 @@ def run(command, tree, folder, *options):
     main([command, *FILES, f"--data.init_args.root={tree}", f"--trainer.default_root_dir={folder}", *SMALL, *options])
 
 
+def size_of(picture):
+    with Image.open(picture) as opened:
+        return opened.size
+
+
 @pytest.fixture(scope="module")
 def finished(tree, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "demo" / "segmentation" / "seed0"
@@ -67,7 +72,7 @@ def test_metrics_file_holds_every_key_for_all_and_for_each_method(finished):
 def test_overlays_show_every_method(finished):
     drawn = sorted((finished / "overlays").glob("*.png"))
     assert {path.name.split("-")[0] for path in drawn} == METHODS
-    assert Image.open(drawn[0]).size == (3 * 64 + 8, 64 + 16)
+    assert size_of(drawn[0]) == (3 * 64 + 8, 64 + 16)
 
 
 def test_checkpoint_holds_plain_types_and_the_normalisation(finished):
@@ -125,7 +130,7 @@ def test_predictions_are_a_row_and_a_picture_a_frame(finished, tree):
     assert set(rows["method"]) == METHODS
     first = rows.iloc[0]
     picture = finished / "predictions" / "masks" / first["method"] / first["clip"] / f"{first['frame']:04d}.png"
-    assert Image.open(picture).size == (64, 64)
+    assert size_of(picture) == (64, 64)
     assert len(list((finished / "predictions").rglob("*.png"))) == len(rows)
 
 

@@ -1,0 +1,221 @@
+import multiprocessing
+import os
+import pickle
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from datamodules import VideoReader, probe, write_video
+
+BACKENDS = ("decord", "pyav")
+
+
+def numbered(count, width=64, height=48):
+    """Frames that carry their number as eight bars, bright for 1."""
+    for number in range(count):
+        bits = np.array([number >> bit & 1 for bit in range(8)])
+        bars = np.repeat(40 + 170 * bits, width // 8).astype(np.uint8)
+        yield np.tile(bars[None, :, None], (height, 1, 3))
+
+
+def number_of(image):
+    bars = image.reshape(image.shape[0], 8, -1, 3).mean((0, 2, 3)) > 127
+    return int((bars << np.arange(8)).sum())
+
+
+def colourful(count, width=64, height=48):
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 256, (height, width, 3), np.uint8)
+    for number in range(count):
+        yield np.roll(noise, number, axis=1)
+
+
+def encode(path, images, pixel_format, options=None, container_options=None):
+    """What `write_video` does not write: other pixel formats, closer key frames, the index in front."""
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "20", "threads": "1", **(options or {})})
+        stream.pix_fmt = pixel_format
+        for number, image in enumerate(images):
+            if number == 0:
+                stream.height, stream.width = image.shape[:2]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("video") / "clip.mp4"
+    write_video(path, numbered(70), "c40")
+    return path
+
+
+@pytest.fixture(scope="module")
+def streamed(tmp_path_factory):
+    """A clip with its index in front and a key frame every ten frames."""
+    path = tmp_path_factory.mktemp("video") / "streamed.mp4"
+    return encode(path, numbered(70), "yuv420p", {"g": "10"}, {"movflags": "faststart"})
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("frames", [[0], [69], [3, 4, 50], list(range(0, 70, 7)), list(range(70)), []], ids=str)
+def test_frames_asked_for_are_the_frames_that_come(clip, backend, frames):
+    assert [number_of(image) for image in VideoReader(clip, backend).read(frames)] == frames
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_leaps_over_key_frames_are_exact(streamed, backend):
+    frames = [1, 9, 10, 11, 29, 48, 60, 69]
+    assert [number_of(image) for image in VideoReader(streamed, backend).read(frames)] == frames
+
+
+def test_a_frame_is_rgb_bytes_of_the_clips_size(clip):
+    (image,) = VideoReader(clip).read([5])
+    assert image.shape == (48, 64, 3)
+    assert image.dtype == np.uint8
+
+
+@pytest.mark.parametrize("quality", ["raw", "c23", "c40"])
+def test_decord_and_pyav_agree_to_the_bit(tmp_path, quality):
+    write_video(tmp_path / "clip.mp4", colourful(12), quality)
+    decord, pyav = ([*VideoReader(tmp_path / "clip.mp4", backend).read(range(12))] for backend in BACKENDS)
+    np.testing.assert_array_equal(decord, pyav)
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv444p", "yuvj420p", "yuv422p", "gray"])
+def test_decord_and_pyav_agree_on_other_pixel_formats(tmp_path, pixel_format):
+    encode(tmp_path / "clip.mp4", colourful(6), pixel_format)
+    decord, pyav = ([*VideoReader(tmp_path / "clip.mp4", backend).read(range(6))] for backend in BACKENDS)
+    np.testing.assert_array_equal(decord, pyav)
+
+
+@pytest.mark.parametrize("frames", [[3, 2], [2, 2], [-1], [-2, 4]], ids=str)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_frames_out_of_order_are_refused_before_anything_is_read(clip, backend, frames):
+    with pytest.raises(ValueError, match=r"clip\.mp4 are asked for in the order .* sort them first"):
+        VideoReader(clip, backend).read(frames)
+
+
+def test_a_missing_file_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone\.mp4 does not exist"):
+        VideoReader(tmp_path / "gone.mp4").read([0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_frame_behind_the_end_is_named(clip, backend):
+    with pytest.raises(OSError, match=r"clip\.mp4 has 70 frames, but frame 90 is wanted"):
+        list(VideoReader(clip, backend).read([3, 90]))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_file_without_its_end_is_named(clip, tmp_path, backend):
+    (tmp_path / "cut.mp4").write_bytes(clip.read_bytes()[:-2000])
+    with pytest.raises(OSError, match=r"cut\.mp4 .* copy it again"):
+        list(VideoReader(tmp_path / "cut.mp4", backend).read([0]))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_file_that_breaks_off_is_read_as_far_as_it_goes_and_then_named(streamed, tmp_path, backend):
+    content = streamed.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(content[: len(content) * 3 // 4])
+    reader = VideoReader(tmp_path / "cut.mp4", backend)
+    assert [number_of(image) for image in reader.read(range(8))] == list(range(8))
+    with pytest.raises(OSError, match=r"cut\.mp4 (has \d+ frames, but frame 69|breaks off after frame \d+)"):
+        list(reader.read(range(70)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_damaged_file_is_named_with_its_frame(streamed, tmp_path, backend):
+    content = bytearray(streamed.read_bytes())
+    start = len(content) * 3 // 4
+    content[start:] = bytes(len(content) - start)
+    (tmp_path / "damaged.mp4").write_bytes(content)
+    with pytest.raises(OSError, match=r"damaged\.mp4 .*frames? -?\d+"):
+        list(VideoReader(tmp_path / "damaged.mp4", backend).read(range(70)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_reader_pickles(clip, backend):
+    reader = pickle.loads(pickle.dumps(VideoReader(clip, backend)))
+    assert [number_of(image) for image in reader.read([0, 33])] == [0, 33]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+def test_a_reader_works_in_a_forked_worker_after_it_was_used_in_the_parent(clip, backend):
+    reader = VideoReader(clip, backend)
+    half_read = reader.read(range(70))
+    assert number_of(next(half_read)) == 0
+    inbox, outbox = multiprocessing.Pipe(duplex=False)
+    worker = multiprocessing.get_context("fork").Process(target=_send_frames, args=(reader, outbox), daemon=True)
+    worker.start()
+    try:
+        assert inbox.poll(30), "the worker hangs"
+        np.testing.assert_array_equal(inbox.recv(), list(reader.read([1, 40])))
+        worker.join(30)
+        assert worker.exitcode == 0
+    finally:
+        worker.kill()
+
+
+def _send_frames(reader, outbox):
+    outbox.send(list(reader.read([1, 40])))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_closing_a_half_read_clip_closes_its_file(clip, backend):
+    def handles():
+        found = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+        return sum(os.path.exists(link) and os.path.samefile(link, clip) for link in found)
+
+    images = VideoReader(clip, backend).read(range(70))
+    next(images)
+    images.close()
+    assert handles() == 0
+
+
+def test_a_header_tells_frames_size_and_rate(clip, tmp_path):
+    assert probe(clip) == (70, 64, 48, 25.0)
+    write_video(tmp_path / "ntsc.mp4", numbered(4), "raw", Fraction(30000, 1001))
+    assert probe(tmp_path / "ntsc.mp4") == (4, 64, 48, pytest.approx(29.97, abs=0.01))
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all", b"\0" * 5000], ids=["empty", "text", "zeros"])
+def test_what_is_no_video_cannot_be_probed(tmp_path, content):
+    (tmp_path / "clip.mp4").write_bytes(content)
+    with pytest.raises(ValueError, match=r"clip\.mp4 cannot be read as a video"):
+        probe(tmp_path / "clip.mp4")
+
+
+def test_raw_is_lossless(tmp_path):
+    images = list(colourful(5))
+    write_video(tmp_path / "new folder" / "clip.mp4", images, "raw")
+    np.testing.assert_array_equal(list(VideoReader(tmp_path / "new folder" / "clip.mp4").read(range(5))), images)
+
+
+def test_qualities_have_the_pixel_formats_of_the_data_set_and_lose_more_and_more(tmp_path):
+    images, losses, formats = list(numbered(6)), [], []
+    for quality in ("raw", "c23", "c40"):
+        path = tmp_path / f"{quality}.mp4"
+        write_video(path, images, quality)
+        losses.append(np.mean([abs(a.astype(int) - b) for a, b in zip(VideoReader(path).read(range(6)), images)]))
+        with av.open(str(path)) as container:
+            formats.append(container.streams.video[0].pix_fmt)
+    assert losses == sorted(losses)
+    assert losses[0] == 0
+    assert formats == ["gbrp", "yuv420p", "yuv420p"]
+
+
+def test_an_unfinished_video_is_not_there(tmp_path):
+    def break_off():
+        yield from numbered(3)
+        raise RuntimeError("the source ran dry")
+
+    with pytest.raises(RuntimeError, match="ran dry"):
+        write_video(tmp_path / "clip.mp4", break_off(), "c23")
+    assert not list(tmp_path.glob("*.mp4"))
+    write_video(tmp_path / "clip.mp4", numbered(3), "c23")
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
