@@ -149,7 +149,8 @@ class EpochLoader(DataLoader[Sample]):
 
     Args:
         dataset: What is loaded.
-        epoch: Asked at the start of each pass.
+        epoch: Asked when the first batch of a pass is: Lightning makes the iterator of a resumed training while it still
+            holds the number of the epoch before.
         options: See torch's DataLoader; open, for Lightning builds loaders anew when it predicts.
     """
 
@@ -160,4 +161,4 @@ class EpochLoader(DataLoader[Sample]):
 
     def __iter__(self) -> Any:
         self.stream.epoch = self.epoch()
-        return super().__iter__()
+        yield from super().__iter__()

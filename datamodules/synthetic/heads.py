@@ -62,7 +62,7 @@ def random_look(rng: np.random.Generator) -> Look:
         hair_length=rng.uniform(-0.4, 0.5),
         beard=max(0.0, rng.uniform(-0.8, 0.8)),
         glasses=bool(rng.random() < 0.2),
-        pores=rng.uniform(1.5, 5.0),
+        pores=rng.uniform(1.5, 4.0),
         light=(rng.choice([-1, 1]) * rng.uniform(0.2, 0.9), rng.uniform(-0.8, -0.1), rng.uniform(0.7, 1.2)),
         ambient=rng.uniform(0.25, 0.55),
     )

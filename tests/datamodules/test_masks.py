@@ -18,7 +18,7 @@ def clip_of(path, method="Deepfakes", frames=4, width=WIDTH, height=HEIGHT, dx=0
 
 
 def rendering(colour, eyes=4):
-    """A face, shaded from its left to its right side, with dark eyes and brows, one brow reaching the edge."""
+    """A face, shaded from its left to its right side, with dark eyes."""
     shade = np.linspace(0.35, 1, WIDTH)[None, :, None] * np.array(colour)
     image = (FACE[..., None] * shade).astype(np.uint8)
     for x in (66, 94):
@@ -43,17 +43,17 @@ def overlap(a, b):
     return (a & b).sum() / (a | b).sum()
 
 
-@pytest.mark.parametrize("quality", ["c23", "c40"])
+@pytest.mark.parametrize(("quality", "least"), [("c23", 0.95), ("c40", 0.88)])
 @pytest.mark.parametrize("method", CONTENT)
-def test_what_a_method_renders_is_read_as_one_filled_region(tmp_path, method, quality):
+def test_what_a_method_renders_is_read_as_one_filled_region(tmp_path, method, quality, least):
     image, truth = CONTENT[method]
     write_video(tmp_path / "mask.mp4", [image] * 4, quality)
     for mask in read_masks(clip_of(tmp_path / "mask.mp4", method), range(4)):
         assert mask.dtype == np.uint8
         assert set(np.unique(mask)) == {0, 1}
-        assert overlap(mask, truth) > 0.95
-        outlines, holes = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        assert len(outlines) == 1
+        assert overlap(mask, truth) > least
+        outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        assert len(outlines) == 1  # no second region, no hole
 
 
 def test_a_coloured_rendering_counts_by_its_brightest_channel():

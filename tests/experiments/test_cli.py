@@ -1,11 +1,13 @@
 """The main job on a tiny tree: fit, test, resume, predict, each in its folder."""
 
 import json
+import sys
 
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from pytorch_lightning import Callback
 
 from experiments.cli import main
 
@@ -115,13 +117,29 @@ def test_other_test_data_get_a_file_of_their_own(finished, tree):
     assert (finished / "overlays-one").is_dir()
 
 
-def test_an_interrupted_run_goes_on_from_its_last_checkpoint(tree, tmp_path, capsys):
-    run("fit", tree, tmp_path, "--trainer.max_epochs=2", "--trainer.limit_val_batches=1")
-    whole = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
-    (tmp_path / "provenance.json").unlink()  # as if it had been killed before it was done
-    run("fit", tree, tmp_path, "--trainer.max_epochs=2", "--trainer.limit_val_batches=1")
+class StopOnce(Callback):
+    """Ends a training at the start of its second epoch, once."""
+
+    stops = 1
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 1 and StopOnce.stops:
+            StopOnce.stops = 0
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(tree, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "stopping", sys.modules[__name__])
+    options = ["--trainer.max_epochs=2", "--trainer.callbacks+=stopping.StopOnce"]
+    with pytest.raises(SystemExit):
+        run("fit", tree, tmp_path / "stopped", *options)
+    assert torch.load(tmp_path / "stopped/checkpoints/last.ckpt", weights_only=True)["epoch"] == 0
+    run("fit", tree, tmp_path / "stopped", *options)
     assert "going on from last.ckpt" in capsys.readouterr().out
-    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == whole["epoch"] == 1
+    run("fit", tree, tmp_path / "whole", *options)
+    ends = [torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True) for name in ("stopped", "whole")]
+    assert ends[0]["epoch"] == ends[1]["epoch"] == 1
+    assert all(torch.equal(ends[0]["state_dict"][key], value) for key, value in ends[1]["state_dict"].items())
 
 
 def test_predictions_are_a_row_and_a_picture_a_frame(finished, tree):
