@@ -4,6 +4,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 SEED ?= 0
+# Idle threads leave the cores to the decoders.
+export OMP_WAIT_POLICY ?= passive
 MINI := data/mini
 
 # What a row is run with: make train EXP=table-1/resnet50-unet DATA=/data/FF++ DEVICES=8 SEED=1 ARGS='--trainer.max_epochs 3'

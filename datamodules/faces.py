@@ -117,7 +117,7 @@ def _common_frame(clips: pd.DataFrame) -> tuple[int, int, int]:
 
 
 def _target_lengths(table: pd.DataFrame) -> dict[str, int]:
-    """Frames of each target's original; else of its longest fake that keeps the target's time; else of its Face2Face."""
+    """Frames of a target's original, else of its longest fake that keeps the target's time, else of its Face2Face."""
     nearness = table.label + (table.method == "Face2Face")
     best = table.assign(nearness=nearness).sort_values(["nearness", "frames"], ascending=[True, False])
     return {str(target): int(frames) for target, frames in best.groupby("target").frames.first().items()}

@@ -33,7 +33,7 @@ def read_splits(folder: Path) -> Splits:
     splits: Splits = {split: _read_pairs(folder / f"{split}.json") for split in SPLITS}
     home: dict[str, Split] = {}
     for split, pairs in splits.items():
-        for identity in {identity for pair in pairs for identity in pair}:
+        for identity in sorted({identity for pair in pairs for identity in pair}):
             if identity in home:
                 raise ValueError(
                     f"{folder}: identity {identity} is in {home[identity]}.json and in {split}.json, but a face may be "

@@ -149,8 +149,8 @@ class EpochLoader(DataLoader[Sample]):
 
     Args:
         dataset: What is loaded.
-        epoch: Asked when the first batch of a pass is: Lightning makes the iterator of a resumed training while it still
-            holds the number of the epoch before.
+        epoch: Asked when the first batch of a pass is: Lightning makes the iterator of a resumed training while it
+            still holds the number of the epoch before.
         options: See torch's DataLoader; open, for Lightning builds loaders anew when it predicts.
     """
 

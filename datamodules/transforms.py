@@ -53,7 +53,10 @@ class CropTransform:
         Returns:
             Image float32 (3, size, size), mask int64 (size, size).
         """
-        self._steps.set_random_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+        # Compose would give every step the same seed, and so the same draw: all of them would be applied, or none.
+        seeds = np.random.SeedSequence(key).generate_state(len(self._steps.transforms))
+        for step, seed in zip(self._steps.transforms, seeds.tolist(), strict=True):
+            step.set_random_seed(seed)
         moved = self._steps(image=image, mask=mask)
         pixels = np.ascontiguousarray(moved["image"].transpose(2, 0, 1), dtype=np.float32)
         return torch.from_numpy(pixels), torch.from_numpy(moved["mask"].astype(np.int64))

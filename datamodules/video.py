@@ -78,7 +78,8 @@ class VideoReader:
         Raises:
             ValueError: The indices do not rise from 0 or more.
             FileNotFoundError: The file is gone.
-            OSError: The file cannot be decoded, or ends before the last frame asked for.
+            OSError: The file cannot be decoded, or ends before the last frame asked for. decord decodes ahead, so it
+                may refuse the frames before the damage too; never does it give another frame for them.
         """
         if any(later <= earlier for earlier, later in itertools.pairwise([-1, *frames])):
             raise ValueError(
@@ -103,7 +104,7 @@ class VideoReader:
             try:
                 images: NDArray[np.uint8] = decoder.get_batch(wanted).asnumpy()
             except Exception as error:
-                raise OSError(f"{self.path} breaks off at frames {wanted[0]} to {wanted[-1]}: copy it again") from error
+                raise OSError(f"{self.path} is damaged at or behind frame {wanted[0]}: copy it again") from error
             yield from images
 
     def _pyav(self, frames: Sequence[int]) -> Generator[Image]:

@@ -40,14 +40,28 @@ def results(runs: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else ["table", "row", "seed", "test_set"])
 
 
-def readable(table: pd.DataFrame) -> str:
-    """A table as text, the best row last; trivial baselines in brackets."""
+def readable(table: pd.DataFrame, reference: pd.DataFrame | None = None) -> str:
+    """One table as text, a line a row, the best last.
+
+    Args:
+        table: Rows of `results`.
+        reference: Published figures: `row`, `metric`, `value`; printed beside those measured.
+    """
     names = [name for name in COLUMNS if name in table]
-    order = table.sort_values([name for name in names[:1]], na_position="first", kind="stable")
+    order = table.sort_values(names[:1], na_position="first", kind="stable")
     shown = order[names].rename(columns=COLUMNS)
-    labels = order.row + order.test_set.map(lambda name: f" on {name}" if name else "")
-    labels += order.seed.map(lambda seed: f" (seed {seed})" if seed else "")
-    return str(shown.set_axis(labels, axis=0).to_string(float_format="{:.3f}".format, na_rep="-"))
+    for metric, figures in reference.groupby("metric") if reference is not None else ():
+        published = order["row"].map(figures.set_index("row")["value"])
+        shown[f"{COLUMNS.get(str(metric), metric)}, published"] = published.where(order["test_set"] == "").to_numpy()
+    labels = order["row"] + order["test_set"].map(lambda name: f" on {name}" if name else "")
+    labels += order["seed"].map(lambda seed: f" (seed {seed})" if seed else "")
+    return str(shown.set_axis(labels.tolist(), axis=0).to_string(float_format="{:.3f}".format, na_rep="-"))
+
+
+def published(table: str) -> pd.DataFrame | None:
+    """Figures of `<table>/reference.csv` beside this file, if there are any."""
+    path = Path(__file__).with_name(table) / "reference.csv"
+    return pd.read_csv(path) if path.is_file() else None
 
 
 def collect(arguments: Sequence[str]) -> None:
@@ -71,6 +85,6 @@ def collect(arguments: Sequence[str]) -> None:
             "such as make train EXP=demo/segmentation DATA=data/mini"
         )
     for name, table in printed.groupby("table"):
-        print(f"\n{name}\n{readable(table)}")
+        print(f"\n{name}\n{readable(table, published(str(name)))}")
     found.to_csv(options.runs / "results.csv", index=False)
     print(f"\nall {len(found)} results with every metric: {options.runs / 'results.csv'}")

@@ -14,7 +14,6 @@ Box = tuple[int, int, int, int] | None
 def pytest_configure(config: pytest.Config) -> None:
     """Some packages read these when they are imported, so a fixture would come too late."""
     os.environ["WANDB_MODE"] = "disabled"
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
@@ -46,7 +45,7 @@ def own_tree(tree: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def film() -> Callable[..., Path]:
-    """Writes a small clip, by default of grey frames that darken from left to right and brighten with time.
+    """Writes a small clip, by default of grey frames, brighter to the right and with time.
 
     With `faces` it is a mask: black, white inside each frame's box, wholly black where the box is None.
     """
@@ -70,7 +69,8 @@ def film() -> Callable[..., Path]:
                     x0, y0, x1, y1 = boxes[number]
                     image[y0:y1, x0:x1] = 255
             else:
-                image = np.tile(np.linspace(40 + 5 * number, 200, width).astype(np.uint8)[None, :, None], (height, 1, 3))
+                ramp = np.linspace(40 + 5 * number, 200, width).astype(np.uint8)
+                image = np.tile(ramp[None, :, None], (height, 1, 3))
             images.append(image)
         write_video(path, images, quality, fps)
         return path

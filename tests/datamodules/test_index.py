@@ -170,7 +170,7 @@ def test_by_default_the_cache_is_the_users(tree):
 
 
 def test_a_wrong_root_is_a_sentence(tree, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"gone holds no c23 video .* wanted original_sequences.* no such folder"):
+    with pytest.raises(FileNotFoundError, match=r"gone holds no c23 video .* wanted original_seq.* no such folder"):
         index(tmp_path / "gone")
     with pytest.raises(FileNotFoundError, match=r"found \['c23'\]; give the folder above"):
         index(tree / "original_sequences" / "youtube")

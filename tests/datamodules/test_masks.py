@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules import THRESHOLDS, UNKNOWN, Clip, forged_region, probe, read_masks, write_video
+from datamodules import THRESHOLDS, UNKNOWN, Clip, clips_of, forged_region, index, probe, read_masks, write_video
 
 WIDTH, HEIGHT = 160, 128
 FACE = cv2.ellipse(np.zeros((HEIGHT, WIDTH), np.uint8), (80, 66), (34, 44), 0, 0, 360, 1, cv2.FILLED)
@@ -97,7 +97,8 @@ def test_thresholds_are_an_argument(tmp_path):
     write_video(tmp_path / "mask.mp4", [image] * 2, "c23")
     clip = clip_of(tmp_path / "mask.mp4", frames=2)
     assert not np.stack(list(read_masks(clip, range(2)))).any()
-    assert np.stack(list(read_masks(clip, range(2), {**THRESHOLDS, "Deepfakes": 50}))).mean() == pytest.approx(0.25, 0.05)
+    lower = read_masks(clip, range(2), {**THRESHOLDS, "Deepfakes": 50})
+    assert all(overlap(mask, RECTANGLE) > 0.95 for mask in lower)
 
 
 @pytest.mark.parametrize("frames", [[0], [1, 3], [0, 1, 2, 3]], ids=str)
@@ -123,7 +124,7 @@ def test_behind_a_masks_end_nothing_is_known(film, tmp_path, backend):
     assert (np.stack(list(read_masks(clip_of(path, frames=9), [5, 6]))) == UNKNOWN).all()
 
 
-@pytest.mark.parametrize("size", [(WIDTH, HEIGHT - 16), (WIDTH - 16, HEIGHT), (WIDTH + 16, HEIGHT), (320, 256)], ids=str)
+@pytest.mark.parametrize("size", [(160, 112), (144, 128), (176, 128), (320, 256)], ids=str)
 def test_of_a_mask_of_another_size_nothing_is_known(film, tmp_path, size):
     path = film(tmp_path / "mask.mp4", size=size, faces=(48, 24, 112, 104))
     (mask,) = read_masks(clip_of(path), [2])
@@ -145,8 +146,6 @@ def test_a_mask_of_the_uncropped_target_is_cropped_with_its_clip(film, tmp_path)
 
 
 def test_most_masks_of_a_tree_are_faces(tree):
-    from datamodules import clips_of, index
-
     seen = []
     for clip in clips_of(index(tree)):
         if clip.label:

@@ -6,8 +6,8 @@ import pytest
 
 from datamodules.sampling import (
     Visit,
-    even_frames,
     evaluation_plan,
+    even_frames,
     frames_per_visit,
     section,
     share,
@@ -139,8 +139,8 @@ def parts(number, ranks, workers, batch_size, whole_batches):
     result = []
     for rank in range(ranks):
         start, stop = share(number, rank, ranks, batch_size, whole_batches)
-        workers_of_rank = max(1, workers)
-        result.append([range(*worker_share(start, stop, n, workers_of_rank, batch_size)) for n in range(workers_of_rank)])
+        several = max(1, workers)
+        result.append([range(*worker_share(start, stop, one, several, batch_size)) for one in range(several)])
     return result
 
 

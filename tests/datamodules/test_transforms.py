@@ -20,6 +20,12 @@ def crop(side=32):
     return image, mask
 
 
+def test_nobody_was_asked_for_a_newer_release_on_import():
+    from albumentations import check_version  # here, so that datamodules is the first to import it
+
+    assert check_version.opener is None
+
+
 def test_shapes_and_types_are_those_of_a_batch():
     image, mask = PLAIN(*crop(90), KEYS[0])
     assert (image.shape, image.dtype) == ((3, 32, 32), torch.float32)
@@ -57,8 +63,21 @@ def test_a_look_depends_on_the_key_and_nothing_else():
     first = [AUGMENTING(picture, mask, key)[0] for key in KEYS]
     np.random.seed(5)
     torch.manual_seed(5)
-    again = {key: CropTransform(32, MEAN, STD, augment=True)(picture, mask, key)[0] for key in KEYS[::-1]}
+    other = CropTransform(32, MEAN, STD, augment=True)
+    again = {key: other(picture, mask, key)[0] for key in KEYS[::-1]}
     assert all(torch.equal(image, again[key]) for image, key in zip(first, KEYS, strict=True))
+
+
+def test_steps_are_drawn_apart():
+    picture = np.tile(np.linspace(60, 180, 32).astype(np.uint8)[None, :, None], (32, 1, 3))
+    plain = PLAIN(picture, picture[..., 0], KEYS[0])[0]
+    seen = {(False, False): 0, (False, True): 0, (True, False): 0, (True, True): 0}
+    for epoch in range(200):
+        image, _ = AUGMENTING(picture, picture[..., 0], (0, epoch, 0, 0))
+        flipped = bool(image[0, 0, 0] > image[0, 0, -1])
+        seen[flipped, not torch.allclose(image.flip(-1) if flipped else image, plain, atol=1e-4)] += 1
+    # the picture is grey, so only the flip, in half of them, and brightness, in half of them, show
+    assert seen == {key: pytest.approx(200 / 4, abs=20) for key in seen}
 
 
 @pytest.mark.parametrize("position", range(4), ids=["seed", "epoch", "clip", "frame"])

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from experiments.cli import main
-from experiments.collect import results
+from experiments.collect import published, readable, results
 
 
 @pytest.fixture
@@ -39,3 +39,11 @@ def test_no_result_is_a_sentence(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["collect", str(tmp_path)])
     assert "train and test a row first" in capsys.readouterr().err
+
+
+def test_published_figures_stand_beside_those_measured():
+    measured = pd.DataFrame([{"row": "deepfakes", "seed": 0, "test_set": "", "test/frame_accuracy": 0.9}])
+    text = readable(measured, published("table-0"))
+    assert text.split() == ["frame", "acc", "frame", "acc,", "published", "deepfakes", "0.900", "0.989"]
+    assert set(published("table-0")["source"].str.contains("FaceForensics")) == {True}
+    assert published("table-1") is None

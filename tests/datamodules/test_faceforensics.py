@@ -1,0 +1,273 @@
+import json
+import shutil
+
+import pytest
+import torch
+from pytorch_lightning import LightningModule, Trainer, seed_everything
+from torch import nn
+
+from datamodules import METHODS, FaceForensicsDataModule, index
+
+FOUR = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+
+
+def data(root, **how):
+    small = {"size": 32, "frames_per_clip": 3, "eval_frames_per_clip": 2, "batch_size": 4, "num_workers": 0}
+    return FaceForensicsDataModule(str(root), **{**small, **how})
+
+
+def ready(root, stage="fit", **how):
+    module = data(root, **how)
+    module.prepare_data()
+    module.setup(stage)
+    return module
+
+
+def keys(loader):
+    return [key for batch in loader for key in zip(batch["clip"].tolist(), batch["frame"].tolist(), strict=True)]
+
+
+def splits_of(module, loader):
+    return set(module.clips.split[[clip for clip, _ in keys(loader)]])
+
+
+class Learner(LightningModule):
+    """As little as a Trainer takes; remembers what it was shown."""
+
+    def __init__(self, **normalisation):
+        super().__init__()
+        for name, values in normalisation.items():
+            setattr(self, name, values)
+        self.layer = nn.Conv2d(3, 1, 1)
+        self.shown = {"train": [], "val": [], "test": [], "predict": []}
+
+    def _look(self, batch, stage):
+        self.shown[stage].append({"epoch": self.current_epoch, **batch})
+        return self.layer(batch["image"]).mean()
+
+    def training_step(self, batch):
+        return self._look(batch, "train")
+
+    def validation_step(self, batch):
+        self._look(batch, "val")
+
+    def test_step(self, batch):
+        self._look(batch, "test")
+
+    def predict_step(self, batch):
+        return self._look(batch, "predict")
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    def make(**how):
+        off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+        quiet = dict.fromkeys(off, False)
+        return Trainer(accelerator="cpu", devices=1, default_root_dir=tmp_path, **quiet, **how)
+
+    return make
+
+
+def test_every_stage_reads_its_own_split(tree):
+    module = ready(tree)
+    assert splits_of(module, module.train_dataloader()) == {"train"}
+    assert splits_of(module, module.val_dataloader()) == {"val"}
+    assert splits_of(module, module.test_dataloader()) == {"test"}
+    assert splits_of(module, module.predict_dataloader()) == {"test"}
+    assert len(keys(module.train_dataloader())) == 28  # 7 whole batches of 10 clips x 3 frames
+    assert len(keys(module.val_dataloader())) == 20
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_predict_visits_the_split_it_is_told(tree, split):
+    module = ready(tree, "predict", predict_split=split)
+    assert splits_of(module, module.predict_dataloader()) == {split}
+
+
+@pytest.mark.parametrize("stage", ["train", "val", "test", "predict"])
+def test_a_loader_before_setup_is_refused(tree, stage):
+    with pytest.raises(RuntimeError, match=r"before setup\(stage\): call it first, or let a Trainer do it"):
+        getattr(data(tree), f"{stage}_dataloader")()
+
+
+def test_the_seed_is_that_of_seed_everything_unless_told(tree, monkeypatch):
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    assert data(tree).seed == 0
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # so that it is taken back afterwards
+    seed_everything(11, verbose=False)
+    assert data(tree).seed == 11
+    assert data(tree, seed=3).seed == 3
+
+
+def test_one_seed_gives_one_order_and_one_look(tree):
+    first, again, other = (list(ready(tree, seed=seed).train_dataloader()) for seed in (5, 5, 6))
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(first, again, strict=True))
+    assert keys(first) == keys(again) != keys(other)
+
+
+@pytest.mark.parametrize("methods", [("Deepfake",), ("original",), (), "FaceSwap"], ids=str)
+def test_an_unknown_method_is_refused_with_the_known_ones(tree, methods):
+    with pytest.raises(ValueError, match=r"methods is \[.*\], but wanted one or more of Deepfakes, Face2Face"):
+        data(tree, methods=methods)
+
+
+def test_a_method_that_is_not_on_disk_is_refused_with_those_that_are(tree):
+    with pytest.raises(ValueError, match=r"no c23 videos of FaceShifter, but has original, .*: download them"):
+        ready(tree, methods=("Deepfakes", "FaceShifter"))
+
+
+def test_a_threshold_of_a_method_without_masks_is_refused(tree):
+    with pytest.raises(ValueError, match=r"mask_thresholds is \{'Deepfake': 90\}, but the methods with masks are"):
+        data(tree, mask_thresholds={"Deepfake": 90})
+
+
+def test_thresholds_replace_those_of_their_methods_only(tree):
+    assert data(tree, mask_thresholds={"FaceSwap": 90}).thresholds == {
+        "Deepfakes": 127,
+        "DeepFakeDetection": 127,
+        "Face2Face": 16,
+        "FaceSwap": 90,
+        "NeuralTextures": 16,
+    }
+
+
+def test_what_is_selected_is_read_and_originals_with_it(tree):
+    module = ready(tree, methods=("FaceSwap",))
+    seen = {METHODS[method] for batch in module.train_dataloader() for method in batch["method"].tolist()}
+    assert seen == {"original", "FaceSwap"}
+
+
+def test_the_face_track_does_not_depend_on_the_selection(tree):
+    digests = {ready(tree, methods=methods).tracks.digest for methods in (FOUR, ("FaceSwap",), ("NeuralTextures",))}
+    assert len(digests) == 1
+
+
+def test_a_missing_clip_is_an_error_unless_skipped(own_tree, capsys):
+    gone = sorted((own_tree / "manipulated_sequences/FaceSwap/c23/videos").glob("*.mp4"))[0]
+    gone.unlink()
+    with pytest.raises(FileNotFoundError, match=rf"lacks 1 c23 clips .* first FaceSwap/{gone.stem}: .*missing: skip"):
+        ready(own_tree)
+    module = ready(own_tree, missing="skip")
+    assert f"first FaceSwap/{gone.stem}; skipped" in capsys.readouterr().out
+    assert len(module.clips) == 29
+    assert len(ready(own_tree, methods=("Deepfakes",)).clips) == 12  # what is not selected is not missed
+
+
+def test_a_clip_that_cannot_be_read_is_named_if_it_is_selected(own_tree):
+    path = sorted((own_tree / "manipulated_sequences/FaceSwap/c23/videos").glob("*.mp4"))[0]
+    path.write_bytes(b"cut short")
+    with pytest.raises(ValueError, match=rf"1 clips cannot be read, first .*{path.name}"):
+        ready(own_tree)
+    assert len(ready(own_tree, methods=("Deepfakes",)).clips) == 12
+
+
+def test_splits_may_lie_elsewhere(own_tree, tmp_path):
+    shutil.move(own_tree / "splits", tmp_path / "lists")
+    with pytest.raises(FileNotFoundError, match=r"splits lacks train\.json, val\.json, test\.json"):
+        ready(own_tree)
+    assert ready(own_tree, splits=str(tmp_path / "lists")).clips is not None
+
+
+def test_actors_come_with_deepfakedetection_only(own_tree, film):
+    film(own_tree / "original_sequences/actors/c23/videos/01__kitchen.mp4", size=(160, 128))
+    assert ready(own_tree).clips.target.str.len().max() == 3  # nor does their lack of a mask matter
+    name = "01_02__kitchen__ABCD1234.mp4"
+    film(own_tree / f"manipulated_sequences/DeepFakeDetection/c23/videos/{name}", size=(160, 128))
+    film(
+        own_tree / f"manipulated_sequences/DeepFakeDetection/masks/videos/{name}",
+        size=(160, 128),
+        faces=(32, 32, 64, 64),
+    )
+    assert len(ready(own_tree).clips) == 30
+    clips = ready(own_tree, methods=(*FOUR, "DeepFakeDetection")).clips
+    assert clips[clips.target == "01__kitchen"].split.tolist() == ["test", "test"]
+
+
+def test_whole_frames_and_boxes_from_a_csv_need_no_mask(own_tree, tmp_path):
+    for folder in (own_tree / "manipulated_sequences").glob("*/masks"):
+        shutil.rmtree(folder)
+    with pytest.raises(ValueError, match="6 targets have no face box in masks"):
+        ready(own_tree)
+    module = ready(own_tree, faces="whole")
+    assert all((batch["box"][:, 1] == 0).all() for batch in module.val_dataloader())
+    rows = [f"{target},0,40,30,100,90" for target in index(own_tree).target.unique()]
+    (tmp_path / "boxes.csv").write_text("\n".join(["target,frame,x0,y0,x1,y1", *rows]))
+    module = ready(own_tree, faces=str(tmp_path / "boxes.csv"), margin=1.0)
+    assert all((batch["box"][:, 1] == 30).all() for batch in module.val_dataloader())
+
+
+def test_balance_evens_out_training_only(tree):
+    module = ready(tree, balance=True, frames_per_clip=2, batch_size=1)
+    labels = [METHODS[int(batch["method"])] == "original" for batch in module.train_dataloader()]
+    assert sum(labels) == len(labels) / 2
+    assert len(keys(module.val_dataloader())) == 20
+
+
+def test_training_is_augmented_unless_told_and_evaluation_never(tree):
+    def looks(**how):
+        module = ready(tree, frames_per_clip=100, batch_size=1, **how)
+        return {key: batch["image"] for batch in module.train_dataloader() for key in keys([batch])}
+
+    plain, augmented = looks(augment=False), looks()
+    changed = [not torch.equal(plain[key], augmented[key]) for key in plain]
+    assert 0.5 < sum(changed) / len(changed) < 1
+    first, second = (list(ready(tree, augment=augment).val_dataloader()) for augment in (True, False))
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(first, second, strict=True))
+
+
+def test_a_trainer_takes_every_stage_and_draws_anew_each_epoch(tree, trainer):
+    model, module = Learner(), data(tree, predict_split="val")
+    trainer(max_epochs=2, num_sanity_val_steps=0).fit(model, module)
+    epochs = [sorted(keys([batch for batch in model.shown["train"] if batch["epoch"] == epoch])) for epoch in (0, 1)]
+    assert len(epochs[0]) == len(epochs[1]) == 28
+    assert epochs[0] != epochs[1]
+    val = [sorted(keys([batch for batch in model.shown["val"] if batch["epoch"] == epoch])) for epoch in (0, 1)]
+    assert val[0] == val[1]
+    trainer().test(model, module, verbose=False)
+    assert sorted(keys(model.shown["test"])) == sorted(keys(module.test_dataloader()))
+    trainer().predict(model, module, return_predictions=False)
+    assert sorted(keys(model.shown["predict"])) == val[0]
+
+
+def test_mean_and_std_are_the_models(tree, trainer):
+    plain, other = Learner(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)), Learner(mean=(0.5,) * 3, std=(0.25,) * 3)
+    for model in (plain, other):
+        trainer().test(model, data(tree), verbose=False)
+    for a, b in zip(plain.shown["test"], other.shown["test"], strict=True):
+        assert a["image"].min() >= 0
+        assert a["image"].max() <= 1
+        torch.testing.assert_close((a["image"] - 0.5) / 0.25, b["image"])
+
+
+def test_without_a_word_from_the_model_imagenets_are_taken(tree, trainer):
+    silent, imagenet = Learner(), Learner(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    for model in (silent, imagenet):
+        trainer(limit_test_batches=1).test(model, data(tree), verbose=False)
+    assert torch.equal(silent.shown["test"][0]["image"], imagenet.shown["test"][0]["image"])
+
+
+def test_an_explicit_mean_that_is_not_the_models_is_refused(tree, trainer):
+    model = Learner(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    with pytest.raises(ValueError, match=r"mean is \[0\.1, 0\.1, 0\.1\], but the encoder's weights want \[0\.5, 0\.5"):
+        trainer().test(model, data(tree, mean=(0.1, 0.1, 0.1)), verbose=False)
+    with pytest.raises(ValueError, match=r"std is \[0\.1, 0\.1, 0\.1\], but .*: leave it out"):
+        trainer().test(model, data(tree, std=(0.1, 0.1, 0.1)), verbose=False)
+    trainer(limit_test_batches=1).test(model, data(tree, mean=(0.5, 0.5, 0.5)), verbose=False)
+
+
+def test_one_data_module_serves_models_of_different_means(tree, trainer):
+    module = ready(tree)
+    for mean in (0.0, 0.5):
+        model = Learner(mean=(mean,) * 3, std=(1.0, 1.0, 1.0))
+        trainer(limit_test_batches=1).test(model, module, verbose=False)
+        assert (model.shown["test"][0]["image"].min() < 0) == (mean > 0)
+
+
+def test_the_splits_of_a_tree_are_those_of_its_files(tree):
+    module = ready(tree)
+    for split in ("train", "val", "test"):
+        ids = {name for pair in json.loads((tree / "splits" / f"{split}.json").read_text()) for name in pair}
+        assert set(module.clips.target[module.clips.split == split]) == ids

@@ -1,0 +1,266 @@
+import gc
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from datamodules import (
+    METHODS,
+    UNKNOWN,
+    CropTransform,
+    EpochLoader,
+    FrameStream,
+    clips_of,
+    face_tracks,
+    index,
+    read_crops,
+    read_splits,
+    split_of,
+)
+from datamodules.sampling import evaluation_plan, training_plan
+
+SIZE = 32
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PLAIN, AUGMENTING = (CropTransform(SIZE, MEAN, STD, augment=augment) for augment in (False, True))
+
+
+@pytest.fixture(scope="module")
+def table(tree):
+    rows = index(tree)
+    return rows.assign(split=split_of(rows, read_splits(tree / "splits")))
+
+
+@pytest.fixture(scope="module")
+def tracks(table):
+    return face_tracks(table)
+
+
+@pytest.fixture
+def stream(table, tracks):
+    """Makes streams of one split's ten clips (or of all), 4 frames a clip in batches of 4 unless told otherwise."""
+
+    def make(split="train", count=4, batch_size=4, train=True, **how):
+        clips = table[table.split == split] if split else table
+        return FrameStream(clips, tracks, AUGMENTING if train else PLAIN, count, batch_size, train=train, **how)
+
+    return make
+
+
+def load(stream, workers=0, epoch=0):
+    return list(EpochLoader(stream, lambda: epoch, num_workers=workers, batch_size=stream.batch_size))
+
+
+def keys(batches):
+    return [key for batch in batches for key in zip(batch["clip"].tolist(), batch["frame"].tolist(), strict=True)]
+
+
+def by_key(batches):
+    images = [image for batch in batches for image in batch["image"]]
+    masks = [mask for batch in batches for mask in batch["mask"]]
+    return dict(zip(keys(batches), zip(images, masks, strict=True), strict=True))
+
+
+def planned(plan):
+    return [(visit.clip, frame) for visit in plan for frame in visit.frames]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_evaluation_yields_every_planned_frame_exactly_once(stream, workers):
+    source = stream("test", count=5, train=False)
+    read = keys(load(source, workers))
+    assert sorted(read) == sorted(planned(evaluation_plan(source.clips, 5)))
+    assert len(read) == len(source) == 50
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_training_yields_every_planned_frame_exactly_once(stream, workers):
+    source = stream(count=4, batch_size=4)
+    batches = load(source, workers, epoch=3)
+    assert sorted(keys(batches)) == sorted(planned(training_plan(source.clips, 4, seed=0, epoch=3)))
+    assert [len(batch["label"]) for batch in batches] == [4] * 10
+
+
+def test_training_leaves_out_what_fills_no_batch(stream):
+    source = stream(count=4, batch_size=9)  # 40 frames
+    read = keys(load(source))
+    assert len(read) == len(set(read)) == len(source) == 36
+    assert set(read) < set(planned(training_plan(source.clips, 4, seed=0, epoch=0)))
+
+
+@pytest.mark.parametrize("train", [True, False], ids=["training", "evaluation"])
+def test_a_sample_is_the_same_whichever_worker_makes_it(stream, train):
+    first, *others = (by_key(load(stream(train=train), workers, epoch=1)) for workers in (0, 1, 2))
+    for other in others:
+        assert other.keys() == first.keys()
+        for key, (image, mask) in first.items():
+            assert torch.equal(other[key][0], image)
+            assert torch.equal(other[key][1], mask)
+
+
+def test_an_epoch_is_the_same_again_and_the_next_is_another(stream):
+    first, again, following = (load(stream(), epoch=epoch) for epoch in (0, 0, 1))
+    assert keys(first) == keys(again) != keys(following)
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(first, again, strict=True))
+    assert set(keys(first)) != set(keys(following))
+    shared = by_key(first).keys() & by_key(following).keys()
+    assert any(not torch.equal(by_key(first)[key][0], by_key(following)[key][0]) for key in shared)
+
+
+def test_another_seed_is_another_epoch(stream):
+    assert set(keys(load(stream(seed=0)))) != set(keys(load(stream(seed=1))))
+
+
+def test_a_loader_asks_anew_which_epoch_begins(stream):
+    epochs = iter([0, 1, 0])
+    source = stream()
+    loader = EpochLoader(source, lambda: next(epochs), batch_size=4)
+    first, second, third = (keys(loader) for _ in range(3))
+    assert first == third != second
+
+
+def test_a_training_batch_mixes_clips_even_where_every_clip_gives_all_its_frames(stream):
+    source = stream(None, count=270, batch_size=8, open_clips=8, pool=32)
+    batches = load(source)
+    distinct = [len(set(batch["clip"].tolist())) for batch in batches]
+    assert sum(distinct) / len(distinct) >= 4
+    assert min(distinct[: len(distinct) // 2]) >= 3
+
+
+def test_training_order_follows_neither_clip_nor_time(stream):
+    read = keys(load(stream(None, count=270, batch_size=8)))
+    assert read != sorted(read)
+    clip = max({clip for clip, _ in read}, key=lambda clip: sum(clip == other for other, _ in read))
+    frames = [frame for other, frame in read if other == clip]
+    assert frames != sorted(frames)
+
+
+def test_evaluation_comes_in_the_order_of_the_index(stream):
+    read = keys(load(stream("test", train=False)))
+    assert read == sorted(read)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("train", [True, False], ids=["training", "evaluation"])
+def test_ranks_are_disjoint_and_together_whole(stream, train, workers):
+    shares = [keys(load(stream(count=5, train=train, rank=rank, ranks=3), workers)) for rank in range(3)]
+    read = [key for share in shares for key in share]
+    assert len(read) == len(set(read)) == (48 if train else 50)  # training: 4 batches of 4 a rank
+    assert {len(share) for share in shares} == ({16} if train else {16, 17})
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ({"batch_size": 50}, "40 frames of 10 clips make less than 1 batches of 50: take more frames a clip"),
+        ({"ranks": 11}, "40 frames of 10 clips make less than 11 batches of 4: .* fewer devices"),
+        ({"train": False, "ranks": 41}, "40 frames of 10 clips make less than a frame for each of 41 processes"),
+        ({"split": "nowhere"}, "0 frames of 0 clips"),
+    ],
+    ids=str,
+)
+def test_a_share_without_a_batch_is_a_sentence(stream, how, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        stream(**how)
+
+
+def test_balance_is_counted_in_frames(stream):
+    batches = load(stream(count=2, batch_size=2, balance=True))
+    methods = torch.cat([batch["method"] for batch in batches])
+    assert (methods == 0).sum() == (methods > 0).sum() == 16  # 8 fakes to 2 originals, 2 frames a fake
+
+
+@pytest.mark.parametrize("train", [True, False], ids=["training", "evaluation"])
+def test_a_batch_keeps_its_contract(stream, table, tracks, train):
+    clips = {clip.number: clip for clip in clips_of(table)}
+    for batch in load(stream(train=train)):
+        assert list(batch) == ["image", "mask", "label", "method", "clip", "frame", "box"]
+        shapes = {name: tuple(tensor.shape[1:]) for name, tensor in batch.items()}
+        assert shapes == {
+            "image": (3, SIZE, SIZE),
+            "mask": (SIZE, SIZE),
+            "label": (),
+            "method": (),
+            "clip": (),
+            "frame": (),
+            "box": (4,),
+        }
+        assert {name for name, tensor in batch.items() if tensor.dtype == torch.float32} == {"image", "box"}
+        assert all(batch[name].dtype == torch.int64 for name in ("mask", "label", "method", "clip", "frame"))
+        pixels = batch["image"] * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]
+        assert pixels.min() >= -1e-5
+        assert pixels.max() <= 1 + 1e-5
+        assert set(batch["mask"].unique().tolist()) <= {0, 1, UNKNOWN}
+        columns = [batch[name].tolist() for name in ("clip", "frame", "method", "label", "box")]
+        for number, frame, method, label, box, mask in zip(*columns, batch["mask"], strict=True):
+            clip = clips[number]
+            assert METHODS[method] == clip.method
+            assert 0 <= frame < clip.frames
+            assert label in ({0, 1} if clip.label else {0})
+            assert box == tracks.crops(clip, [frame], 1.3)[0].tolist()
+            assert label or not mask.any()
+
+
+def test_image_mask_and_box_are_of_the_frame_they_name(stream, table, tracks):
+    clips = {clip.number: clip for clip in clips_of(table)}
+    for (number, frame), (image, mask) in list(by_key(load(stream(train=False))).items())[::7]:
+        (crop,) = read_crops(clips[number], [frame], tracks)
+        wanted = PLAIN(crop.image, crop.mask, (0, 0, 0, 0))
+        assert torch.equal(image, wanted[0])
+        assert torch.equal(mask, wanted[1])
+
+
+def filmed(film, root, faces, mask_frames=6):
+    """One original and one FaceSwap of 6 frames whose mask is told."""
+    film(root / "original_sequences/youtube/c23/videos/000.mp4")
+    film(root / "manipulated_sequences/FaceSwap/c23/videos/000_001.mp4")
+    film(root / "manipulated_sequences/FaceSwap/masks/videos/000_001.mp4", frames=mask_frames, faces=faces)
+    table = index(root)
+    return FrameStream(table, face_tracks(table), PLAIN, count=6, batch_size=4)
+
+
+def test_an_empty_mask_makes_a_fakes_frame_real(film, tmp_path):
+    box = (32, 16, 64, 48)
+    source = filmed(film, tmp_path, [box, box, None, box, None, box])
+    batches = load(source)
+    labels = dict(zip(keys(batches), torch.cat([batch["label"] for batch in batches]).tolist(), strict=True))
+    assert [labels[1, frame] for frame in range(6)] == [1, 1, 0, 1, 0, 1]
+    assert [labels[0, frame] for frame in range(6)] == [0] * 6
+    assert {(1, frame) for frame in (0, 1, 3, 5)} == {key for key, (_, mask) in by_key(batches).items() if mask.any()}
+    assert not any((mask == UNKNOWN).any() for _, mask in by_key(batches).values())
+
+
+def test_behind_its_masks_end_a_fake_is_fake_and_its_pixels_are_not_known(film, tmp_path):
+    batches = load(filmed(film, tmp_path, (32, 16, 64, 48), mask_frames=4))
+    labels = dict(zip(keys(batches), torch.cat([batch["label"] for batch in batches]).tolist(), strict=True))
+    assert [labels[1, frame] for frame in range(6)] == [1] * 6
+    unknown = {key for key, (_, mask) in by_key(batches).items() if (mask == UNKNOWN).all()}
+    assert unknown == {(1, 4), (1, 5)}
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux")
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("train", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("taken", [None, 1], ids=["exhausted", "left half-way"])
+def test_neither_process_nor_file_is_left_behind(stream, tree, train, workers, taken):
+    batches = iter(EpochLoader(stream(train=train), lambda: 0, num_workers=workers, batch_size=4))
+    for _ in range(taken or 10):
+        next(batches)
+    del batches
+    gc.collect()
+    links = (Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd"))
+    assert not [link for link in links if link.exists() and link.resolve().is_relative_to(tree)]
+    for child in multiprocessing.active_children():
+        child.join(10)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_file_that_breaks_while_it_is_read_is_named(own_tree, workers):
+    table = index(own_tree)
+    source = FrameStream(table, face_tracks(table), PLAIN, count=3, batch_size=4, train=True)
+    path = Path(table.path[0])
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(OSError, match=path.name):
+        load(source, workers)
