@@ -135,13 +135,14 @@ def test_pyav_reads_a_file_as_far_as_it_goes(cut):
 
 
 def test_decord_gives_the_frames_before_a_damage_or_names_it_but_never_gives_others(cut):
+    seen = []
     for _ in range(40):  # which of the two, its thread that decodes ahead decides: not the same each time
         try:
-            numbers = [number_of(image) for image in VideoReader(cut, "decord").read(range(8))]
+            seen.append([number_of(image) for image in VideoReader(cut, "decord").read(range(8))])
         except OSError as error:
-            assert "cut.mp4 is damaged at or behind frame 0" in str(error)
-        else:
-            assert numbers == list(range(8))
+            seen.append(str(error))
+    refusal = f"{cut} is damaged at or behind frame 0: copy it again"
+    assert all(outcome in (list(range(8)), refusal) for outcome in seen)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
