@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from lightning_modules import Batch, Evaluation, MeanMask, all_fake, all_real, centre_box, colour_features
 
-from .cli import ForensicsCLI
 from .folder import RunFolder, config_hash, surroundings, write_metrics
+from .row import ForensicsCLI
 
 Prediction = tuple[Tensor | None, Tensor]
 

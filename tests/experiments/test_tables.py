@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli import ForensicsCLI, main, with_table_base
+from experiments.cli import main, with_table_base
+from experiments.row import ForensicsCLI
 
 BASE = "experiments/base.yaml"
 ROWS = sorted(path for path in Path("experiments").glob("*/*.yaml") if path.name != "_base.yaml")

@@ -1,0 +1,178 @@
+"""One row and its folder: what fit, validate, test and predict do beside Lightning's own work."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+
+from .folder import RunFolder, config_hash, surroundings, write_metrics
+from .keys import read_layers
+from .tracking import settle_mode
+
+
+class SentenceParser(LightningArgumentParser):
+    """Says what is wrong without the usage of 400 options."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Ends with the first sentences of an error."""
+        lines = [line.strip() for line in message.splitlines() if line.strip()]
+        fail(" ".join(lines[:2]) if lines else str(ex))
+
+
+def fail(sentence: str) -> NoReturn:
+    """Ends the program with one sentence on stderr."""
+    print(f"error: {sentence}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+class ForensicsCLI(LightningCLI):
+    """Runs one row in its folder.
+
+    Args:
+        arguments: What stands on the command line.
+        run: False builds everything and runs nothing.
+    """
+
+    def __init__(self, arguments: Sequence[str], run: bool = True) -> None:
+        self.row = _row(arguments)
+        super().__init__(
+            LightningModule,
+            LightningDataModule,
+            save_config_callback=None,
+            seed_everything_default=0,
+            parser_class=SentenceParser,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=list(arguments),
+            run=run,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds what a row may be given beside model, data and trainer."""
+        parser.add_argument("--name", type=str | None, default=None, help="name of other test data: metrics-NAME.json")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses without the warning that Lightning has for arguments given from Python."""
+        self.config = parser.parse_args(args)
+
+    @property
+    def settings(self) -> Any:
+        """The resolved configuration of the command."""
+        return self.config[self.subcommand] if self.subcommand else self.config
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The same as plain types, as it is written to config.yaml."""
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, format="yaml"))
+        plain: dict[str, Any] = config[self.subcommand] if self.subcommand else config
+        return plain
+
+    def before_instantiate_classes(self) -> None:
+        """Puts everything a run writes into its folder."""
+        trainer = self.settings.trainer
+        table, row = self.row
+        seed = int(self.settings.seed_everything)
+        trainer.default_root_dir = trainer.default_root_dir or str(Path("runs", table, row, f"seed{seed}"))
+        self.folder = RunFolder(Path(trainer.default_root_dir))
+        for callback in trainer.callbacks or []:
+            if self.settings.name and callback.class_path == "experiments.callbacks.Overlays":
+                callback.init_args.folder = f"overlays-{self.settings.name}"
+        loggers = trainer.logger if isinstance(trainer.logger, list) else []
+        for logger in loggers:
+            logger.init_args.save_dir = str(self.folder.path)
+            if logger.class_path.endswith("WandbLogger"):
+                logger.init_args.name = f"{row}-seed{seed}"
+                logger.init_args.group = logger.init_args.get("group") or table
+                logger.init_args.id = hashlib.sha256(str(self.folder.path.resolve()).encode()).hexdigest()[:12]
+                if self.subcommand and not trainer.fast_dev_run:
+                    self.folder.path.mkdir(parents=True, exist_ok=True)
+                    settle_mode()
+
+    def fit(self, **options: Any) -> None:
+        """Trains, or goes on from the last checkpoint of the same configuration."""
+        if self.settings.trainer.fast_dev_run:
+            self.trainer.fit(**options)
+            return
+        config = self.resolved
+        self.folder.keep_config(config)
+        if self.folder.noted("fit"):
+            self._say(f"{self.folder.path} is trained already")
+            return
+        if self.folder.last.is_file() and not options.get("ckpt_path"):
+            options["ckpt_path"] = str(self.folder.last)
+            self._say(f"{self.folder.path}: going on from {self.folder.last.name}")
+        started = time.monotonic()
+        self.trainer.fit(**options)
+        self._note("fit", config, started, epochs=self.trainer.current_epoch, steps=self.trainer.global_step)
+
+    def validate(self, **options: Any) -> None:
+        """Validates the best checkpoint."""
+        self.trainer.validate(**self._from_best(options))
+
+    def test(self, **options: Any) -> None:
+        """Tests the best checkpoint once and writes the metrics file."""
+        name = self.settings.name
+        if self.settings.trainer.fast_dev_run:
+            self.trainer.test(**options)
+            return
+        options = self._from_best(options)
+        path = self.folder.metrics(name)
+        if path.is_file():
+            self._say(f"{path} exists: this checkpoint has been tested, and the test split is touched once")
+            return
+        started = time.monotonic()
+        results = self.trainer.test(**options)
+        if self.trainer.is_global_zero:
+            write_metrics(path, results[0])
+            stage = f"test-{name}" if name else "test"
+            self._note(stage, self.resolved, started, checkpoint=str(options["ckpt_path"]), metrics=path.name)
+
+    def predict(self, **options: Any) -> None:
+        """Writes predictions of the best checkpoint; see `callbacks.PredictionFile`."""
+        options["return_predictions"] = False
+        self.trainer.predict(**(options if self.settings.trainer.fast_dev_run else self._from_best(options)))
+
+    def _from_best(self, options: dict[str, Any]) -> dict[str, Any]:
+        if options.get("ckpt_path"):
+            return options
+        self.folder.check_test(self.resolved, self.settings.name)
+        return {**options, "ckpt_path": str(self.folder.best)}
+
+    def _note(self, stage: str, config: dict[str, Any], started: float, **facts: Any) -> None:
+        if not self.trainer.is_global_zero:
+            return
+        tracks, checkpoint = self.datamodule.tracks, self.trainer.checkpoint_callback
+        self.folder.note(
+            stage,
+            {
+                **surroundings(),
+                "seconds": round(time.monotonic() - started, 1),
+                "device": str(self.trainer.strategy.root_device),
+                "processes": self.trainer.world_size,
+                "config": config_hash(config),
+                "faces": {"source": tracks.source, "digest": tracks.digest} if tracks else None,
+                "clips": self.datamodule.clips.groupby(["split", "method"]).size().unstack().to_dict("index"),
+                "selected_by": getattr(checkpoint, "monitor", None),
+                **facts,
+            },
+        )
+
+    def _say(self, sentence: str) -> None:
+        if self.trainer.is_global_zero:
+            print(sentence)
+
+
+def _row(arguments: Sequence[str]) -> tuple[str, str]:
+    """Table and row that the last YAML file stands for."""
+    files = [Path(origin) for origin, _ in read_layers(arguments) if origin != "command line"]
+    return (files[-1].resolve().parent.name, files[-1].stem) if files else ("unnamed", "unnamed")
