@@ -1,5 +1,5 @@
 # Every job of this project; bare `make` lists them.
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
@@ -9,7 +9,7 @@ export OMP_WAIT_POLICY ?= passive
 MINI := data/mini
 
 # What a row is run with: make train EXP=table-1/resnet50-unet DATA=/data/FF++ DEVICES=8 SEED=1 ARGS='--trainer.max_epochs 3'
-OPTIONS = --seed_everything $(SEED) $(if $(DATA),--data.init_args.root $(DATA)) $(if $(DEVICES),--trainer.devices $(DEVICES)) $(ARGS)
+OPTIONS = --seed_everything $(SEED) $(if $(DATA),--data.init_args.root '$(DATA)') $(if $(DEVICES),--trainer.devices $(DEVICES)) $(ARGS)
 ROW = -c experiments/base.yaml -c experiments/$(1).yaml $(OPTIONS)
 rows = $(filter-out %/_base,$(patsubst experiments/%.yaml,%,$(sort $(wildcard experiments/$(1)/*.yaml))))
 
@@ -22,7 +22,7 @@ help: ## list these targets
 
 install: $(INSTALLED) ## make .venv and install everything into it
 $(INSTALLED): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[experiments,dev]'
 	touch $@
 
@@ -44,7 +44,7 @@ train: $(INSTALLED) ## train and test one row: EXP=table-1/resnet50-unet DATA=<r
 define run_table
 failed=; for row in $(call rows,$(1)); do $(MAKE) --no-print-directory train EXP=$$row || failed="$$failed $$row"; done; \
 $(if $(filter table-0,$(1)),,$(PY) -m experiments baselines $(call ROW,$(firstword $(call rows,$(1)))) || failed="$$failed baselines";) \
-$(PY) -m experiments collect --table $(1); \
+$(PY) -m experiments collect --table $(1) || failed="$$failed collect"; \
 test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 endef
 
@@ -60,7 +60,7 @@ collect: $(INSTALLED) ## print the tables of runs/ and write runs/results.csv
 
 doctor: $(INSTALLED) ## say what is wrong with a data folder: DATA=<root>
 	@test -n "$(DATA)" || { echo "DATA is not given, wanted the folder of FaceForensics++"; exit 2; }
-	@$(PY) -m datamodules.doctor $(DATA)
+	@$(PY) -m datamodules.doctor '$(DATA)' $(ARGS)
 
 test: $(INSTALLED) ## run the tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto

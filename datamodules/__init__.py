@@ -3,7 +3,7 @@
 from .dataset import Batch, Crop, read_crops
 from .faceforensics import FaceForensicsDataModule
 from .faces import FaceTracks, face_tracks
-from .index import METHODS, Clip, clips_of, index
+from .index import METHODS, Clip, clips_of, index, index_all
 from .masks import THRESHOLDS, UNKNOWN, forged_region, read_masks
 from .splits import read_splits, split_of
 from .stream import EpochLoader, FrameStream
@@ -27,6 +27,7 @@ __all__ = [
     "face_tracks",
     "forged_region",
     "index",
+    "index_all",
     "probe",
     "read_crops",
     "read_masks",

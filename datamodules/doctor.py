@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from .index import FOLDERS, METHODS, Clip, clips_of, index
+from .index import METHODS, Clip, clips_of, index_all
 from .masks import THRESHOLDS, mask_shift
-from .splits import SPLITS, Splits, missing_clips, read_splits, split_of
+from .splits import SPLITS, Splits, home_of, missing_clips, read_splits, split_of
 
 
 class Finding(NamedTuple):
@@ -35,6 +35,9 @@ def examine(table: pd.DataFrame, splits: Splits) -> Iterator[Finding]:
         splits: The official pairs.
     """
     present = tuple(method for method in METHODS[1:] if method in set(table["method"]))
+    absent = [method for method in METHODS[1:] if method not in present]
+    if absent:
+        yield Finding(False, f"not there: {', '.join(absent)}")
     missing = missing_clips(table, splits, present)
     yield from _findings(True, missing, "clips that the splits name are missing: download them, or use missing: skip")
     try:
@@ -111,36 +114,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--splits", type=Path, help="folder of train.json, val.json, test.json (default ROOT/splits)")
     options = parser.parse_args(arguments)
     try:
+        table = index_all(options.root)
         splits = read_splits(options.splits or options.root / "splits")
-        tables = list(_tables(options.root))
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     grave = False
-    for table in tables:
-        quality = table["compression"].iloc[0]
-        home = {identity: split for split in SPLITS for pair in splits[split] for identity in pair}
-        split = table["target"].map(home).fillna("test")
-        counts = pd.crosstab(table["method"], split)
-        counts = counts.reindex(index=table["method"].unique(), columns=list(SPLITS), fill_value=0)
-        frames = table.groupby("method")["frames"].sum()
-        print(f"\n{quality}: clips of each method and split\n{counts.assign(frames=frames).to_string()}")
-        for finding in examine(table, splits):
+    for quality, clips in table.groupby("compression", sort=False):
+        print(f"\n{quality}: clips of each method and split\n{_counts(clips, splits).to_string()}")
+        for finding in examine(clips, splits):
             grave |= finding.grave
             print(f"  {'PROBLEM' if finding.grave else 'note   '} {finding.sentence}")
     print("\nnot sound: see the problems above" if grave else "\nsound: no problem found")
     return int(grave)
 
 
-def _tables(root: Path) -> Iterator[pd.DataFrame]:
-    found = 0
-    for number, quality in enumerate(FOLDERS):
-        try:
-            yield index(root, quality)
-            found += 1
-        except FileNotFoundError:
-            if found == 0 and number == len(FOLDERS) - 1:
-                raise
+def _counts(clips: pd.DataFrame, splits: Splits) -> pd.DataFrame:
+    """Clips of each method and split, and its frames; `none` counts ids that no split knows, if there are any."""
+    numbered = clips["target"].str.fullmatch(r"\d{3}")
+    split = clips["target"].map(home_of(splits)).where(numbered, "test").fillna("none")
+    columns = [*SPLITS, "none"] if "none" in set(split) else SPLITS
+    counts = pd.crosstab(clips["method"], split).reindex(
+        index=clips["method"].unique(), columns=list(columns), fill_value=0
+    )
+    return counts.assign(frames=clips.groupby("method")["frames"].sum())
 
 
 if __name__ == "__main__":

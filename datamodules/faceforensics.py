@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +13,8 @@ from pytorch_lightning import LightningDataModule
 from tqdm import tqdm
 
 from .faces import FaceTracks, face_tracks
-from .index import METHODS, Compression, index
-from .masks import THRESHOLDS
+from .index import METHODS, Compression, clips_of, index_all
+from .masks import THRESHOLDS, mask_shift
 from .splits import Split, missing_clips, read_splits, split_of
 from .stream import EpochLoader, FrameStream
 from .transforms import CropTransform
@@ -62,7 +62,8 @@ class FaceForensicsDataModule(LightningDataModule):
 
     Raises:
         FileNotFoundError: Folder, splits or promised clips are missing.
-        ValueError: A method is unknown or not on disk, a clip cannot be read, or `mean` is not the model's.
+        ValueError: A method is unknown or not on disk, a clip cannot be read, the training split lacks originals or
+            fakes, or `mean` is not the model's.
     """
 
     def __init__(
@@ -118,7 +119,6 @@ class FaceForensicsDataModule(LightningDataModule):
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.predict_split: Split = predict_split
         self.cache_dir = Path(cache_dir) if cache_dir else None
-        self._normalisation: tuple[Sequence[float], Sequence[float]] | None = None
         self.clips: pd.DataFrame | None = None
         """The selected rows of the index with their `split`; known after `setup`."""
         self.tracks: FaceTracks | None = None
@@ -126,13 +126,18 @@ class FaceForensicsDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Reads headers and finds faces once, so that the other processes find them in the cache."""
-        self._arrange()
+        if self.clips is None:
+            self._arrange()
 
     def setup(self, stage: str) -> None:
-        """Indexes and selects; looks up which normalisation the model wants."""
+        """Indexes and selects; the first process says what is left out or not known."""
         if self.clips is None:
             self.clips, self.tracks = self._arrange()
-        self._normalisation = self._as_model_wants("mean", IMAGENET[0]), self._as_model_wants("std", IMAGENET[1])
+            if self.trainer is None or self.trainer.is_global_zero:
+                for note in self._notes(self.clips):
+                    tqdm.write(note)
+        if stage == "fit":
+            self._refuse_one_class(self.clips[self.clips.split == "train"])
 
     def train_dataloader(self) -> EpochLoader:
         """Frames drawn anew each epoch, mixed, augmented."""
@@ -151,7 +156,10 @@ class FaceForensicsDataModule(LightningDataModule):
         return self._loader(self.predict_split)
 
     def _arrange(self) -> tuple[pd.DataFrame, FaceTracks]:
-        table = index(self.root, self.compression, self.cache_dir)
+        on_disk = index_all(self.root, self.cache_dir, needed=self.compression)
+        if "DeepFakeDetection" not in self.methods:
+            on_disk = on_disk[on_disk.target.str.fullmatch(r"\d{3}")]
+        table = on_disk[on_disk.compression == self.compression]
         splits = read_splits(self.splits)
         absent = [method for method in self.methods if method not in set(table.method)]
         if absent:
@@ -165,16 +173,33 @@ class FaceForensicsDataModule(LightningDataModule):
                 f"{self.root} lacks {len(missing)} {self.compression} clips that the splits name, first {missing[0]}: "
                 "download them, or go on without them by data.init_args.missing: skip"
             )
-        if missing:
-            tqdm.write(f"{self.root} lacks {len(missing)} clips that the splits name, first {missing[0]}; skipped")
-        if "DeepFakeDetection" not in self.methods:
-            table = table[table.target.str.fullmatch(r"\d{3}")]
         clips = table[table.method.isin(("original", *self.methods))]
         broken = clips[clips.frames == 0]
         if len(broken):
             raise ValueError(f"{len(broken)} clips cannot be read, first {broken.path.iloc[0]}: download them again")
-        tracks = face_tracks(table, self.faces, self.cache_dir)
+        tracks = face_tracks(on_disk, self.faces, self.cache_dir, needed=set(clips.target))
         return clips.assign(split=split_of(clips, splits)), tracks
+
+    def _notes(self, clips: pd.DataFrame) -> Iterator[str]:
+        missing = missing_clips(clips, read_splits(self.splits), self.methods)
+        if missing:
+            yield f"{self.root} lacks {len(missing)} clips that the splits name, first {missing[0]}; skipped"
+        fakes = clips_of(clips[clips.method.isin(THRESHOLDS)])
+        unknown = [clip for clip in fakes if mask_shift(clip) is None or clip.mask_frames < clip.frames]
+        if unknown:
+            yield (
+                f"{len(unknown)} of {len(fakes)} fakes have a mask that is missing, ends early or has another size; "
+                f"pixels without one count as not known: python -m datamodules.doctor {self.root} names them"
+            )
+
+    def _refuse_one_class(self, clips: pd.DataFrame) -> None:
+        if clips.label.nunique() == 1:
+            only = "fakes" if clips.label.iloc[0] else "originals"
+            raise ValueError(
+                f"methods is {list(self.methods)}, of which the training split holds {len(clips)} {only} only, but "
+                "wanted originals and fakes: download the others, or select further methods with "
+                "data.init_args.methods (all of DeepFakeDetection is there to test on)"
+            )
 
     def _as_model_wants(self, name: Literal["mean", "std"], usual: Triple) -> Sequence[float]:
         model = self.trainer.lightning_module if self.trainer else None
@@ -186,12 +211,14 @@ class FaceForensicsDataModule(LightningDataModule):
         return own or wanted or usual
 
     def _loader(self, split: Split, train: bool = False) -> EpochLoader:
-        if self.clips is None or self.tracks is None or self._normalisation is None:
+        if self.clips is None or self.tracks is None:
             raise RuntimeError("the loaders were asked for before setup(stage): call it first, or let a Trainer do it")
+        # Asked here and not in setup, for only after it a Trainer restores the checkpoint, which knows better.
+        mean, std = self._as_model_wants("mean", IMAGENET[0]), self._as_model_wants("std", IMAGENET[1])
         stream = FrameStream(
             self.clips[self.clips.split == split],
             self.tracks,
-            CropTransform(self.size, *self._normalisation, augment=train and self.augment),
+            CropTransform(self.size, mean, std, augment=train and self.augment),
             self.frames_per_clip if train else self.eval_frames_per_clip,
             self.batch_size,
             train=train,

@@ -1,14 +1,14 @@
 """One face track per target, used for the original and for every fake made of it.
 
 A crop by each clip's own mask would tell a classifier the method by the crop's geometry. So boxes belong to the target:
-they are found once, over all that is on disk whatever methods are selected, and clips that were cropped at their sides
-are met by a shift.
+they are found once, over all that is on disk whatever methods and quality are selected, and clips that were cropped at
+their sides are met by a shift.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from .index import Clip, cache_folder, clips_of, write_parquet
-from .masks import THRESHOLDS, forged_region, mask_shift
+from .masks import RULE, THRESHOLDS, forged_region, mask_shift
 from .video import VideoReader
 
 Boxes = NDArray[np.float32]
@@ -55,7 +55,8 @@ class FaceTracks:
 
         Args:
             clip: A row of the index.
-            frames: Indices. A Face2Face clip longer than its target shows it again from its start.
+            frames: Indices. A Face2Face clip longer than its target shows it again from its start; in any other clip
+                the last box holds behind the target's end.
             margin: 1 is the tight square.
 
         Returns:
@@ -66,7 +67,9 @@ class FaceTracks:
             whole = [left - clip.dx, 0, right - clip.dx, height]
             return np.tile(np.array(whole, np.int64), (len(frames), 1))
         track = self.boxes[clip.target]
-        x0, y0, x1, y1 = track[np.asarray(frames, int) % len(track)].T
+        numbers = np.asarray(frames, int)
+        rewinds = clip.method == "Face2Face"
+        x0, y0, x1, y1 = track[numbers % len(track) if rewinds else np.minimum(numbers, len(track) - 1)].T
         side = margin * np.maximum(x1 - x0, y1 - y0)
         cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
         left, right, bottom = left + left % 2, right - right % 2, height - height % 2
@@ -76,18 +79,21 @@ class FaceTracks:
         return np.stack([x - clip.dx, y, x - clip.dx + side, y + side], axis=1)
 
 
-def face_tracks(table: pd.DataFrame, source: str = "masks", cache_dir: Path | None = None) -> FaceTracks:
+def face_tracks(
+    table: pd.DataFrame, source: str = "masks", cache_dir: Path | None = None, needed: Collection[str] | None = None
+) -> FaceTracks:
     """Finds, reads or omits the faces of all targets of an index.
 
     Args:
-        table: The index of all that is on disk of the targets wanted.
+        table: The index of all that is on disk, see `index_all`.
         source: `masks` (official masks, in the order of `PREFERENCE`), `whole` (the whole frame), or the path of a CSV
             with the columns target, frame, x0, y0, x1, y1 in pixels of the original; a frame left out, or without
             numbers, is a gap.
         cache_dir: Where tracks from masks are kept; by default the user's cache folder.
+        needed: Targets that must have a box; by default all.
 
     Raises:
-        ValueError: A target has no box in any frame, or a CSV lacks columns.
+        ValueError: A target that is needed has no box in any frame, or a CSV lacks columns.
         FileNotFoundError: The CSV does not exist.
     """
     table = table[table.frames > 0]
@@ -97,13 +103,13 @@ def face_tracks(table: pd.DataFrame, source: str = "masks", cache_dir: Path | No
     found = _from_masks(table, cache_dir) if source == "masks" else _from_csv(Path(source))
     lengths = _target_lengths(table)
     grouped = {str(target): rows for target, rows in found.groupby("target")}
-    absent = sorted(set(lengths) - set(grouped))
+    absent = sorted(set(lengths if needed is None else needed) - set(grouped))
     if absent:
         raise ValueError(
             f"{len(absent)} targets have no face box in {source}, first {absent[0]!r}: use faces: whole, "
             "or a CSV with the columns target, frame, x0, y0, x1, y1"
         )
-    boxes = {target: _without_gaps(grouped[target], length) for target, length in lengths.items()}
+    boxes = {target: _without_gaps(grouped[target], lengths[target]) for target in lengths if target in grouped}
     digest = hashlib.sha256(b"".join(boxes[target].tobytes() for target in sorted(boxes))).hexdigest()
     return FaceTracks(source, digest, boxes, frame)
 
@@ -145,11 +151,12 @@ def _from_masks(table: pd.DataFrame, cache_dir: Path | None) -> pd.DataFrame:
     """Reads, for each target, the first mask video that shows a face; remembers by the files' facts."""
     masks = table[(table.mask_frames > 0) & table.method.isin(PREFERENCE)]
     masks = masks.assign(rank=masks.method.map(PREFERENCE.index)).sort_values(["target", "rank", "clip"])
+    geometry = ["width", "height", "mask_frames", "mask_width", "mask_height", "dx"]  # alike in every sound quality
+    masks = masks.drop_duplicates(["mask_path", *geometry])
     lengths = _target_lengths(table)
-    geometry = ["width", "height", "mask_frames", "mask_width", "mask_height", "dx"]  # alike in every quality
     facts = masks[["target", "method", "mask_path", *geometry]].to_csv(index=False)
     stamps = "".join(str(Path(path).stat().st_mtime_ns) for path in masks.mask_path)
-    name = hashlib.sha256((facts + stamps + str(lengths) + str(THRESHOLDS)).encode()).hexdigest()[:16]
+    name = hashlib.sha256((facts + stamps + str(lengths) + str(THRESHOLDS) + str(RULE)).encode()).hexdigest()[:16]
     cache = cache_folder(cache_dir) / f"tracks-{name}.parquet"
     if cache.is_file():
         return pd.read_parquet(cache)

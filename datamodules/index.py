@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -101,15 +101,41 @@ def index(root: Path, compression: Compression = "c23", cache_dir: Path | None =
         FileNotFoundError: The folder holds no such video.
         ValueError: A file's name is none of FaceForensics++'s.
     """
-    root = Path(root)
-    rows = pd.DataFrame(_clips(root, compression))
-    if rows.empty:
-        found = sorted(path.name for path in root.iterdir())[:5] if root.is_dir() else "no such folder"
+    return _table(Path(root), (compression,), (compression,), cache_dir)
+
+
+def index_all(root: Path, cache_dir: Path | None = None, needed: Compression | None = None) -> pd.DataFrame:
+    """Lists every clip of every quality that lies under a FaceForensics++ folder.
+
+    Args:
+        root: The folder that holds `original_sequences` and `manipulated_sequences`.
+        cache_dir: Where facts about files are kept; by default the user's cache folder.
+        needed: Quality that must be there; by default any.
+
+    Returns:
+        The tables of `index`, one below the other. Rows keep the labels they have there, so a label is unique within
+        its quality only.
+
+    Raises:
+        FileNotFoundError: The folder holds no such video.
+        ValueError: A file's name is none of FaceForensics++'s.
+    """
+    return _table(Path(root), tuple(FOLDERS), (needed,) if needed else tuple(FOLDERS), cache_dir)
+
+
+def _table(
+    root: Path, qualities: Sequence[Compression], needed: Sequence[Compression], cache_dir: Path | None
+) -> pd.DataFrame:
+    found = {quality: list(_clips(root, quality)) for quality in qualities}
+    if not any(found[quality] for quality in needed):
+        folders = sorted(path.name for path in root.iterdir())[:5] if root.is_dir() else "no such folder"
         raise FileNotFoundError(
-            f"{root} holds no {compression} video of FaceForensics++: wanted "
-            f"original_sequences/youtube/{compression}/videos/NNN.mp4, found {found}; give the folder above these"
+            f"{root} holds no {' or '.join(needed)} video of FaceForensics++: wanted original_sequences/youtube/"
+            f"{'|'.join(needed)}/videos/NNN.mp4, found {folders}; give the folder above these, or another quality"
         )
-    facts = _facts([*rows.path, *rows.mask_path[rows.mask_path != ""]], root, cache_dir).set_index("path")
+    rows = pd.concat([pd.DataFrame(clips) for clips in found.values() if clips])
+    masks_found = rows.mask_path[rows.mask_path != ""].unique()  # qualities share them
+    facts = _facts([*rows.path, *masks_found], root, cache_dir).set_index("path")
     table = rows.join(facts[["frames", "width", "height", "fps"]], on="path")
     masks = facts[["frames", "width", "height"]].add_prefix("mask_")
     table = table.join(masks, on="mask_path").fillna({name: 0 for name in masks}).astype({name: int for name in masks})
@@ -146,7 +172,7 @@ def _clips(root: Path, compression: Compression) -> Iterator[dict[str, Any]]:
 def _lost_columns(table: pd.DataFrame) -> pd.Series[int]:
     """Columns lost on the left, against the target's original or, where that is not there, its widest fake."""
     readable = table[table.frames > 0]
-    originals = readable[readable.label == 0].set_index("target").width
+    originals = readable[readable.label == 0].groupby("target").width.max()
     widths = originals.combine_first(readable.groupby("target").width.max())
     lost = ((table.target.map(widths) - table.width) // 2).clip(lower=0)
     return lost.where(table.frames > 0, 0).astype(int)

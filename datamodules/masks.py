@@ -26,6 +26,9 @@ THRESHOLDS: Mapping[str, int] = {
 }
 """Grey level above which a mask's brightest channel counts as forged; lossy, a mask never is exactly 0 or 255."""
 
+RULE = 1
+"""Version of `forged_region`: raise it with every change of what that answers, and tracks are found anew."""
+
 SPECK = 0.0005
 """Share of the frame's area under which a region is a trace of the codec; a mask with no larger one is empty."""
 

@@ -31,16 +31,20 @@ def read_splits(folder: Path) -> Splits:
             '(lists of pairs such as [["071", "054"]], they lie beside its download script), or name their folder'
         )
     splits: Splits = {split: _read_pairs(folder / f"{split}.json") for split in SPLITS}
-    home: dict[str, Split] = {}
-    for split, pairs in splits.items():
-        for identity in sorted({identity for pair in pairs for identity in pair}):
-            if identity in home:
-                raise ValueError(
-                    f"{folder}: identity {identity} is in {home[identity]}.json and in {split}.json, but a face may be "
-                    "in one split only: take the official files"
-                )
-            home[identity] = split
+    home = home_of(splits)
+    twice = [(name, split) for split in SPLITS for pair in splits[split] for name in pair if home[name] != split]
+    if twice:
+        identity, split = twice[0]
+        raise ValueError(
+            f"{folder}: identity {identity} is in {split}.json and in {home[identity]}.json, but a face may be "
+            "in one split only: take the official files"
+        )
     return splits
+
+
+def home_of(splits: Splits) -> dict[str, Split]:
+    """The split of every id."""
+    return {identity: split for split, pairs in splits.items() for pair in pairs for identity in pair}
 
 
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
@@ -66,7 +70,7 @@ def split_of(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
     Raises:
         ValueError: An id is in no split, or the two ids of a fake are in different ones.
     """
-    home = {identity: split for split, pairs in splits.items() for pair in pairs for identity in pair}
+    home = home_of(splits)
     numbered = table.target.str.fullmatch(r"\d{3}")
     found = table.target.map(home).where(numbered, "test")
     if found.isna().any():

@@ -154,11 +154,12 @@ class EpochLoader(DataLoader[Sample]):
         options: See torch's DataLoader; open, for Lightning builds loaders anew when it predicts.
     """
 
+    dataset: FrameStream
+
     def __init__(self, dataset: FrameStream, epoch: Callable[[], int], **options: Any) -> None:
         super().__init__(dataset, **options)
-        self.stream = dataset
         self.epoch = epoch
 
     def __iter__(self) -> Any:
-        self.stream.epoch = self.epoch()
+        self.dataset.epoch = self.epoch()
         yield from super().__iter__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,6 +64,15 @@ class LastCheckpoint(RunCheckpoint):
 
     def __init__(self) -> None:
         super().__init__("last")
+
+
+class SeedEachEpoch(Callback):
+    """Seeds torch by seed, epoch and process, so that a resumed training draws the dropout of an undisturbed one."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Seeds torch; frames and augmentation have seeds of their own."""
+        key = [int(os.environ.get("PL_GLOBAL_SEED", 0)), trainer.current_epoch, trainer.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
 
 class Overlays(Callback):
@@ -141,10 +151,12 @@ class PredictionFile(Callback):
 
     Args:
         masks: Whether PNGs are written.
+        folder: Name of the folder under the run's.
     """
 
-    def __init__(self, masks: bool = True) -> None:
+    def __init__(self, masks: bool = True, folder: str = "predictions") -> None:
         self.masks = masks
+        self.folder = folder
         self._rows: list[dict[str, Any]] = []
 
     def on_predict_batch_end(
@@ -157,7 +169,7 @@ class PredictionFile(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keeps the scores and writes the masks of a batch."""
-        folder = Path(trainer.default_root_dir) / "predictions" / "masks"
+        folder = Path(trainer.default_root_dir) / self.folder / "masks"
         predicted = {key: value.float().cpu().numpy() for key, value in outputs.items()}
         for number, score in enumerate(predicted["frame_score"]):
             method, name = _clips(trainer).loc[int(batch["clip"][number]), ["method", "clip"]]
@@ -179,7 +191,7 @@ class PredictionFile(Callback):
         else:
             parts = [self._rows]
         if trainer.is_global_zero:
-            path = Path(trainer.default_root_dir) / "predictions" / "predictions.csv"
+            path = Path(trainer.default_root_dir) / self.folder / "predictions.csv"
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = pd.DataFrame([row for part in parts for row in part])
             rows.sort_values(["method", "clip", "frame"]).to_csv(path, index=False)

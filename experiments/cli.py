@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 import datamodules
 import lightning_modules
@@ -78,20 +81,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run_baselines(ForensicsCLI(words[1:], run=False))
         else:
             ForensicsCLI(words)
+    except (KeyboardInterrupt, SystemExit):
+        finish(exit_code=1)
+        raise
     except Exception as error:
+        finish(exit_code=1)
         sentence = _our_sentence(error)
         if sentence is None:
             raise
         fail(sentence)
-    finally:
-        finish()
+    finish(exit_code=0)
 
 
 def _our_sentence(error: BaseException | None) -> str | None:
-    """What this project's own checks said, also where the parser wrapped it; None for an error inside a library."""
+    """What a check said, also where the parser or a decoding worker wrapped it; None for an error that is a bug.
+
+    Checks are this project's own `raise` statements, and Lightning's of what a Trainer is given.
+    """
     while error is not None:
-        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
-        if isinstance(error, ValueError | OSError) and any(raised_in.is_relative_to(room) for room in ROOMS):
+        if isinstance(error, MisconfigurationException):
             return str(error)
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        if isinstance(error, ValueError | OSError):
+            if _is_check(last.filename, last.line or ""):
+                return str(error)
+            worker = WORKER_ERROR.search(str(error))
+            if worker and _is_check(worker["file"], worker["line"]):
+                return worker["sentence"].strip()
         error = error.__cause__ or error.__context__
     return None
+
+
+WORKER_ERROR = re.compile(
+    r'Caught \w+ in DataLoader worker.*File "(?P<file>[^"]+)", line \d+, in \w+\n\s+(?P<line>[^\n]+)\n.*?'
+    r"^\w+: (?P<sentence>.*)\Z",
+    re.DOTALL | re.MULTILINE,
+)
+"""How torch repeats an error of a worker: its last frame, that frame's line, and what it said."""
+
+
+def _is_check(file: str, line: str) -> bool:
+    return line.startswith("raise ") and any(Path(file).resolve().is_relative_to(room) for room in ROOMS)

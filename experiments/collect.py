@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+
+from .folder import RunFolder
 
 COLUMNS = {
     "test/pixel_iou_balanced": "IoU balanced",
@@ -18,26 +21,34 @@ COLUMNS = {
     "test/pixel_fpr_real": "FPR real",
     "test/frame_auroc": "frame AUROC",
     "test/frame_accuracy": "frame acc",
+    "test/frame_accuracy_always_fake": "always fake",
     "test/frame_eer": "frame EER",
     "test/video_auroc": "video AUROC",
 }
 """What is printed; `results.csv` holds every metric."""
 
 
+CROPS = {"masks": "crops from the official masks (oracle)", "whole": "whole frames"}
+"""What the heading of a table says of the source of its crops."""
+
+
 def results(runs: Path) -> pd.DataFrame:
     """Reads every `<table>/<row>/seed<n>/metrics*.json` under a folder.
 
     Returns:
-        One row a file: `table`, `row`, `seed`, `test_set` ("" for the table's own), then the metrics; NaN where a
-        metric is not defined or not measured.
+        One row a file: `table`, `row`, `seed`, `test_set` ("" for the table's own), `faces` (source of the crops), then
+        the metrics; NaN where a metric is not defined or not measured.
     """
     rows = []
     for path in sorted(runs.glob("*/*/seed*/metrics*.json")):
         table, row, seed = path.parts[-4:-1]
+        if not re.fullmatch(r"seed\d+", seed):
+            continue
         test_set = path.stem.removeprefix("metrics").removeprefix("-")
+        faces = RunFolder(path.parent).noted(f"test-{test_set}" if test_set else "test").get("faces") or {}
         names = {"table": table, "row": row, "seed": int(seed.removeprefix("seed")), "test_set": test_set}
-        rows.append({**names, **json.loads(path.read_text())})
-    return pd.DataFrame(rows, columns=None if rows else ["table", "row", "seed", "test_set"])
+        rows.append({**names, "faces": faces.get("source", ""), **json.loads(path.read_text())})
+    return pd.DataFrame(rows, columns=None if rows else ["table", "row", "seed", "test_set", "faces"])
 
 
 def readable(table: pd.DataFrame, reference: pd.DataFrame | None = None) -> str:
@@ -45,14 +56,14 @@ def readable(table: pd.DataFrame, reference: pd.DataFrame | None = None) -> str:
 
     Args:
         table: Rows of `results`.
-        reference: Published figures: `row`, `metric`, `value`; printed beside those measured.
+        reference: Published figures: `row`, `metric`, `value`, `source`; each source stands beside those measured.
     """
     names = [name for name in COLUMNS if name in table]
     order = table.sort_values(names[:1], na_position="first", kind="stable")
     shown = order[names].rename(columns=COLUMNS)
-    for metric, figures in reference.groupby("metric") if reference is not None else ():
-        published = order["row"].map(figures.set_index("row")["value"])
-        shown[f"{COLUMNS.get(str(metric), metric)}, published"] = published.where(order["test_set"] == "").to_numpy()
+    for (metric, source), figures in reference.groupby(["metric", "source"]) if reference is not None else ():
+        published = order["row"].map(figures.set_index("row")["value"]).where(order["test_set"] == "")
+        shown[f"{COLUMNS.get(metric, metric)} in {source}"] = published.to_numpy()
     labels = order["row"] + order["test_set"].map(lambda name: f" on {name}" if name else "")
     labels += order["seed"].map(lambda seed: f" (seed {seed})" if seed else "")
     return str(shown.set_axis(labels.tolist(), axis=0).to_string(float_format="{:.3f}".format, na_rep="-"))
@@ -85,6 +96,7 @@ def collect(arguments: Sequence[str]) -> None:
             "such as make train EXP=demo/segmentation DATA=data/mini"
         )
     for name, table in printed.groupby("table"):
-        print(f"\n{name}\n{readable(table, published(str(name)))}")
+        crops = " and ".join(CROPS.get(source, source) for source in sorted(set(table["faces"]) - {""}))
+        print(f"\n{name}{f', {crops}' if crops else ''}\n{readable(table, published(str(name)))}")
     found.to_csv(options.runs / "results.csv", index=False)
     print(f"\nall {len(found)} results with every metric: {options.runs / 'results.csv'}")

@@ -16,8 +16,20 @@ from typing import Any
 
 import yaml
 
-FREE = ("ckpt_path", "name", "verbose", "weights_only", "data.init_args.cache_dir", "data.init_args.num_workers")
-"""Keys that may differ when a run goes on: they do not change what is learnt."""
+FREE = (
+    "ckpt_path",
+    "name",
+    "verbose",
+    "weights_only",
+    "data.init_args.cache_dir",
+    "trainer.default_root_dir",
+    "trainer.enable_",  # progress bar and the like
+    "trainer.logger",
+)
+"""Beginnings of keys that may differ when a run goes on: they do not change what is learnt."""
+
+FREE_IN_TEST = ("trainer.", "data.init_args.num_workers", "data.init_args.batch_size")
+"""Beginnings of keys that may differ between training and test as well: they do not change what is measured."""
 
 
 class RunFolder:
@@ -37,13 +49,18 @@ class RunFolder:
         """File of the test metrics; `name` is that of another test set."""
         return self.path / (f"metrics-{name}.json" if name else "metrics.json")
 
+    @property
+    def trained(self) -> bool:
+        """Whether a training came to its end here and its checkpoint is still there."""
+        return bool(self.noted("fit")) and self.best.is_file()
+
     def keep_config(self, config: Mapping[str, Any]) -> None:
         """Writes the resolved configuration; once something was learnt by it, it must stay the same.
 
         Raises:
             ValueError: The folder belongs to another configuration.
         """
-        if self.config.is_file() and self.last.is_file():
+        if self.config.is_file() and (self.last.is_file() or self.best.is_file() or self.noted("fit")):
             self._refuse(differing_keys(self._known(), config), "")
         else:
             write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False))
@@ -52,12 +69,12 @@ class RunFolder:
         """Lets a checkpoint be tested as it was trained, or on other data under a name of its own.
 
         Raises:
-            FileNotFoundError: Nothing was trained here.
+            FileNotFoundError: Nothing was trained here, or not to its end.
             ValueError: The model is another one, or the data are and no name was given.
         """
-        if not (self.config.is_file() and self.best.is_file()):
-            raise FileNotFoundError(f"{self.path} holds no trained model: run fit with the same options first")
-        differing = [key for key in differing_keys(self._known(), config) if not key.startswith("trainer.")]
+        if not (self.config.is_file() and self.trained):
+            raise FileNotFoundError(f"{self.path} holds no model trained to its end: run fit with the same options")
+        differing = [key for key in differing_keys(self._known(), config) if not key.startswith(FREE_IN_TEST)]
         if name:
             differing = [key for key in differing if key.startswith("model.")]
         self._refuse(differing, "" if name else ", or --name NAME to write metrics-NAME.json for other test data")
@@ -96,6 +113,8 @@ def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in config.items():
+        if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            value = dict(enumerate(value))
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
         else:

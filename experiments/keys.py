@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from pytorch_lightning import Trainer
 
 TOP = ("seed_everything", "trainer", "model", "data", "ckpt_path", "name", "verbose", "weights_only")
 """Keys at the top of a configuration."""
+
+HELP = re.compile(r"--(.*\.)?help|--print_config")
+"""Options that ask the parser something rather than set a key."""
 
 Layer = tuple[str, Mapping[str, Any]]
 """Where settings come from (a file, or `command line`), and the settings."""
@@ -41,7 +45,7 @@ def read_layers(arguments: Sequence[str]) -> list[Layer]:
         if option in ("-c", "--config"):
             path = value if equals else words.pop(0) if words else ""
             layers.append((path, _read_yaml(Path(path))))
-        elif option.startswith("--"):
+        elif option.startswith("--") and not HELP.fullmatch(option):
             settings: Any = None
             for key in reversed(option[2:].split(".")):
                 settings = {key: settings}
@@ -97,7 +101,7 @@ def _unknown_of_class(settings: Any, prefix: str, classes: dict[str, str]) -> It
         return
     yield from _outside(settings, ("class_path", "init_args", "dict_kwargs"), f"{prefix}.")
     classes[prefix] = settings.get("class_path") or classes.get(prefix, "")
-    parameters = _parameters(classes[prefix])
+    parameters = _parameters(classes[prefix], prefix)
     if parameters and isinstance(settings.get("init_args"), dict):
         yield from _outside(settings["init_args"], parameters, f"{prefix}.init_args.")
 
@@ -106,12 +110,16 @@ def _outside(settings: Mapping[str, Any], valid: Sequence[str], prefix: str) -> 
     yield from ((f"{prefix}{key}", valid) for key in settings if str(key).rstrip("+") not in valid)
 
 
-def _parameters(class_path: str) -> list[str]:
-    """Names of a constructor's arguments; none where they cannot be told (the parser then says what is wrong)."""
-    module, _, name = class_path.rpartition(".")
+def _parameters(class_path: str, prefix: str) -> list[str]:
+    """Names of a constructor's arguments; none where they cannot be told (a short name, arguments of any name)."""
+    module, dot, name = class_path.rpartition(".")
+    if not dot:
+        return []
     try:
         parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
-    except (ImportError, AttributeError, ValueError, TypeError):
-        return []
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"{prefix}.class_path is {class_path!r}, which cannot be imported ({error}): check its spelling"
+        ) from error
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     return [] if open_ended else list(parameters)

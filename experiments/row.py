@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 import yaml
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+
+from lightning_modules.base import ForensicsModule
 
 from .folder import RunFolder, config_hash, surroundings, write_metrics
 from .keys import read_layers
@@ -24,7 +27,8 @@ class SentenceParser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Ends with the first sentences of an error."""
         lines = [line.strip() for line in message.splitlines() if line.strip()]
-        fail(" ".join(lines[:2]) if lines else str(ex))
+        reasons = [line.removeprefix("- ") for line in lines if line.startswith("- ")]
+        fail(reasons[0] if reasons else " ".join(lines[:2]) or str(ex))
 
 
 def fail(sentence: str) -> NoReturn:
@@ -65,6 +69,9 @@ class ForensicsCLI(LightningCLI):
         """Parses without the warning that Lightning has for arguments given from Python."""
         self.config = parser.parse_args(args)
 
+    def _parse_ckpt_path(self) -> None:
+        """Leaves the model to the row: what a checkpoint holds is compared, never taken instead."""
+
     @property
     def settings(self) -> Any:
         """The resolved configuration of the command."""
@@ -85,8 +92,9 @@ class ForensicsCLI(LightningCLI):
         trainer.default_root_dir = trainer.default_root_dir or str(Path("runs", table, row, f"seed{seed}"))
         self.folder = RunFolder(Path(trainer.default_root_dir))
         for callback in trainer.callbacks or []:
-            if self.settings.name and callback.class_path == "experiments.callbacks.Overlays":
-                callback.init_args.folder = f"overlays-{self.settings.name}"
+            ours = callback.class_path.startswith("experiments.")
+            if self.settings.name and ours and "folder" in callback.get("init_args", {}):
+                callback.init_args.folder = f"{callback.init_args.folder}-{self.settings.name}"
         loggers = trainer.logger if isinstance(trainer.logger, list) else []
         for logger in loggers:
             logger.init_args.save_dir = str(self.folder.path)
@@ -105,12 +113,14 @@ class ForensicsCLI(LightningCLI):
             return
         config = self.resolved
         self.folder.keep_config(config)
-        if self.folder.noted("fit"):
+        if self.folder.trained:
             self._say(f"{self.folder.path} is trained already")
             return
         if self.folder.last.is_file() and not options.get("ckpt_path"):
             options["ckpt_path"] = str(self.folder.last)
             self._say(f"{self.folder.path}: going on from {self.folder.last.name}")
+        if isinstance(self.model, ForensicsModule) and not options.get("ckpt_path"):
+            self.model.check_weights()
         started = time.monotonic()
         self.trainer.fit(**options)
         self._note("fit", config, started, epochs=self.trainer.current_epoch, steps=self.trainer.global_step)
@@ -133,9 +143,12 @@ class ForensicsCLI(LightningCLI):
         started = time.monotonic()
         results = self.trainer.test(**options)
         if self.trainer.is_global_zero:
-            write_metrics(path, results[0])
+            # The loss is no figure to compare: Dice is pooled over a batch, so it depends on what shares one.
+            write_metrics(path, {key: value for key, value in results[0].items() if key != "test/loss"})
+            checkpoint = str(options["ckpt_path"])
+            epoch = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]
             stage = f"test-{name}" if name else "test"
-            self._note(stage, self.resolved, started, checkpoint=str(options["ckpt_path"]), metrics=path.name)
+            self._note(stage, self.resolved, started, metrics=path.name, checkpoint=checkpoint, epoch=epoch)
 
     def predict(self, **options: Any) -> None:
         """Writes predictions of the best checkpoint; see `callbacks.PredictionFile`."""
@@ -144,6 +157,11 @@ class ForensicsCLI(LightningCLI):
 
     def _from_best(self, options: dict[str, Any]) -> dict[str, Any]:
         if options.get("ckpt_path"):
+            if self.subcommand == "test" and not self.settings.name:
+                raise ValueError(
+                    f"a checkpoint is given, but {self.folder.metrics(None)} is for the run's own best one: give "
+                    "--name NAME to write metrics-NAME.json"
+                )
             return options
         self.folder.check_test(self.resolved, self.settings.name)
         return {**options, "ckpt_path": str(self.folder.best)}
@@ -151,7 +169,8 @@ class ForensicsCLI(LightningCLI):
     def _note(self, stage: str, config: dict[str, Any], started: float, **facts: Any) -> None:
         if not self.trainer.is_global_zero:
             return
-        tracks, checkpoint = self.datamodule.tracks, self.trainer.checkpoint_callback
+        tracks, clips = self.datamodule.tracks, self.datamodule.clips
+        homes = clips[["method", "clip", "split"]].to_csv(index=False)
         self.folder.note(
             stage,
             {
@@ -161,8 +180,9 @@ class ForensicsCLI(LightningCLI):
                 "processes": self.trainer.world_size,
                 "config": config_hash(config),
                 "faces": {"source": tracks.source, "digest": tracks.digest} if tracks else None,
-                "clips": self.datamodule.clips.groupby(["split", "method"]).size().unstack().to_dict("index"),
-                "selected_by": getattr(checkpoint, "monitor", None),
+                "clips": clips.groupby(["split", "method"]).size().unstack(fill_value=0).to_dict("index"),
+                "splits": hashlib.sha256(homes.encode()).hexdigest()[:16],
+                "selected_by": getattr(self.trainer.checkpoint_callback, "monitor", None),
                 **facts,
             },
         )

@@ -15,7 +15,7 @@ WAIT_S = 10.0
 
 
 def settle_mode() -> None:
-    """Decides once, before any run starts, whether W&B logs online; sets WANDB_MODE, which child processes inherit.
+    """Decides once, before any run starts, whether W&B logs online; may set WANDB_MODE, which child processes inherit.
 
     Without a key, or without an answer of its server within `WAIT_S`, the run is logged offline and can be sent later
     with `wandb sync`. A WANDB_MODE that the user set is left alone.
@@ -27,23 +27,24 @@ def settle_mode() -> None:
         reason = "no key for W&B (wandb login)"
     elif not _answers(address):
         reason = f"W&B gave no answer within {WAIT_S:.0f} seconds"
-    os.environ["WANDB_MODE"] = "offline" if reason else "online"
     if reason:
+        os.environ["WANDB_MODE"] = "offline"
         print(f"{reason}: logging offline, send later with wandb sync")
 
 
-def finish() -> None:
-    """Completes the run that this process logs, if there is one."""
+def finish(exit_code: int) -> None:
+    """Completes the run that this process logs, if there is one; W&B shows it as crashed unless the code is 0."""
     if "wandb" in sys.modules:
-        sys.modules["wandb"].finish()
+        sys.modules["wandb"].finish(exit_code=exit_code)
 
 
 def _has_key(address: str) -> bool:
     """Whether there is a key, in the environment or where `wandb login` puts it."""
     if os.environ.get("WANDB_API_KEY"):
         return True
+    host = urllib.parse.urlsplit(address).hostname or ""
     try:
-        return netrc.netrc().authenticators(urllib.parse.urlsplit(address).hostname or "") is not None
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):
         return False
 
@@ -58,7 +59,7 @@ def _answers(address: str) -> bool:
                 answered.set()
         except urllib.error.HTTPError:  # a refusal is an answer
             answered.set()
-        except OSError:
+        except Exception:  # whatever is wrong with address or answer, it is no answer
             return
 
     asking = threading.Thread(target=ask, daemon=True)

@@ -17,6 +17,14 @@ from lightning_modules import Batch, Evaluation, MeanMask, all_fake, all_real, c
 from .folder import RunFolder, config_hash, surroundings, write_metrics
 from .row import ForensicsCLI
 
+NAMES = (
+    "baseline-all-fake",
+    "baseline-all-real",
+    "baseline-centre-box",
+    "baseline-mean-mask",
+    "baseline-colour-regression",
+)
+
 Prediction = tuple[Tensor | None, Tensor]
 
 
@@ -52,7 +60,12 @@ def run_baselines(cli: ForensicsCLI) -> None:
     Args:
         cli: A row of the table they belong to, built and not run; its data are used, its model is not.
     """
-    data = cli.datamodule
+    data, table, seed = cli.datamodule, cli.folder.path.parents[1], cli.folder.path.name
+    config = config_hash(cli.resolved["data"])
+    folders = {name: RunFolder(table / name / seed) for name in NAMES}
+    if all(folder.metrics(None).is_file() and folder.noted("test")["config"] == config for folder in folders.values()):
+        print(f"{table}: the baselines have been tested already")
+        return
     data.augment = False
     data.frames_per_clip = min(data.frames_per_clip, data.eval_frames_per_clip)
     data.prepare_data()
@@ -62,21 +75,15 @@ def run_baselines(cli: ForensicsCLI) -> None:
         mean_mask.update(batch)
         colour.update(batch)
     colour.fit()
-    baselines: dict[str, Callable[[Batch], Prediction]] = {
-        "baseline-all-fake": all_fake,
-        "baseline-all-real": all_real,
-        "baseline-centre-box": centre_box,
-        "baseline-mean-mask": mean_mask,
-        "baseline-colour-regression": colour,
-    }
-    evaluations = {name: Evaluation(pixels=name != "baseline-colour-regression") for name in baselines}
+    predictors: tuple[Callable[[Batch], Prediction], ...] = (all_fake, all_real, centre_box, mean_mask, colour)
+    baselines = dict(zip(NAMES, predictors, strict=True))
+    evaluations = {name: Evaluation(pixels=name != NAMES[-1]) for name in baselines}
     for batch in tqdm(data.test_dataloader(), "testing baselines", unit="batch"):
         for name, predict in baselines.items():
             evaluations[name].update(batch, *predict(batch))
     for name, evaluation in evaluations.items():
-        folder = RunFolder(cli.folder.path.parents[1] / name / cli.folder.path.name)
-        write_metrics(
-            folder.metrics(None), {f"test/{key}": float(value) for key, value in evaluation.compute().items()}
-        )
-        folder.note("test", {**surroundings(), "config": config_hash(cli.resolved)})
-    print(f"wrote {len(evaluations)} baselines to {cli.folder.path.parents[1]}")
+        metrics = {f"test/{key}": float(value) for key, value in evaluation.compute().items()}
+        write_metrics(folders[name].metrics(None), metrics)
+        faces = {"source": data.tracks.source, "digest": data.tracks.digest}
+        folders[name].note("test", {**surroundings(), "config": config, "faces": faces})
+    print(f"wrote {len(evaluations)} baselines to {table}")

@@ -28,7 +28,7 @@ class ForensicsModule(pl.LightningModule):
         network: Images to logits.
         pretrained: Whether a training from scratch starts from timm's ImageNet weights.
         evaluation: What is measured in validation and test.
-        headline: Metric of the validation that the progress bar shows.
+        headline: Metric of the validation that the progress bar shows and by which checkpoints are chosen.
         recipe: How the network is trained.
     """
 
@@ -131,6 +131,11 @@ class ForensicsModule(pl.LightningModule):
         total_steps = self.trainer.estimated_stepping_batches
         schedule = LambdaLR(optimizer, lambda step: lr_factor(step, self.recipe, total_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def check_weights(self) -> None:
+        """Finds out before a long preparation whether the weights that a training starts from can be had."""
+        if self._weights_due:
+            self.network.encoder.find_weights()
 
     def on_fit_start(self) -> None:
         """Loads ImageNet weights, unless this training goes on from a checkpoint: those have been restored by now."""

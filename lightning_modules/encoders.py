@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from typing import Any
 
@@ -78,24 +79,29 @@ class Encoder(nn.Module):
             for map_, stride in zip(maps, self.strides, strict=True)
         ]
 
-    def load_weights(self) -> None:
-        """Loads timm's ImageNet weights, from its local cache or from the network.
+    def find_weights(self) -> dict[str, str]:
+        """Makes sure that timm's ImageNet weights can be had, and says what timm must be told to have them.
 
         Raises:
             ValueError: timm has no weights for this model.
             ConnectionError: They are not in the cache and their server cannot be reached; known within 10 seconds.
         """
         source = self.backbone.pretrained_cfg
-        overlay = {}
         if file := cached_file(source):
-            overlay["file"] = file
-        elif host := server(source):
+            return {"file": file}
+        if host := server(source):
             require_reachable(host, self.name)
-        else:
-            raise ValueError(f"timm has no ImageNet weights for encoder {self.name!r}: set `pretrained: false`")
+            return {}
+        raise ValueError(f"timm has no ImageNet weights for encoder {self.name!r}: set `pretrained: false`")
+
+    def load_weights(self) -> None:
+        """Loads timm's ImageNet weights, from its local cache or from the network; raises as `find_weights` does."""
+        source, overlay = self.backbone.pretrained_cfg, self.find_weights()
         try:
             loaded = timm.create_model(self.name, pretrained=True, pretrained_cfg_overlay=overlay, **self._options)
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EACCES, errno.EPERM):
+                raise
             raise out_of_reach(server(source), self.name) from error
         self.backbone.load_state_dict(loaded.state_dict())
 

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+import datamodules
+import lightning_modules
+
 ROOT = Path(__file__).parents[1]
 ROOMS = ("datamodules", "lightning_modules")
 FILES = [path.relative_to(ROOT) for room in (*ROOMS, "experiments") for path in sorted((ROOT / room).rglob("*.py"))]
@@ -46,6 +49,11 @@ def test_rooms_do_not_know_each_other_and_import_themselves_relatively(path):
 def test_a_relative_import_stays_in_its_room(path):
     levels = [node.level for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.ImportFrom)]
     assert max(levels, default=0) < len(path.parts)
+
+
+@pytest.mark.parametrize("name", ["METHODS", "UNKNOWN"])
+def test_rooms_that_do_not_know_each_other_read_a_batch_alike(name):
+    assert getattr(datamodules, name) == getattr(lightning_modules, name)
 
 
 @pytest.mark.parametrize("package", DOORS)

@@ -44,14 +44,33 @@ def test_a_missing_split_file_is_an_error(own_tree, capsys, name):
 
 
 def test_what_is_no_tree_is_an_error(tree, tmp_path, capsys):
-    assert main([str(tmp_path), "--splits", str(tree / "splits")]) == 2
-    assert f"error: {tmp_path} holds no" in capsys.readouterr().err
+    for arguments in ([], ["--splits", str(tree / "splits")]):
+        assert main([str(tmp_path), *arguments]) == 2
+        assert f"error: {tmp_path} holds no raw or c23 or c40 video" in capsys.readouterr().err
 
 
 def test_an_alien_name_is_an_error(own_tree, capsys):
     shutil.copy(fake(own_tree, "FaceSwap"), own_tree / ORIGINALS / "holiday.mp4")
     assert main([str(own_tree)]) == 2
     assert "holiday.mp4 is not named as a video of youtube" in capsys.readouterr().err
+
+
+def test_methods_that_are_not_there_are_a_note(own_tree, capsys):
+    assert "note    not there: FaceShifter, DeepFakeDetection" in examined(own_tree, capsys)[1]
+    shutil.rmtree(own_tree / "manipulated_sequences/FaceSwap")
+    status, out = examined(own_tree, capsys)
+    assert status == 0
+    assert "note    not there: FaceSwap, FaceShifter, DeepFakeDetection" in out
+
+
+def test_an_identity_in_no_split_is_counted_in_none(own_tree, film, capsys):
+    assert "none" not in examined(own_tree, capsys)[1]
+    film(own_tree / ORIGINALS / "999.mp4")
+    film(own_tree / "original_sequences/actors/c23/videos/01__kitchen.mp4")
+    _, out = examined(own_tree, capsys)
+    header, counts = (next(line.split() for line in out.splitlines() if name in line) for name in ("none", "original "))
+    assert header[1:5] == ["train", "val", "test", "none"]
+    assert counts[1:5] == ["2", "2", "3", "1"]  # of the actors, who have no official split, all are to test on
 
 
 def unreadable_clip(tree, film):

@@ -4,6 +4,7 @@ import shutil
 import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer, seed_everything
+from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import nn
 
 from datamodules import METHODS, FaceForensicsDataModule, index
@@ -59,6 +60,25 @@ class Learner(LightningModule):
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+class Restored(Learner):
+    """Learns how images are normalised from its checkpoint."""
+
+    def __init__(self):
+        super().__init__(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["normalisation"] = self.mean, self.std
+
+    def on_load_checkpoint(self, checkpoint):
+        self.mean, self.std = checkpoint["normalisation"]
+
+
+class SecondOfTwo(SingleDeviceStrategy):
+    """What the other process of a training on two devices sees."""
+
+    is_global_zero, global_rank = False, 1
 
 
 @pytest.fixture
@@ -145,15 +165,77 @@ def test_the_face_track_does_not_depend_on_the_selection(tree):
     assert len(digests) == 1
 
 
+def test_neither_tracks_nor_their_cache_depend_on_the_quality(own_tree, tmp_path):
+    """At c40 the tree holds only FaceSwap, whose masks show another region than Deepfakes' at c23."""
+    for folder in ("original_sequences/youtube", "manipulated_sequences/FaceSwap"):
+        shutil.copytree(own_tree / folder / "c23", own_tree / folder / "c40")
+    how = {"methods": ("FaceSwap",), "cache_dir": str(tmp_path / "cache")}
+    fine, coarse = (ready(own_tree, compression=quality, **how) for quality in ("c23", "c40"))
+    assert fine.tracks.digest == coarse.tracks.digest
+    assert fine.tracks.frame == coarse.tracks.frame
+    assert len(list((tmp_path / "cache").glob("tracks-*"))) == 1
+    labels = index(own_tree, "c40").query("method in ('original', 'FaceSwap')").index
+    assert coarse.clips.index.tolist() == labels.tolist()
+    assert set(coarse.clips.compression) == {"c40"}
+
+
+def test_a_target_of_another_quality_needs_no_box(own_tree, film):
+    film(own_tree / "original_sequences/youtube/c40/videos/999.mp4")
+    assert len(ready(own_tree).clips) == 30
+
+
+def test_a_quality_that_is_not_there_is_a_sentence(tree):
+    with pytest.raises(FileNotFoundError, match="holds no c40 video"):
+        ready(tree, compression="c40")
+
+
+@pytest.mark.parametrize("missing", ["error", "skip"])
+def test_training_on_one_class_is_refused(own_tree, film, missing):
+    film(own_tree / "original_sequences/actors/c23/videos/01__kitchen.mp4", size=(160, 128))
+    name = "01_02__kitchen__ABCD1234.mp4"
+    for place, faces in (("c23", ()), ("masks", (32, 32, 64, 64))):
+        path = own_tree / "manipulated_sequences/DeepFakeDetection" / place / "videos" / name
+        film(path, size=(160, 128), faces=faces)
+    alone = {"methods": ("DeepFakeDetection",), "missing": missing}
+    with pytest.raises(
+        ValueError, match=r"methods is \['DeepFakeDetection'\], of which .* holds 2 originals only, but"
+    ):
+        ready(own_tree, **alone)
+    assert ready(own_tree, "test", **alone).clips is not None
+
+
 def test_a_missing_clip_is_an_error_unless_skipped(own_tree, capsys):
     gone = sorted((own_tree / "manipulated_sequences/FaceSwap/c23/videos").glob("*.mp4"))[0]
     gone.unlink()
     with pytest.raises(FileNotFoundError, match=rf"lacks 1 c23 clips .* first FaceSwap/{gone.stem}: .*missing: skip"):
         ready(own_tree)
     module = ready(own_tree, missing="skip")
-    assert f"first FaceSwap/{gone.stem}; skipped" in capsys.readouterr().out
+    module.setup("test")
+    assert capsys.readouterr().out.count(f"first FaceSwap/{gone.stem}; skipped") == 1
     assert len(module.clips) == 29
     assert len(ready(own_tree, methods=("Deepfakes",)).clips) == 12  # what is not selected is not missed
+
+
+def test_clips_whose_masks_do_not_cover_them_are_counted_once(own_tree, film, capsys):
+    ready(own_tree)
+    assert "not known" not in capsys.readouterr().out
+    gone, short, other = sorted((own_tree / "manipulated_sequences/FaceSwap/masks/videos").glob("*.mp4"))[:3]
+    gone.unlink()
+    film(short, size=(160, 128), frames=3, faces=(32, 32, 96, 96))
+    film(other, size=(96, 64), frames=13, faces=(32, 16, 64, 48))
+    ready(own_tree).setup("test")
+    assert capsys.readouterr().out.count("3 of 24 fakes have a mask that is missing, ends early or has another") == 1
+    ready(own_tree, methods=("Deepfakes",))
+    assert "not known" not in capsys.readouterr().out
+
+
+def test_only_the_first_process_says_what_is_skipped(own_tree, capsys, trainer):
+    sorted((own_tree / "manipulated_sequences/FaceSwap/c23/videos").glob("*.mp4"))[0].unlink()
+    module = data(own_tree, missing="skip")
+    module.trainer = trainer(strategy=SecondOfTwo(torch.device("cpu")))
+    module.prepare_data()
+    module.setup("fit")
+    assert "skipped" not in capsys.readouterr().out
 
 
 def test_a_clip_that_cannot_be_read_is_named_if_it_is_selected(own_tree):
@@ -256,6 +338,36 @@ def test_an_explicit_mean_that_is_not_the_models_is_refused(tree, trainer):
     with pytest.raises(ValueError, match=r"std is \[0\.1, 0\.1, 0\.1\], but .*: leave it out"):
         trainer().test(model, data(tree, std=(0.1, 0.1, 0.1)), verbose=False)
     trainer(limit_test_batches=1).test(model, data(tree, mean=(0.5, 0.5, 0.5)), verbose=False)
+
+
+@pytest.fixture
+def checkpoint(tree, trainer, tmp_path):
+    """Of a model whose images are normalised otherwise than its class does by default."""
+    model, training = Restored(), trainer(max_epochs=1, limit_train_batches=1, limit_val_batches=0)
+    model.mean, model.std = (0.5,) * 3, (0.25,) * 3
+    training.fit(model, data(tree))
+    training.save_checkpoint(tmp_path / "last.ckpt")
+    return tmp_path / "last.ckpt"
+
+
+@pytest.mark.parametrize(
+    ("verb", "stage"), [("fit", "train"), ("validate", "val"), ("test", "test"), ("predict", "predict")]
+)
+def test_a_restored_checkpoint_says_how_images_are_normalised(tree, trainer, checkpoint, verb, stage):
+    model, module = Restored(), data(tree)
+    getattr(trainer(max_epochs=2, limit_train_batches=1, limit_val_batches=1), verb)(
+        model, module, ckpt_path=checkpoint
+    )
+    batch = model.shown[stage][0]
+    assert model.mean == (0.5,) * 3
+    assert batch["image"].min() < -0.1  # a mean of 0 lets nothing fall below 0
+    assert batch["image"].abs().max() <= 2
+
+
+def test_an_explicit_mean_that_is_not_the_checkpoints_is_refused(tree, trainer, checkpoint):
+    with pytest.raises(ValueError, match=r"mean is \[0\.0, 0\.0, 0\.0\], but the encoder's weights want \[0\.5, 0"):
+        trainer().test(Restored(), data(tree, mean=(0.0, 0.0, 0.0)), ckpt_path=checkpoint, verbose=False)
+    trainer().test(Restored(), data(tree, mean=(0.5, 0.5, 0.5)), ckpt_path=checkpoint, verbose=False)
 
 
 def test_one_data_module_serves_models_of_different_means(tree, trainer):

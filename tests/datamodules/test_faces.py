@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datamodules import clips_of, face_tracks, index, read_crops
+from datamodules import clips_of, face_tracks, index, index_all, read_crops
 from datamodules.faces import PREFERENCE
+from datamodules.masks import RULE
 
 BOXES = {  # where each method's mask shows the face, so that it can be told whose was taken
     "Deepfakes": (16, 16, 48, 48),
@@ -91,6 +92,16 @@ def test_a_rewound_face2face_clip_shows_the_target_again(film, tmp_path):
     assert near(tracks.boxes["000"], first)
     crops = tracks.crops(clips_of(table)[1], range(7), 1.0)
     np.testing.assert_array_equal(crops[4:], crops[:3])
+
+
+def test_behind_its_targets_end_any_other_clip_holds_the_last_box(film, tmp_path):
+    film(original(tmp_path), frames=4)
+    film(fake(tmp_path, "Deepfakes"), frames=6)
+    film(mask(tmp_path, "Deepfakes"), faces=[(8 * number, 16, 8 * number + 32, 48) for number in range(6)])
+    table = index(tmp_path)
+    crops = face_tracks(table).crops(clips_of(table)[1], range(6), 1.0)
+    assert crops[3, 0] == 24
+    np.testing.assert_array_equal(crops[4:], crops[[3, 3]])
 
 
 def test_a_longer_face2face_without_original_keeps_its_own_time(film, tmp_path):
@@ -252,14 +263,36 @@ def test_masks_are_read_again_when_the_original_is_longer_than_it_was(film, tmp_
     assert near(tracked(tmp_path).boxes["000"][:, 0], [0, 8, 16, 24, 32, 40])
 
 
+def test_masks_are_read_again_when_their_rule_changes(put, tmp_path, monkeypatch):
+    root, cache = put("Deepfakes"), tmp_path / "cache"
+    tracked(root, cache_dir=cache)
+    monkeypatch.setattr("datamodules.faces.RULE", RULE + 1)
+    tracked(root, cache_dir=cache)
+    assert len(list(cache.glob("tracks-*"))) == 2
+
+
 def test_qualities_share_a_track(film, put, tmp_path):
-    root = put("Deepfakes")
+    root, cache = put("Deepfakes"), tmp_path / "cache"
+    before = face_tracks(index_all(root), cache_dir=cache)
     for path in (original(root), fake(root, "Deepfakes")):
         film(Path(str(path).replace("c23", "c40")), quality="c40")
-    cache = tmp_path / "cache"
-    digests = {face_tracks(index(root, quality), cache_dir=cache).digest for quality in ("c23", "c40")}
-    assert len(digests) == 1
+    tables = [index(root), index(root, "c40"), index_all(root)]
+    assert {face_tracks(table, cache_dir=cache).digest for table in tables} == {before.digest}
     assert len(list(cache.glob("tracks-*"))) == 1
+
+
+def test_a_mask_that_does_not_fit_one_quality_is_taken_by_way_of_another(film, put):
+    root = put("Deepfakes")
+    film(Path(str(fake(root, "Deepfakes")).replace("c23", "raw")), size=(192, 128), quality="raw")
+    assert near(face_tracks(index_all(root)).boxes["000"], BOXES["Deepfakes"])
+
+
+def test_only_targets_that_are_needed_must_have_a_box(put, film, tmp_path):
+    root = put("FaceSwap")
+    film(original(tmp_path, "001"))
+    assert set(tracked(root, needed={"000"}).boxes) == {"000"}
+    with pytest.raises(ValueError, match="1 targets have no face box in masks, first '001'"):
+        tracked(root, needed={"000", "001"})
 
 
 def test_every_target_of_a_tree_has_a_track(tree):

@@ -2,9 +2,10 @@ import os
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from datamodules import METHODS, Clip, clips_of, index
+from datamodules import METHODS, Clip, clips_of, index, index_all
 
 ORIGINALS = Path("original_sequences/youtube/c23/videos")
 
@@ -144,6 +145,31 @@ def test_the_cache_remembers_all_qualities(film, tmp_path):
         path.write_bytes(b"x" * known.st_size)
         os.utime(path, ns=(known.st_atime_ns, known.st_mtime_ns))
     assert index(tmp_path, "c23").frames.tolist() == index(tmp_path, "c40").frames.tolist() == [6]
+
+
+def test_all_qualities_are_their_indices_one_below_the_other(own_tree):
+    for videos in [*own_tree.glob("*/*/c23")]:
+        if videos.parent.name in ("youtube", "FaceSwap"):
+            shutil.copytree(videos, videos.with_name("c40"))
+    table = index_all(own_tree)
+    assert table.equals(pd.concat([index(own_tree, "c23"), index(own_tree, "c40")]))
+
+
+def test_a_quality_without_originals_is_measured_by_those_of_another(film, tmp_path):
+    film(tmp_path / ORIGINALS / "000.mp4", size=(96, 64))
+    film(tmp_path / fakes("FaceSwap", "c40") / "000_001.mp4", size=(80, 64))
+    table = index_all(tmp_path)
+    assert table.dx.tolist() == [0, 8]
+    assert table.index.tolist() == [0, 0]
+
+
+def test_all_qualities_of_a_wrong_root_are_a_sentence(tree, tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"gone holds no raw or c23 or c40 video .*/raw\|c23\|c40/videos/NNN\.mp4"
+    ):
+        index_all(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError, match="holds no c40 video"):
+        index_all(tree, needed="c40")
 
 
 def test_an_index_from_the_cache_equals_the_first(tree, tmp_path):

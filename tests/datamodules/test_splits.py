@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from datamodules import index, read_splits, split_of
-from datamodules.splits import missing_clips
+from datamodules.splits import home_of, missing_clips
 
 GOOD = {"train": [["000", "001"]], "val": [["002", "003"]], "test": [["004", "005"]]}
 
@@ -78,6 +78,11 @@ def test_another_form_is_a_sentence(tmp_path, pairs):
 def test_an_identity_in_two_splits_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"identity 001 is in train\.json and in test\.json"):
         read_splits(write(tmp_path, test=[["005", "001"]]))
+
+
+def test_an_identity_is_at_home_where_its_pair_is(tmp_path):
+    home = home_of(read_splits(write(tmp_path)))
+    assert home == {"000": "train", "001": "train", "002": "val", "003": "val", "004": "test", "005": "test"}
 
 
 def test_every_clip_goes_where_its_pair_goes(tmp_path):

@@ -150,6 +150,12 @@ def test_ranks_are_disjoint_and_together_whole(stream, train, workers):
     assert {len(share) for share in shares} == ({16} if train else {16, 17})
 
 
+def test_two_ranks_of_two_workers_evaluate_every_planned_frame_exactly_once(stream):
+    sources = [stream("test", count=5, train=False, rank=rank, ranks=2) for rank in range(2)]
+    read = [key for source in sources for key in keys(load(source, workers=2))]
+    assert sorted(read) == sorted(planned(evaluation_plan(sources[0].clips, 5)))
+
+
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [

@@ -128,9 +128,40 @@ class StopOnce(Callback):
             raise KeyboardInterrupt
 
 
+def test_predictions_on_other_data_get_a_folder_of_their_own(finished, tree):
+    run("predict", tree, finished, "--data.init_args.predict_split=val", "--name=val")
+    assert (finished / "predictions-val" / "predictions.csv").is_file()
+
+
+def test_a_checkpoint_of_ones_own_is_tested_under_a_name(finished, tree, capsys):
+    with pytest.raises(SystemExit):
+        run("test", tree, finished, f"--ckpt_path={finished / 'checkpoints' / 'last.ckpt'}")
+    assert "--name NAME" in capsys.readouterr().err
+
+
+def test_a_damaged_clip_met_by_a_worker_is_a_sentence(own_tree, tmp_path, capsys):
+    for clip in own_tree.glob("original_sequences/youtube/c23/videos/*.mp4"):
+        data = bytearray(clip.read_bytes())
+        start = data.index(b"mdat") + 4
+        data[start : start + len(data) // 2] = bytes(len(data) // 2)
+        clip.write_bytes(data)
+    with pytest.raises(SystemExit):
+        run("fit", own_tree, tmp_path, "--data.init_args.num_workers=1")
+    errors = capsys.readouterr().err
+    assert "Traceback" not in errors
+    assert "copy it again" in errors.splitlines()[-1]
+
+
+def test_a_device_that_is_not_there_is_a_sentence(tree, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run("fit", tree, tmp_path, "--trainer.accelerator=gpu", "--trainer.devices=64")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
+
+
 def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(tree, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "stopping", sys.modules[__name__])
-    options = ["--trainer.max_epochs=2", "--trainer.callbacks+=stopping.StopOnce"]
+    dropout = "--model.init_args.frame_head=true"
+    options = ["--trainer.max_epochs=2", "--trainer.callbacks+=stopping.StopOnce", dropout]
     with pytest.raises(SystemExit):
         run("fit", tree, tmp_path / "stopped", *options)
     assert torch.load(tmp_path / "stopped/checkpoints/last.ckpt", weights_only=True)["epoch"] == 0
@@ -162,7 +193,7 @@ def test_baselines_stand_beside_the_rows(finished, tree):
     assert found["baseline-all-fake"]["test/pixel_fpr_real"] == 1
     assert found["baseline-all-real"]["test/pixel_iou"] == 0
     assert found["baseline-all-fake"]["test/frame_auroc"] == 0.5
-    assert found["baseline-mean-mask"]["test/pixel_iou"] > found["baseline-centre-box"]["test/pixel_iou"]
+    assert found["baseline-mean-mask"]["test/pixel_iou"] > found["baseline-all-fake"]["test/pixel_iou"]
     assert "test/pixel_iou" not in found["baseline-colour-regression"]
 
 
@@ -180,7 +211,9 @@ def test_baselines_stand_beside_the_rows(finished, tree):
 def test_wrong_input_is_one_sentence_and_status_2(options, sentence, tree, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         run("fit", tree, tmp_path, *options)
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    printed = capsys.readouterr().err
+    assert "Traceback" not in printed
+    errors = [line for line in printed.splitlines() if line.startswith("error: ")]
     assert ended.value.code == 2
     assert len(errors) == 1
     assert sentence in errors[0]

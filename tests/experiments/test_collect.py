@@ -7,6 +7,7 @@ import pytest
 
 from experiments.cli import main
 from experiments.collect import published, readable, results
+from experiments.folder import RunFolder
 
 
 @pytest.fixture
@@ -35,6 +36,25 @@ def test_table_is_printed_and_written(runs, capsys):
     assert len(pd.read_csv(runs / "results.csv")) == 3
 
 
+def test_a_folder_of_ones_own_beside_the_seeds_is_left_alone(runs):
+    (runs / "table-9" / "a" / "seed1-old").mkdir()
+    (runs / "table-9" / "a" / "seed1-old" / "metrics.json").write_text("{}")
+    assert len(results(runs)) == 3
+
+
+def test_heading_says_whose_crops_they_are(runs, capsys):
+    RunFolder(runs / "table-9" / "b" / "seed0").note("test", {"faces": {"source": "masks"}})
+    main(["collect", str(runs)])
+    assert "table-9, crops from the official masks (oracle)" in capsys.readouterr().out
+
+
+def test_two_sources_of_one_figure_stand_side_by_side():
+    measured = pd.DataFrame([{"row": "a", "seed": 0, "test_set": "", "test/frame_accuracy": 0.9}])
+    figure = {"row": "a", "metric": "test/frame_accuracy", "value": 0.8}
+    text = readable(measured, pd.DataFrame([{**figure, "source": "book 1"}, {**figure, "source": "book 2"}]))
+    assert "frame acc in book 1  frame acc in book 2" in text
+
+
 def test_no_result_is_a_sentence(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["collect", str(tmp_path)])
@@ -44,6 +64,7 @@ def test_no_result_is_a_sentence(tmp_path, capsys):
 def test_published_figures_stand_beside_those_measured():
     measured = pd.DataFrame([{"row": "deepfakes", "seed": 0, "test_set": "", "test/frame_accuracy": 0.9}])
     text = readable(measured, published("table-0"))
-    assert text.split() == ["frame", "acc", "frame", "acc,", "published", "deepfakes", "0.900", "0.989"]
+    assert "frame acc in FaceForensics++" in text
+    assert text.splitlines()[1].split() == ["deepfakes", "0.900", "0.989"]
     assert set(published("table-0")["source"].str.contains("FaceForensics")) == {True}
     assert published("table-1") is None

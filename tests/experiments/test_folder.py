@@ -6,8 +6,8 @@ import pytest
 
 from experiments.folder import RunFolder, config_hash, differing_keys, write_metrics
 
-CONFIG = {"model": {"lr": 0.1}, "data": {"init_args": {"size": 64, "num_workers": 2}}, "trainer": {"x": 1}}
-OTHER = {"model": {"lr": 0.2}, "data": {"init_args": {"size": 64, "num_workers": 8}}, "trainer": {"x": 1}}
+CONFIG = {"model": {"lr": 0.1}, "data": {"init_args": {"size": 64, "cache_dir": "a"}}, "trainer": {"x": 1}}
+OTHER = {"model": {"lr": 0.2}, "data": {"init_args": {"size": 64, "cache_dir": "b"}}, "trainer": {"x": 1}}
 
 
 def trained(path):
@@ -16,6 +16,7 @@ def trained(path):
     folder.best.parent.mkdir()
     folder.best.touch()
     folder.last.touch()
+    folder.note("fit", {"epochs": 1})
     return folder
 
 
@@ -51,9 +52,31 @@ def test_other_test_data_need_a_name_and_another_model_is_refused(tmp_path):
         folder.check_test(OTHER, "small")
 
 
+def test_keys_inside_lists_are_named():
+    callbacks = [{"class_path": "a", "init_args": {"n": number}} for number in (1, 2)]
+    one, other = ({"trainer": {"callbacks": [callback]}} for callback in callbacks)
+    assert differing_keys(one, other) == ["trainer.callbacks.0.init_args.n"]
+
+
 def test_nothing_trained_is_a_sentence(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no trained model: run fit"):
+    with pytest.raises(FileNotFoundError, match="holds no model trained to its end: run fit"):
         RunFolder(tmp_path).check_test(CONFIG, None)
+
+
+def test_a_training_that_has_not_ended_is_not_tested(tmp_path):
+    folder = trained(tmp_path)
+    (tmp_path / "provenance.json").unlink()
+    with pytest.raises(FileNotFoundError, match="trained to its end"):
+        folder.check_test(CONFIG, None)
+
+
+def test_lost_checkpoints_neither_free_the_configuration_nor_count_as_trained(tmp_path):
+    folder = trained(tmp_path)
+    folder.best.unlink()
+    folder.last.unlink()
+    assert not folder.trained
+    with pytest.raises(ValueError, match=r"model\.lr"):
+        folder.keep_config(OTHER)
 
 
 def test_metrics_are_flat_valid_json_with_null_for_what_is_not_defined(tmp_path):

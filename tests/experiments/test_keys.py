@@ -38,6 +38,19 @@ def test_misspelt_key_on_the_command_line_is_said(option):
         check_keys(read_layers(["-c", BASE, option]))
 
 
+def test_questions_to_the_parser_are_no_keys():
+    assert read_layers(["--help", "--model.help", "--print_config", "--print_config=skip_null"]) == []
+
+
+@pytest.mark.parametrize("path", ["lightning_modules.SegmentationModul", "lightning_module.SegmentationModule"])
+def test_class_that_cannot_be_imported_is_a_sentence(path, tmp_path, capsys):
+    row = tmp_path / "row.yaml"
+    row.write_text(yaml.safe_dump({"model": {"class_path": path}}))
+    with pytest.raises(SystemExit):
+        main(["fit", "-c", BASE, "-c", str(row)])
+    assert f"model.class_path is '{path}', which cannot be imported" in capsys.readouterr().err
+
+
 def test_a_class_named_in_one_file_holds_for_the_next(tmp_path):
     row = tmp_path / "row.yaml"
     row.write_text("model: {class_path: lightning_modules.ClassificationModule}\n")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main, with_table_base
+from experiments.keys import check_keys, read_layers
 from experiments.row import ForensicsCLI
 
 BASE = "experiments/base.yaml"
@@ -19,9 +20,19 @@ def test_tables_have_all_their_rows():
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_every_row_builds(row):
-    cli = ForensicsCLI(with_table_base(["-c", BASE, "-c", str(row)]), run=False)
+    words = with_table_base(["-c", BASE, "-c", str(row)])
+    check_keys(read_layers(words))
+    cli = ForensicsCLI(words, run=False)
     assert cli.folder.path == Path("runs", row.parent.name, row.stem, "seed0")
     parts = row.stem.split("-")
+    if row.parent.name == "table-0":
+        assert [method.lower() for method in cli.datamodule.methods] == parts
+        assert cli.datamodule.balance
+        assert cli.model.hparams["encoder"] == "legacy_xception"
+        assert cli.model.network.decoder is None
+    if row.parent.name == "demo":
+        assert (cli.model.network.decoder is None) == (row.stem == "classification")
+        assert not cli.model.hparams["pretrained"]
     if row.parent.name == "table-1":
         assert [cli.model.hparams["encoder"], cli.model.hparams["decoder"]] == parts
     if row.parent.name == "table-2":
@@ -40,7 +51,8 @@ def test_row_is_short_and_says_its_table(row):
 @pytest.mark.parametrize(
     "row", ["table-0/deepfakes", "table-1/resnet50-fcn", "table-2/efficientnet_b4-joint", "demo/segmentation"]
 )
-def test_one_row_of_a_table_takes_a_real_step(row, tree):
+def test_one_row_of_a_table_takes_a_real_step(row, tree, tmp_path):
     files = ["-c", BASE, "-c", f"experiments/{row}.yaml", f"--data.init_args.root={tree}", *SMALL]
+    files += [f"--trainer.default_root_dir={tmp_path}"]
     offline = ["--trainer.fast_dev_run=1", "--model.init_args.pretrained=false"]
     main(["fit", *files, *offline])
