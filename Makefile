@@ -22,7 +22,7 @@ help: ## list these targets
 
 install: $(INSTALLED) ## make .venv and install everything into it
 $(INSTALLED): pyproject.toml
-	$(PYTHON) -m venv --clear $(VENV)
+	$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[experiments,dev]'
 	touch $@
 
