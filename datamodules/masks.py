@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .index import Clip
-from .video import Backend, Image, VideoReader
+from .video import Backend, Image, VideoReader, bright
 
 Mask = NDArray[np.uint8]
 """Truth of one frame: (H, W), 0 real, 1 forged, 255 not known."""
@@ -43,16 +43,30 @@ def forged_region(image: Image, threshold: int) -> Mask:
     Returns:
         (H, W), 1 where the frame was forged, else 0. All 0: nothing was rendered into this frame.
     """
-    height, width = image.shape[:2]
-    bright: Mask = (image.max(axis=2) > threshold).astype(np.uint8)
-    if not bright.any():
-        return bright
+    return filled(bright(image, threshold))
+
+
+def filled(lit: Mask) -> Mask:
+    """The rule of `forged_region` behind its threshold.
+
+    Args:
+        lit: (H, W), 1 where the brightest channel exceeds the threshold, else 0.
+
+    Returns:
+        (H, W), 1 where the frame was forged, else 0.
+    """
+    height, width = lit.shape
+    forged: Mask = np.zeros_like(lit)
+    x, y, across, down = cv2.boundingRect(lit)
+    if not across:
+        return forged
     size = max(3, height // 48 | 1)  # 11 pixels at 480 lines: closes brows and lids that reach the face's edge
-    closed = cv2.morphologyEx(bright, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+    x0, y0 = max(0, x - size), max(0, y - size)  # what lies further off stays dark
+    part = lit[y0 : y + down + size, x0 : x + across + size]
+    closed = cv2.morphologyEx(part, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
     outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     regions = [outline for outline in outlines if cv2.contourArea(outline) >= SPECK * height * width]
-    forged: Mask = np.zeros_like(bright)
-    cv2.drawContours(forged, regions, -1, 1, cv2.FILLED)
+    cv2.drawContours(forged, regions, -1, 1, cv2.FILLED, offset=(x0, y0))
     return forged
 
 
@@ -60,7 +74,7 @@ def read_masks(
     clip: Clip,
     frames: Sequence[int],
     thresholds: Mapping[str, int] = THRESHOLDS,
-    backend: Backend = "decord",
+    backend: Backend = "pyav",
 ) -> Generator[Mask]:
     """Yields the truth of frames of one clip, each of the clip's own size.
 
@@ -81,8 +95,9 @@ def read_masks(
     known: Sequence[int] = []
     if left is not None and clip.method in thresholds:
         known = [frame for frame in frames if frame < clip.mask_frames]
-        for image in VideoReader(clip.mask_path, backend).read(known) if known else ():
-            yield forged_region(image[:, left : left + clip.width], thresholds[clip.method])
+        reader = VideoReader(clip.mask_path, backend)
+        for lit in reader.read_bright(known, thresholds[clip.method]) if known else ():
+            yield filled(lit[:, left : left + clip.width])
     yield from (np.full(shape, UNKNOWN, np.uint8) for _ in frames[len(known) :])
 
 

@@ -15,7 +15,8 @@ IN_ROOMS = [path for path in FILES if path.parts[0] in ROOMS]
 
 DOORS = {
     "decord": {"datamodules/video.py"},
-    "av": {"datamodules/video.py"},
+    "av": {"datamodules/video.py", "datamodules/planes.py"},
+    "dlib": {"datamodules/detection.py", "datamodules/synthetic/sources.py"},
     "albumentations": {"datamodules/transforms.py"},
     "timm": {"lightning_modules/encoders.py"},
     "segmentation_models_pytorch": {f"lightning_modules/{name}.py" for name in ("decoders", "networks", "losses")},

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from datamodules import VideoReader, probe, write_video
+from datamodules.planes import Packet, passes
 
 BACKENDS = ("decord", "pyav")
 
@@ -32,11 +33,13 @@ def colourful(count, width=64, height=48):
         yield np.roll(noise, number, axis=1)
 
 
-def encode(path, images, pixel_format, options=None, container_options=None):
-    """What `write_video` does not write: other pixel formats, closer key frames, the index in front."""
+def encode(path, images, pixel_format="yuv420p", options=None, container_options=None, codec="libx264", **tags):
+    """What `write_video` does not write: other pixel formats and tags, closer key frames, the index in front."""
     with av.open(str(path), "w", options=container_options or {}) as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "20", "threads": "1", **(options or {})})
+        stream = container.add_stream(codec, rate=25, options={"crf": "20", "threads": "1", **(options or {})})
         stream.pix_fmt = pixel_format
+        for name, value in tags.items():
+            setattr(stream.codec_context, name, value)
         for number, image in enumerate(images):
             if number == 0:
                 stream.height, stream.width = image.shape[:2]
@@ -89,6 +92,94 @@ def test_decord_and_pyav_agree_on_other_pixel_formats(tmp_path, pixel_format):
     encode(tmp_path / "clip.mp4", colourful(6), pixel_format)
     decord, pyav = ([*VideoReader(tmp_path / "clip.mp4", backend).read(range(6))] for backend in BACKENDS)
     np.testing.assert_array_equal(decord, pyav)
+
+
+BOXES = [(0, 0, 64, 48), (2, 4, 34, 36), (31, 11, 63, 45), (30, 10, 50, 48), (0, 0, 8, 8), (1, 1, 64, 48)]
+"""The whole, even, odd, at the border, small, nearly the whole."""
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "tags"),
+    [
+        ("yuv420p", {}),
+        ("yuv420p", {"colorspace": 1, "color_range": 1}),  # BT.709
+        ("yuv420p", {"colorspace": 9, "color_range": 2}),  # BT.2020, full range
+        ("yuvj420p", {}),
+        ("yuv422p", {}),
+        ("yuv444p", {}),
+        ("gray", {}),
+        ("yuv420p", {"options": {"x264-params": "interlaced=1"}}),
+    ],
+    ids=str,
+)
+def test_a_box_is_cut_the_same_before_and_after_conversion(tmp_path, pixel_format, tags):
+    path = encode(tmp_path / "clip.mp4", colourful(6), pixel_format, **tags)
+    whole = [*VideoReader(path, "decord").read(range(6))]
+    for backend in BACKENDS:
+        cut = [*VideoReader(path, backend).read(range(6), BOXES)]
+        for image, full, (x0, y0, x1, y1) in zip(cut, whole, BOXES, strict=True):
+            np.testing.assert_array_equal(image, full[y0:y1, x0:x1])
+            assert image.flags.owndata
+
+
+@pytest.mark.parametrize("size", [(64, 48), (50, 46), (63, 48), (64, 47)], ids=str)
+def test_a_box_is_cut_the_same_at_any_size_and_from_rgb_planes(tmp_path, size):
+    boxes = [(0, 0, 32, 32), (3, 5, 33, 41), (11, 0, 50, 46)]
+    for number, (pixel_format, codec) in enumerate([("yuv444p", "libx264"), ("rgb24", "libx264rgb")]):
+        path = encode(tmp_path / f"{number}.mp4", colourful(3, *size), pixel_format, codec=codec)
+        decord, pyav = ([*VideoReader(path, backend).read(range(3), boxes)] for backend in BACKENDS)
+        for one, other in zip(decord, pyav, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("threshold", [0, 5, 16, 127, 254])
+@pytest.mark.parametrize("tags", [{}, {"colorspace": 1, "color_range": 2}, {"codec": "libx264rgb"}], ids=str)
+def test_bright_pixels_are_those_of_the_converted_frame(tmp_path, threshold, tags):
+    def dots():
+        random = np.random.default_rng(1)
+        for number in range(8):
+            image = np.zeros((48, 64, 3), np.uint8)
+            for _ in range(number):
+                x, y = random.integers(0, 60), random.integers(0, 44)
+                image[y : y + 4, x : x + 4] = random.integers(0, 256, 3)
+            yield image
+
+    path = encode(tmp_path / "clip.mp4", dots(), "rgb24" if "codec" in tags else "yuv420p", **tags)
+    frames = VideoReader(path, "decord").read(range(8))
+    wanted = [(image > threshold).any(axis=2).astype(np.uint8) for image in frames]
+    for backend in BACKENDS:
+        np.testing.assert_array_equal([*VideoReader(path, backend).read_bright(range(8), threshold)], wanted)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    ["keyint=10", "keyint=10:bframes=0", "keyint=12:open-gop=1:bframes=3", "keyint=250:b-pyramid=strict:bframes=5"],
+)
+def test_what_is_not_decoded_changes_nothing_of_what_is(tmp_path, parameters):
+    path = encode(tmp_path / "clip.mp4", colourful(60), options={"x264-params": parameters})
+    with av.open(str(path)) as container:
+        whole = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    random = np.random.default_rng(0)
+    for count in (1, 2, 5, 20, 50, 60):
+        frames = np.sort(random.choice(60, count, replace=False)).tolist()
+        for frame, image in zip(frames, VideoReader(path).read(frames), strict=True):
+            np.testing.assert_array_equal(image, whole[frame], err_msg=f"frame {frame} of {frames}")
+
+
+def test_only_what_a_wanted_frame_needs_is_read():
+    packets = [Packet(pts, position, pts % 5 == 0, True) for position, pts in enumerate(range(20))]
+    assert passes(packets, {0, 2}) == [(0, 3)]
+    assert passes(packets, {2, 3, 17}) == [(0, 4), (15, 18)]
+    assert passes(packets, {9, 10}) == [(5, 11)]
+    assert passes(packets, {19}) == [(15, 20)]
+    assert passes(packets, set()) == []
+
+
+def test_a_picture_shown_before_its_key_frame_is_decoded_from_the_one_before():
+    shown = [0, 2, 1, 5, 3, 4, 6]  # in the order of decoding: 5 is a key frame, 3 and 4 refer to both sides
+    packets = [Packet(pts, position, pts in (0, 5), True) for position, pts in enumerate(shown)]
+    assert passes(packets, {4}) == [(0, 6)]
+    assert passes(packets, {6}) == [(3, 7)]
 
 
 @pytest.mark.parametrize("frames", [[3, 2], [2, 2], [-1], [-2, 4]], ids=str)
