@@ -15,19 +15,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from .index import Clip, cache_folder, clips_of, write_parquet
-from .masks import RULE, THRESHOLDS, forged_region, mask_shift
-from .video import VideoReader
+from .detection import COLUMNS
+from .index import Clip
+from .tracking import find_tracks
 
 Boxes = NDArray[np.float32]
 """(N, 4): x0 y0 x1 y1 in pixels."""
-
-PREFERENCE = ("Deepfakes", "Face2Face", "NeuralTextures", "FaceSwap", "DeepFakeDetection")
-"""Whose mask gives a target's track: the first on disk that is not empty throughout."""
-
-COLUMNS = ["target", "frame", "x0", "y0", "x1", "y1"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +29,7 @@ class FaceTracks:
     """Where the face is in every frame of every target.
 
     Attributes:
-        source: `masks`, `whole`, or the path of a CSV.
+        source: `masks`, `dlib`, `whole`, or the path of a CSV.
         digest: Hash of all boxes, for provenance.
         boxes: By target, one box a frame, tight round the face, in pixels of the target's original.
         frame: By target, what is seen of its original in every clip made of it: x0 x1 and the height. A crop stays
@@ -86,32 +80,49 @@ def face_tracks(
 
     Args:
         table: The index of all that is on disk, see `index_all`.
-        source: `masks` (official masks, in the order of `PREFERENCE`), `whole` (the whole frame), or the path of a CSV
-            with the columns target, frame, x0, y0, x1, y1 in pixels of the original; a frame left out, or without
-            numbers, is a gap.
-        cache_dir: Where tracks from masks are kept; by default the user's cache folder.
+        source: `masks` (official masks, in the order of `detection.PREFERENCE`), `dlib` (its detector on the
+            originals), `whole` (the whole frame), or the path of a CSV with the columns target, frame, x0, y0, x1, y1
+            in pixels of the original; a frame left out, or without numbers, is a gap.
+        cache_dir: Where tracks that were found are kept; by default the user's cache folder.
         needed: Targets that must have a box; by default all.
 
     Raises:
-        ValueError: A target that is needed has no box in any frame, or a CSV lacks columns.
+        ValueError: A target that is needed has no box in any frame, for dlib no original; a CSV lacks columns; or dlib
+            is not installed.
         FileNotFoundError: The CSV does not exist.
     """
     table = table[table.frames > 0]
     frame = {str(target): _common_frame(clips) for target, clips in table.groupby("target")}
     if source == "whole":
         return FaceTracks("whole", "whole", {}, frame)
-    found = _from_masks(table, cache_dir) if source == "masks" else _from_csv(Path(source))
     lengths = _target_lengths(table)
+    wanted = set(lengths if needed is None else needed)
+    if source == "masks":
+        found = find_tracks(table, "masks", lengths, cache_dir)
+    elif source == "dlib":
+        _refuse_without_original(table, wanted)
+        found = find_tracks(table, "dlib", lengths, cache_dir)
+    else:
+        found = _from_csv(Path(source))
     grouped = {str(target): rows for target, rows in found.groupby("target")}
-    absent = sorted(set(lengths if needed is None else needed) - set(grouped))
+    absent = sorted(wanted - set(grouped))
     if absent:
         raise ValueError(
-            f"{len(absent)} targets have no face box in {source}, first {absent[0]!r}: use faces: whole, "
-            "or a CSV with the columns target, frame, x0, y0, x1, y1"
+            f"{len(absent)} targets have no face box in {source}, first {absent[0]!r}: use faces: "
+            f"{'masks, ' if source == 'dlib' else ''}whole, or a CSV with the columns target, frame, x0, y0, x1, y1"
         )
     boxes = {target: _without_gaps(grouped[target], lengths[target]) for target in lengths if target in grouped}
     digest = hashlib.sha256(b"".join(boxes[target].tobytes() for target in sorted(boxes))).hexdigest()
     return FaceTracks(source, digest, boxes, frame)
+
+
+def _refuse_without_original(table: pd.DataFrame, wanted: set[str]) -> None:
+    absent = sorted(wanted - set(table.target[table.label == 0]))
+    if absent:
+        raise ValueError(
+            f"{len(absent)} targets have no readable original, first {absent[0]!r}, but dlib looks at nothing else: "
+            "download the originals of one quality, or use faces: masks"
+        )
 
 
 def _even(values: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -139,53 +150,9 @@ def _without_gaps(rows: pd.DataFrame, length: int) -> Boxes:
 
 def _from_csv(path: Path) -> pd.DataFrame:
     if not path.is_file():
-        raise FileNotFoundError(f"faces is {str(path)!r}, but wanted masks, whole, or a CSV file that exists")
+        raise FileNotFoundError(f"faces is {str(path)!r}, but wanted masks, dlib, whole, or a CSV file that exists")
     table = pd.read_csv(path, dtype={"target": str})
     lacking = [name for name in COLUMNS if name not in table]
     if lacking:
         raise ValueError(f"{path} lacks the columns {lacking}: wanted {','.join(COLUMNS)}")
     return table.dropna(subset=COLUMNS)
-
-
-def _from_masks(table: pd.DataFrame, cache_dir: Path | None) -> pd.DataFrame:
-    """Reads, for each target, the first mask video that shows a face; remembers by the files' facts."""
-    masks = table[(table.mask_frames > 0) & table.method.isin(PREFERENCE)]
-    masks = masks.assign(rank=masks.method.map(PREFERENCE.index)).sort_values(["target", "rank", "clip"])
-    geometry = ["width", "height", "mask_frames", "mask_width", "mask_height", "dx"]  # alike in every sound quality
-    masks = masks.drop_duplicates(["mask_path", *geometry])
-    lengths = _target_lengths(table)
-    facts = masks[["target", "method", "mask_path", *geometry]].to_csv(index=False)
-    stamps = "".join(str(Path(path).stat().st_mtime_ns) for path in masks.mask_path)
-    name = hashlib.sha256((facts + stamps + str(lengths) + str(THRESHOLDS) + str(RULE)).encode()).hexdigest()[:16]
-    cache = cache_folder(cache_dir) / f"tracks-{name}.parquet"
-    if cache.is_file():
-        return pd.read_parquet(cache)
-    found = [
-        _first_track(clips_of(clips), lengths[str(target)])
-        for target, clips in tqdm(masks.groupby("target"), "tracking faces", unit="target")
-    ]
-    tracks = pd.concat(found) if found else pd.DataFrame(columns=COLUMNS)
-    write_parquet(tracks, cache)
-    return tracks
-
-
-def _first_track(clips: list[Clip], length: int) -> pd.DataFrame:
-    for clip in clips:
-        left = mask_shift(clip)
-        if left is None:
-            continue
-        frames = range(min(length, clip.mask_frames))
-        regions = (forged_region(image, THRESHOLDS[clip.method]) for image in VideoReader(clip.mask_path).read(frames))
-        boxes = [
-            (clip.target, frame, *_bounds(region, clip.dx - left))
-            for frame, region in enumerate(regions)
-            if region.any()
-        ]
-        if boxes:
-            return pd.DataFrame(boxes, columns=COLUMNS)
-    return pd.DataFrame(columns=COLUMNS)
-
-
-def _bounds(region: NDArray[np.uint8], shift: int) -> tuple[int, int, int, int]:
-    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-    return columns[0] + shift, rows[0], columns[-1] + 1 + shift, rows[-1] + 1

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
-from tqdm import tqdm
 
+from .parallel import in_parallel
 from .video import probe
 
 Compression = Literal["raw", "c23", "c40"]
@@ -36,7 +36,11 @@ _NAMES = {
     "DeepFakeDetection": re.compile(r"(?P<actor>\d\d)_(?P<source>\d\d)__(?P<scene>.+)__[A-Z0-9]{8}"),
 }
 _PAIR = re.compile(r"(?P<target>\d{3})_(?P<source>\d{3})")
-_FACTS = ["path", "size", "mtime_ns", "frames", "width", "height", "fps"]
+_STAMP = ["path", "size", "mtime_ns"]
+_FACTS = {"path": str} | dict.fromkeys((*_STAMP[1:], "frames", "width", "height"), "int64") | {"fps": float}
+
+FILES_FOR_PROCESSES = 2000
+"""Files to read from which processes pay: three seconds of headers on a local disk."""
 
 
 class Clip(NamedTuple):
@@ -197,21 +201,26 @@ def _facts(paths: list[str], root: Path, cache_dir: Path | None) -> pd.DataFrame
     name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
     cache = cache_folder(cache_dir) / f"facts-{name}.parquet"
     stats = [(path, status.st_size, status.st_mtime_ns) for path in paths for status in [os.stat(path)]]
-    wanted = pd.DataFrame(stats, columns=_FACTS[:3])
-    known = pd.read_parquet(cache) if cache.is_file() else pd.DataFrame(columns=_FACTS)
-    found = wanted.merge(known.astype({"size": int, "mtime_ns": int}), how="left", on=_FACTS[:3])
-    new = found[found.frames.isna()]
-    if len(new):
-        headers = [_header(path) for path in tqdm(new.path, "reading headers", unit="file")]
-        found.loc[new.index, _FACTS[3:]] = pd.DataFrame(headers, index=new.index, columns=_FACTS[3:])
-        found = found.astype({"frames": int, "width": int, "height": int, "fps": float})
-        others = known[~known.path.isin(found.path)]
-        write_parquet(pd.concat([others, found]) if len(others) else found, cache)
-    return found.astype({"frames": int, "width": int, "height": int, "fps": float})
-
-
-def _header(path: str) -> tuple[int, int, int, float]:
+    wanted = pd.DataFrame(stats, columns=_STAMP)
+    known = pd.read_parquet(cache) if cache.is_file() else pd.DataFrame(columns=list(_FACTS))
+    known = known.astype(_FACTS)
+    facts = wanted.merge(known, on=_STAMP)
+    others = known[~known.path.isin(wanted.path)]
+    new = wanted.path[~wanted.path.isin(facts.path)].tolist()
+    workers = None if len(new) >= FILES_FOR_PROCESSES else 1
+    headers: list[tuple[str, int, int, int, float]] = []
     try:
-        return probe(path)
+        headers.extend(in_parallel(_header, new, "reading headers", "file", workers))
+    finally:
+        if headers:  # also those of a run that is cut short
+            read = pd.DataFrame(headers, columns=["path", *list(_FACTS)[3:]])
+            facts = pd.concat([facts, wanted.merge(read, on="path").astype(_FACTS)])
+            write_parquet(pd.concat([others, facts], ignore_index=True), cache)
+    return facts
+
+
+def _header(path: str) -> tuple[str, int, int, int, float]:
+    try:
+        return path, *probe(path)
     except ValueError:
-        return 0, 0, 0, 0.0
+        return path, 0, 0, 0, 0.0

@@ -28,7 +28,11 @@ COLUMNS = {
 """What is printed; `results.csv` holds every metric."""
 
 
-CROPS = {"masks": "crops from the official masks (oracle)", "whole": "whole frames"}
+CROPS = {
+    "masks": "crops from the official masks (oracle)",
+    "dlib": "crops by dlib's face detector on the originals",
+    "whole": "whole frames",
+}
 """What the heading of a table says of the source of its crops."""
 
 

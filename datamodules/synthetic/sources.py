@@ -185,6 +185,6 @@ def _detector() -> Any:
         import dlib
     except ImportError as error:
         raise ImportError(
-            "faces in --sources are found by dlib, which is not installed: pip install 'pixel-forensics[sources]'"
+            "faces in --sources are found by dlib, which is not installed: pip install 'pixel-forensics[dlib]'"
         ) from error
     return dlib.get_frontal_face_detector()

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ..parallel import in_parallel
 from ..video import Image, write_video
 from .charts import Take
 from .manipulations import FORGERS, Forgery, random_style
@@ -88,7 +86,7 @@ def write_tree(
     _write_splits(out / "splits", planned)
     work = partial(write_pair, out, seed=seed, size=size, qualities=tuple(qualities), roles=roles)
     with tqdm(total=pairs, initial=pairs - len(missing), unit="pair", disable=not progress) as bar:
-        for _ in _run(work, missing, workers):
+        for _ in in_parallel(work, missing, workers=workers):
             bar.update()
     return out
 
@@ -171,12 +169,3 @@ def _write_splits(folder: Path, planned: list[Pair]) -> None:
     for split in ("train", "val", "test"):
         pairs = [[who.name for who in pair.originals] for pair in planned if pair.split == split]
         (folder / f"{split}.json").write_text(json.dumps(pairs) + "\n")
-
-
-def _run(work: partial[None], missing: list[Pair], workers: int) -> Iterator[None]:
-    if workers < 2:
-        yield from map(work, missing)
-        return
-    context = multiprocessing.get_context("spawn")  # a fork would copy the caller's threads half-way through their work
-    with ProcessPoolExecutor(min(workers, len(missing)), context, cv2.setNumThreads, (1,)) as pool:
-        yield from pool.map(work, missing)

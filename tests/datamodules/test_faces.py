@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datamodules import clips_of, face_tracks, index, index_all, read_crops
-from datamodules.faces import PREFERENCE
+from datamodules import clips_of, face_tracks, index, index_all, read_crops, write_video
+from datamodules.detection import PREFERENCE, overlap
 from datamodules.masks import RULE
+from datamodules.synthetic.takes import film as film_head
 
 BOXES = {  # where each method's mask shows the face, so that it can be told whose was taken
     "Deepfakes": (16, 16, 48, 48),
@@ -207,7 +208,7 @@ def test_a_csv_gives_boxes_by_target_and_frame_and_leaves_gaps(film, tmp_path):
 
 
 def test_a_csv_that_is_not_there_is_a_sentence(tree):
-    with pytest.raises(FileNotFoundError, match=r"faces is 'maskz', but wanted masks, whole, or a CSV file"):
+    with pytest.raises(FileNotFoundError, match=r"faces is 'maskz', but wanted masks, dlib, whole, or a CSV file"):
         face_tracks(index(tree), "maskz")
 
 
@@ -266,7 +267,7 @@ def test_masks_are_read_again_when_the_original_is_longer_than_it_was(film, tmp_
 def test_masks_are_read_again_when_their_rule_changes(put, tmp_path, monkeypatch):
     root, cache = put("Deepfakes"), tmp_path / "cache"
     tracked(root, cache_dir=cache)
-    monkeypatch.setattr("datamodules.faces.RULE", RULE + 1)
+    monkeypatch.setattr("datamodules.tracking.RULE", RULE + 1)
     tracked(root, cache_dir=cache)
     assert len(list(cache.glob("tracks-*"))) == 2
 
@@ -298,3 +299,76 @@ def test_only_targets_that_are_needed_must_have_a_box(put, film, tmp_path):
 def test_every_target_of_a_tree_has_a_track(tree):
     pairs = [pair for path in (tree / "splits").glob("*.json") for pair in json.loads(path.read_text())]
     assert set(tracked(tree).boxes) == {name for pair in pairs for name in pair}
+
+
+@pytest.fixture
+def head(tmp_path):
+    """Writes an original in which a drawn head of 320 x 240 talks, as `change` leaves it."""
+
+    def write(change=lambda frames: frames, name="000", quality="c23"):
+        frames = change(film_head(np.random.default_rng(0), 12, 320, 240).frames.copy())
+        path = original(tmp_path, name)
+        write_video(path.parents[2] / quality / "videos" / path.name, np.ascontiguousarray(frames), quality)
+        return tmp_path
+
+    return write
+
+
+def without(*numbers):
+    def change(frames):
+        frames[list(numbers)] = 90
+        return frames
+
+    return change
+
+
+def test_dlib_finds_the_face_that_the_masks_show(tree):
+    by_masks, by_dlib = tracked(tree), tracked(tree, "dlib")
+    assert by_dlib.source == "dlib"
+    assert by_dlib.digest != by_masks.digest
+    for target, track in by_masks.boxes.items():
+        assert by_dlib.boxes[target].shape == track.shape
+        assert min(map(overlap, by_dlib.boxes[target].tolist(), track.tolist())) > 0.4
+
+
+def test_frames_in_which_dlib_sees_nothing_are_interpolated(head):
+    everywhere, gaps = tracked(head(), "dlib"), tracked(head(without(0, 5, 6)), "dlib")
+    boxes = gaps.boxes["000"]
+    assert everywhere.boxes["000"].shape == boxes.shape == (12, 4)
+    np.testing.assert_array_equal(boxes[0], boxes[1])
+    np.testing.assert_allclose(boxes[5] - boxes[4], (boxes[7] - boxes[4]) / 3, atol=1e-4)
+
+
+def test_boxes_of_dlib_end_at_the_frames_edge(head):
+    boxes = tracked(head(lambda frames: frames[:, :166, 108:]), "dlib").boxes["000"]
+    assert boxes[:, 0].min() == 0
+    assert boxes[:, 3].max() == 166
+
+
+@pytest.mark.parametrize(("shows_a_face", "blank"), [("c23", ("raw", "c40")), ("raw", ("c40",))])
+def test_dlib_looks_at_c23_then_raw_then_c40(head, shows_a_face, blank):
+    root = head(quality=shows_a_face)
+    for quality in blank:
+        head(without(*range(12)), quality=quality)
+    assert face_tracks(index_all(root), "dlib").boxes["000"].shape == (12, 4)
+
+
+def test_a_target_without_original_is_a_sentence_before_dlib_looks(head, film, tmp_path):
+    film(fake(tmp_path, "Deepfakes", "001_000"))
+    root = head(without(*range(12)))
+    with pytest.raises(ValueError, match=r"1 targets have no readable original, first '001', .*, or use faces: masks"):
+        tracked(root, "dlib")
+
+
+def test_a_target_in_which_dlib_sees_no_face_is_a_sentence(head):
+    root = head(without(*range(12)), name="001")
+    with pytest.raises(
+        ValueError, match="1 targets have no face box in dlib, first '001': use faces: masks, whole, or"
+    ):
+        tracked(root, "dlib")
+
+
+def test_what_dlib_does_not_see_in_targets_that_are_not_needed_is_no_error(head, film, tmp_path):
+    head(without(*range(12)), name="001")
+    film(fake(tmp_path, "Deepfakes", "002_000"))
+    assert set(tracked(head(), "dlib", needed={"000"}).boxes) == {"000"}

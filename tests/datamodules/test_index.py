@@ -1,11 +1,12 @@
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from datamodules import METHODS, Clip, clips_of, index, index_all
+from datamodules import METHODS, Clip, clips_of, index, index_all, probe
 
 ORIGINALS = Path("original_sequences/youtube/c23/videos")
 
@@ -209,3 +210,29 @@ def test_an_alien_name_is_a_sentence(own_tree, name):
     shutil.copy(own_tree / ORIGINALS / "000.mp4", own_tree / ORIGINALS / name)
     with pytest.raises(ValueError, match=r"is not named as a video of youtube in FaceForensics\+\+: rename it"):
         index(own_tree)
+
+
+def test_processes_read_the_same_facts(tree, tmp_path, monkeypatch):
+    alone = index(tree, cache_dir=tmp_path / "alone")
+    monkeypatch.setattr(sys.modules["datamodules.index"], "FILES_FOR_PROCESSES", 0)
+    pd.testing.assert_frame_equal(index(tree, cache_dir=tmp_path / "shared"), alone)
+
+
+def test_headers_that_were_read_before_an_interruption_are_kept(film, tmp_path, monkeypatch):
+    cache, folder = tmp_path / "cache", tmp_path / ORIGINALS
+    for name in ("000", "001", "002"):
+        film(folder / f"{name}.mp4")
+
+    def interrupted(path):
+        if path.endswith("002.mp4"):
+            raise KeyboardInterrupt
+        return probe(path)
+
+    module = sys.modules["datamodules.index"]  # the name in the package is the function
+    monkeypatch.setattr(module, "probe", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        index(tmp_path, cache_dir=cache)
+    read = []
+    monkeypatch.setattr(module, "probe", lambda path: read.append(path) or probe(path))
+    assert index(tmp_path, cache_dir=cache).frames.tolist() == [6, 6, 6]
+    assert read == [str(folder / "002.mp4")]

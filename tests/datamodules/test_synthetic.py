@@ -246,7 +246,7 @@ def test_one_person_is_not_enough_unless_told(pairs):
 def test_without_dlib_sources_say_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "dlib", None)
     write_video(tmp_path / "me.mp4", film(np.random.default_rng(0), 12, 160, 128).frames, "c23")
-    with pytest.raises(ImportError, match=r"pip install 'pixel-forensics\[sources\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'pixel-forensics\[dlib\]'"):
         write_tree(tmp_path / "tree", **TINY, sources=tmp_path)
 
 
