@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple, TypedDict
@@ -9,9 +11,10 @@ from typing import NamedTuple, TypedDict
 import torch
 from torch import Tensor
 
+from .cache import CropCache, Cut
 from .faces import FaceTracks
 from .index import METHODS, Clip
-from .masks import THRESHOLDS, Mask, read_masks
+from .masks import RULE, THRESHOLDS, Mask, read_masks
 from .video import Backend, Image, VideoReader
 
 
@@ -69,7 +72,8 @@ def read_crops(
     tracks: FaceTracks,
     margin: float = 1.3,
     thresholds: Mapping[str, int] = THRESHOLDS,
-    backend: Backend = "decord",
+    backend: Backend = "pyav",
+    cache: CropCache | None = None,
 ) -> Generator[Crop]:
     """Cuts the face out of frames of one clip, in one forward pass over its video and its mask.
 
@@ -82,23 +86,37 @@ def read_crops(
         margin: 1 is the tight square round the face.
         thresholds: See `masks.THRESHOLDS`.
         backend: See `VideoReader`.
+        cache: Where crops are kept; what is there is not decoded again.
     """
-    boxes = tracks.crops(clip, frames, margin)
-    with (
-        closing(VideoReader(clip.path, backend).read(frames)) as images,
-        closing(read_masks(clip, frames, thresholds, backend)) as masks,
-    ):
-        for frame, box, image, mask in zip(frames, boxes.tolist(), images, masks, strict=True):
-            x0, y0, x1, y1 = box
-            yield Crop(
-                image=image[y0:y1, x0:x1].copy(),  # a view would keep the whole frame, or decord's whole batch
-                mask=mask[y0:y1, x0:x1].copy(),
-                label=int(clip.label and mask.any()),
-                method=METHODS.index(clip.method),
-                clip=clip.number,
-                frame=frame,
-                box=(x0, y0, x1, y1),
-            )
+    box_of = dict(zip(frames, map(tuple, tracks.crops(clip, frames, margin).tolist()), strict=True))
+
+    def decode(wanted: Sequence[int]) -> Generator[Cut]:
+        boxes = [box_of[frame] for frame in wanted]
+        with (
+            closing(VideoReader(clip.path, backend).read(wanted, boxes)) as images,
+            closing(read_masks(clip, wanted, thresholds, backend)) as masks,
+        ):
+            for (x0, y0, x1, y1), image, mask in zip(boxes, images, masks, strict=True):
+                yield Cut(image, mask[y0:y1, x0:x1].copy(), int(clip.label and mask.any()))
+
+    if cache is None:
+        cuts = decode(frames)
+    else:
+        shapes = [(y1 - y0, x1 - x0) for x0, y0, x1, y1 in box_of.values()]
+        cuts = cache.through(_key(clip, tracks, margin, thresholds), frames, shapes, decode)
+    method = METHODS.index(clip.method)
+    with closing(cuts):
+        for (frame, box), cut in zip(box_of.items(), cuts, strict=True):
+            yield Crop(cut.image, cut.mask, cut.label, method, clip.number, frame, box)
+
+
+def _key(clip: Clip, tracks: FaceTracks, margin: float, thresholds: Mapping[str, int]) -> str:
+    """Names everything that shapes the crops of a clip, whichever of its frames are wanted."""
+    stats = [(path, os.stat(path)) for path in (clip.path, clip.mask_path) if path]
+    files = [(path, status.st_size, status.st_mtime_ns) for path, status in stats]
+    facts = [files, clip.label, clip.dx, clip.mask_frames, thresholds.get(clip.method), RULE]
+    boxes = tracks.crops(clip, range(clip.frames), margin)
+    return hashlib.sha256(repr(facts).encode() + boxes.tobytes()).hexdigest()[:32]
 
 
 def sample_of(crop: Crop, image: Tensor, mask: Tensor) -> Sample:

@@ -1,4 +1,4 @@
-"""Which frames an epoch visits, in which order, and who reads them: pure functions of the index and a few numbers."""
+"""Which frames of which clips an epoch visits: pure functions of the index and a few numbers."""
 
 from __future__ import annotations
 
@@ -53,24 +53,23 @@ def evaluation_plan(clips: pd.DataFrame, count: int) -> list[Visit]:
     return [Visit(clip, even_frames(length, count)) for clip, length in clips.frames.items()]
 
 
-def training_plan(clips: pd.DataFrame, count: int, seed: int, epoch: int, balance: bool = False) -> list[Visit]:
-    """Frames drawn without repetition from every clip, clips in random order; another draw each epoch.
+def training_plan(clips: pd.DataFrame, count: int, seed: int, draw: int, balance: bool = False) -> list[Visit]:
+    """Frames drawn without repetition from every clip, in the order of the index.
 
     Args:
         clips: Rows of the index.
         count: Frames a clip.
         seed: Seed of the run.
-        epoch: From 0.
+        draw: Number of the draw, from 0: another one gives other frames.
         balance: See `frames_per_visit`.
     """
-    random = np.random.default_rng([seed, epoch])
+    random = np.random.default_rng([seed, draw])
     counts = frames_per_visit(clips, count, balance)
-    visits = [
+    return [
         Visit(clip, tuple(np.sort(random.choice(length, counts[clip], replace=False)).tolist()))
         for clip, length in clips.frames.items()
         if counts[clip]
     ]
-    return [visits[position] for position in random.permutation(len(visits))]
 
 
 def section(plan: Sequence[Visit], start: int, stop: int) -> list[Visit]:
@@ -84,20 +83,8 @@ def section(plan: Sequence[Visit], start: int, stop: int) -> list[Visit]:
     return parts
 
 
-def share(samples: int, rank: int, ranks: int, batch_size: int, whole_batches: bool) -> tuple[int, int]:
-    """Samples `start` to `stop` that belong to one rank.
-
-    Args:
-        samples: All of an epoch.
-        rank: From 0.
-        ranks: Number of processes that train or test together.
-        batch_size: Samples a batch.
-        whole_batches: True in training: every rank gets equally many whole batches and the remainder is left out,
-            another one each epoch. False in evaluation: every sample belongs to exactly one rank.
-    """
-    if whole_batches:
-        each = samples // (ranks * batch_size) * batch_size
-        return rank * each, (rank + 1) * each
+def share(samples: int, rank: int, ranks: int) -> tuple[int, int]:
+    """Samples `start` to `stop` of an evaluation that belong to one rank; every sample belongs to exactly one."""
     return rank * samples // ranks, (rank + 1) * samples // ranks
 
 

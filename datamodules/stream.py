@@ -1,20 +1,20 @@
-"""Samples of many clips, each clip decoded once, forward; crops leave through a shuffle pool."""
+"""Samples of many clips, each clip decoded once, forward; in training they leave in an order known beforehand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from .cache import CropCache
 from .dataset import Crop, Sample, read_crops, sample_of
 from .faces import FaceTracks
 from .index import clips_of
 from .masks import THRESHOLDS
-from .sampling import Visit, evaluation_plan, frames_per_visit, section, share, training_plan, worker_share
+from .order import Order, batches_of_rank, batches_of_worker, training_order
+from .sampling import evaluation_plan, frames_per_visit, section, share, training_plan, worker_share
 from .transforms import CropTransform
 from .video import Backend
 
@@ -22,9 +22,12 @@ from .video import Backend
 class FrameStream(IterableDataset[Sample]):
     """An epoch's frames of a set of clips.
 
-    In training every clip gives frames drawn anew each epoch; several clips are open at once and advance in turn, and
-    crops wait in a pool from which they leave at random, so a batch mixes clips. Without `train`, frames are evenly
-    spaced and come in the order of the index, every one exactly once over all ranks and workers.
+    In training several clips are open at once and advance in turn, and crops wait in a pool from which they leave at
+    random, so a batch mixes clips; see `order`. Without `train`, frames are evenly spaced and come in the order of the
+    index, every one exactly once over all ranks and workers.
+
+    Memory of a worker, beside its libraries: `open_clips` x 10 MB at 640x480 and 30 MB at 1280x720 (two decoders, one
+    for the mask), `pool` x 0.4 MB for crops of 299 pixels.
 
     Args:
         clips: Rows of the index.
@@ -36,11 +39,19 @@ class FrameStream(IterableDataset[Sample]):
         seed: Seed of the run.
         margin: Of the crop; 1 is the tight square round the face.
         thresholds: See `masks.THRESHOLDS`.
-        balance: Equal numbers of real and fake frames, in training.
-        open_clips: Clips open at once in training; 15 MB each (two decoders of 5 MB, one for the mask, and a frame).
-        pool: Crops that wait; 0.4 MB each at 299 pixels.
+        balance: Equal numbers of real and fake frames in training, in the epoch and, give or take the pool's luck, in
+            every batch.
+        redraw: Draw other frames in each epoch; False visits the first epoch's frames again, in another order.
+        open_clips: Clips open at once in training.
+        pool: Crops that wait in training.
         rank: Of this process.
         ranks: Number of processes.
+        backend: See `VideoReader`.
+        cache: Where crops are kept; what is there is not decoded again.
+
+    Attributes:
+        epoch: Epoch that the next pass visits.
+        consumed: Batches of that epoch that every rank has had already; they are left out.
     """
 
     def __init__(
@@ -55,10 +66,13 @@ class FrameStream(IterableDataset[Sample]):
         margin: float = 1.3,
         thresholds: Mapping[str, int] = THRESHOLDS,
         balance: bool = False,
-        open_clips: int = 8,
+        redraw: bool = True,
+        open_clips: int = 16,
         pool: int = 128,
         rank: int = 0,
         ranks: int = 1,
+        backend: Backend = "pyav",
+        cache: CropCache | None = None,
     ) -> None:
         self.clips = clips
         self.clip_of = {clip.number: clip for clip in clips_of(clips)}
@@ -71,12 +85,16 @@ class FrameStream(IterableDataset[Sample]):
         self.margin = margin
         self.thresholds = thresholds
         self.balance = balance
+        self.redraw = redraw
         self.open_clips = open_clips
         self.pool = pool
         self.rank = rank
         self.ranks = ranks
+        self.backend: Backend = backend
+        self.cache = cache
         self.epoch = 0
-        if len(self) == 0:
+        self.consumed = 0
+        if self.samples < ranks * (batch_size if train else 1):
             batches = f"{ranks} batches of {batch_size}" if train else f"a frame for each of {ranks} processes"
             raise ValueError(
                 f"{self.samples} frames of {len(clips)} clips make less than {batches}: "
@@ -85,81 +103,127 @@ class FrameStream(IterableDataset[Sample]):
 
     @property
     def samples(self) -> int:
-        """Frames of an epoch over all ranks."""
+        """Frames planned for an epoch over all ranks."""
         return int(frames_per_visit(self.clips, self.count, self.train and self.balance).sum())
 
+    @property
+    def left_out(self) -> int:
+        """Frames of a training epoch that fill no batch for every rank; others in each epoch."""
+        return self.samples - self.ranks * len(self) if self.train else 0
+
     def __len__(self) -> int:
-        start, stop = self._share()
+        if self.train:
+            return self.batch_size * batches_of_rank(self.samples, self.ranks, self.batch_size)
+        start, stop = share(self.samples, self.rank, self.ranks)
         return stop - start
 
-    def _share(self) -> tuple[int, int]:
-        return share(self.samples, self.rank, self.ranks, self.batch_size, whole_batches=self.train)
+    def order(self, worker: int = 0, workers: int = 1) -> Order:
+        """The training order of a worker in this epoch, whole: a pure function of what the constructor was given."""
+        plan = training_plan(self.clips, self.count, self.seed, self.epoch if self.redraw else 0, self.balance)
+        key, sizes = (self.seed, self.epoch), (self.batch_size, self.open_clips, self.pool)
+        return training_order(self.clips, plan, key, *sizes, self.rank, self.ranks, worker, workers)
 
     def __iter__(self) -> Iterator[Sample]:
-        worker = get_worker_info()
-        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        start, stop = worker_share(*self._share(), number, workers, self.batch_size)
-        if self.train:
-            plan = training_plan(self.clips, self.count, self.seed, self.epoch, self.balance)
-            crops = self._mixed(section(plan, start, stop), np.random.default_rng([self.seed, self.epoch, start]))
-        else:
-            plan = evaluation_plan(self.clips, self.count)
-            crops = (crop for visit in section(plan, start, stop) for crop in self._read(visit))
-        for crop in crops:
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        for crop in self._mixed(worker, workers) if self.train else self._in_order(worker, workers):
             key = (self.seed, self.epoch, crop.clip, crop.frame)
             yield sample_of(crop, *self.transform(crop.image, crop.mask, key))
 
-    def _read(self, visit: Visit) -> Iterator[Crop]:
-        backend: Backend = "pyav" if self.train else "decord"
-        return read_crops(self.clip_of[visit.clip], visit.frames, self.tracks, self.margin, self.thresholds, backend)
+    def _read(self, clip: int, frames: Sequence[int]) -> Generator[Crop]:
+        known = self.clip_of[clip]
+        return read_crops(known, frames, self.tracks, self.margin, self.thresholds, self.backend, self.cache)
 
-    def _mixed(self, visits: list[Visit], random: np.random.Generator) -> Iterator[Crop]:
-        pool: list[Crop] = []
-        for crop in self._in_turn(visits):
-            pool.append(crop)
-            if len(pool) > self.pool:
-                yield _swap_out(pool, random)
-        while pool:
-            yield _swap_out(pool, random)
+    def _in_order(self, worker: int, workers: int) -> Iterator[Crop]:
+        start, stop = share(self.samples, self.rank, self.ranks)
+        mine = worker_share(start, stop, worker, workers, self.batch_size)
+        for visit in section(evaluation_plan(self.clips, self.count), *mine):
+            yield from self._read(*visit)
 
-    def _in_turn(self, visits: list[Visit]) -> Iterator[Crop]:
-        waiting = iter(visits)
-        opened = [self._read(visit) for visit in islice(waiting, self.open_clips)]
-        turn = 0
-        while opened:
-            turn %= len(opened)
-            crop = next(opened[turn], None)
-            if crop is not None:
-                yield crop
-                turn += 1
-            elif (visit := next(waiting, None)) is not None:
-                opened[turn] = self._read(visit)
-            else:
-                opened.pop(turn)
-
-
-def _swap_out(pool: list[Crop], random: np.random.Generator) -> Crop:
-    position = int(random.integers(len(pool)))
-    pool[position], pool[-1] = pool[-1], pool[position]
-    return pool.pop()
+    def _mixed(self, worker: int, workers: int) -> Iterator[Crop]:
+        """Crops in the order of leaving; what has left before is not decoded, nor are clips of which all has left."""
+        worker = (worker + self.consumed) % workers  # a loader asks its first worker for the first batch left
+        order = self.order(worker, workers)
+        gone = self.batch_size * batches_of_worker(self.consumed, worker, workers)
+        leaving = order.leaving[gone:]
+        left = set(leaving)
+        arrivals = [sample for sample in order.arrivals if sample in left]
+        frames: dict[int, list[int]] = {}
+        for clip, frame in arrivals:
+            frames.setdefault(clip, []).append(frame)
+        opened: dict[int, Generator[Crop]] = {}
+        waiting: dict[tuple[int, int], Crop] = {}
+        coming = iter(arrivals)
+        try:
+            for sample in leaving:
+                while sample not in waiting:
+                    clip, frame = next(coming)
+                    if clip not in opened:
+                        opened[clip] = self._read(clip, frames[clip])
+                    waiting[clip, frame] = next(opened[clip])
+                    if frame == frames[clip][-1]:
+                        next(opened.pop(clip), None)  # to its end: a reader stopped before it stores nothing
+                yield waiting.pop(sample)
+        finally:
+            for reader in opened.values():
+                reader.close()
 
 
 class EpochLoader(DataLoader[Sample]):
-    """A loader that tells its stream which epoch begins.
+    """A loader that tells its stream which epoch begins, and after an interruption where in it to go on.
+
+    A Trainer keeps its state in every checkpoint and restores it. The position is that of the batches consumed, not of
+    those that workers have prepared.
 
     Args:
         dataset: What is loaded.
         epoch: Asked when the first batch of a pass is: Lightning makes the iterator of a resumed training while it
             still holds the number of the epoch before.
+        consumed: Asked when the state is: batches of the epoch consumed so far.
         options: See torch's DataLoader; open, for Lightning builds loaders anew when it predicts.
     """
 
     dataset: FrameStream
 
-    def __init__(self, dataset: FrameStream, epoch: Callable[[], int], **options: Any) -> None:
+    def __init__(
+        self,
+        dataset: FrameStream,
+        epoch: Callable[[], int],
+        consumed: Callable[[], int] = lambda: 0,
+        **options: Any,
+    ) -> None:
         super().__init__(dataset, **options)
         self.epoch = epoch
+        self.consumed = consumed
+        self._resumed: dict[str, int] = {}
 
     def __iter__(self) -> Any:
-        self.dataset.epoch = self.epoch()
+        epoch, resumed = self.epoch(), self._resumed
+        self._resumed = {}
+        self.dataset.epoch = epoch
+        self.dataset.consumed = resumed["batches"] if resumed.get("epoch") == epoch else 0
         yield from super().__iter__()
+
+    def state_dict(self) -> dict[str, int]:
+        """The position, and all that the rest of the epoch depends on beside the constructor's arguments."""
+        return {"epoch": self.dataset.epoch, "batches": self.consumed(), **self._shape()}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Makes the next pass go on where `state` was taken.
+
+        Raises:
+            ValueError: Processes, workers or batch size are others, and the position is inside an epoch.
+        """
+        inside = 0 < state["batches"] < len(self)
+        other = [f"{name} was {state[name]}, not {now}" for name, now in self._shape().items() if state[name] != now]
+        if inside and other:
+            raise ValueError(
+                f"the checkpoint was written inside epoch {state['epoch']}, and {'; '.join(other)}: "
+                "go on with the same, or from a checkpoint written at an epoch's end"
+            )
+        self._resumed = dict(state) if inside else {}
+
+    def _shape(self) -> dict[str, int]:
+        stream = self.dataset
+        shape = {"processes": stream.ranks, "workers": max(1, self.num_workers), "batch_size": stream.batch_size}
+        return {**shape, "open_clips": stream.open_clips, "pool": stream.pool}

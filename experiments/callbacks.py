@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,17 @@ class RunCheckpoint(ModelCheckpoint):
     Args:
         filename: Name without ending, in `checkpoints/`.
         monitor: Metric whose highest value is kept; without one, the newest state.
+        interval: Time between two checkpoints; by default one is written after every epoch.
     """
 
-    def __init__(self, filename: str, monitor: str | None = None) -> None:
+    def __init__(self, filename: str, monitor: str | None = None, interval: timedelta | None = None) -> None:
         super().__init__(
-            filename=filename, monitor=monitor, mode="max", auto_insert_metric_name=False, enable_version_counter=False
+            filename=filename,
+            monitor=monitor,
+            mode="max",
+            train_time_interval=interval,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -66,12 +73,28 @@ class LastCheckpoint(RunCheckpoint):
         super().__init__("last")
 
 
-class SeedEachEpoch(Callback):
-    """Seeds torch by seed, epoch and process, so that a resumed training draws the dropout of an undisturbed one."""
+class RecentCheckpoint(RunCheckpoint):
+    """Writes `checkpoints/last.ckpt` inside long epochs too; a resumed run goes on with the first unseen batch.
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    Args:
+        minutes: Between two of them.
+    """
+
+    def __init__(self, minutes: float = 15) -> None:
+        super().__init__("last", interval=timedelta(minutes=minutes))
+
+    def on_train_batch_end(self, trainer: Trainer, *batch: Any) -> None:
+        """Leaves the last batch to the checkpoint at the epoch's end, which knows the validation too."""
+        if not trainer.is_last_batch:
+            super().on_train_batch_end(trainer, *batch)
+
+
+class SeedEachBatch(Callback):
+    """Seeds torch by seed, epoch, batch and process: a resumed training draws the dropout of an undisturbed one."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seeds torch; frames and augmentation have seeds of their own."""
-        key = [int(os.environ.get("PL_GLOBAL_SEED", 0)), trainer.current_epoch, trainer.global_rank]
+        key = [int(os.environ.get("PL_GLOBAL_SEED", 0)), trainer.current_epoch, trainer.global_rank, batch_idx]
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
 

@@ -14,6 +14,7 @@ import yaml
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
+from datamodules import FaceForensicsDataModule
 from lightning_modules.base import ForensicsModule
 
 from .folder import RunFolder, config_hash, surroundings, write_metrics
@@ -105,6 +106,14 @@ class ForensicsCLI(LightningCLI):
                 if self.subcommand and not trainer.fast_dev_run:
                     self.folder.path.mkdir(parents=True, exist_ok=True)
                     settle_mode()
+
+    def before_fit(self) -> None:
+        """Ends with a sentence, before processes start, where one of them would have no data."""
+        if isinstance(self.datamodule, FaceForensicsDataModule):
+            processes = self.trainer.num_devices * self.trainer.num_nodes
+            self.datamodule.refuse_idle_processes(str(self.subcommand), processes)
+
+    before_validate = before_test = before_predict = before_fit
 
     def fit(self, **options: Any) -> None:
         """Trains, or goes on from the last checkpoint of the same configuration."""

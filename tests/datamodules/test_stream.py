@@ -19,6 +19,7 @@ from datamodules import (
     read_splits,
     split_of,
 )
+from datamodules.cache import CropCache
 from datamodules.sampling import evaluation_plan, training_plan
 
 SIZE = 32
@@ -78,7 +79,7 @@ def test_evaluation_yields_every_planned_frame_exactly_once(stream, workers):
 def test_training_yields_every_planned_frame_exactly_once(stream, workers):
     source = stream(count=4, batch_size=4)
     batches = load(source, workers, epoch=3)
-    assert sorted(keys(batches)) == sorted(planned(training_plan(source.clips, 4, seed=0, epoch=3)))
+    assert sorted(keys(batches)) == sorted(planned(training_plan(source.clips, 4, seed=0, draw=3)))
     assert [len(batch["label"]) for batch in batches] == [4] * 10
 
 
@@ -86,7 +87,7 @@ def test_training_leaves_out_what_fills_no_batch(stream):
     source = stream(count=4, batch_size=9)  # 40 frames
     read = keys(load(source))
     assert len(read) == len(set(read)) == len(source) == 36
-    assert set(read) < set(planned(training_plan(source.clips, 4, seed=0, epoch=0)))
+    assert set(read) < set(planned(training_plan(source.clips, 4, seed=0, draw=0)))
 
 
 @pytest.mark.parametrize("train", [True, False], ids=["training", "evaluation"])
@@ -243,6 +244,97 @@ def test_behind_its_masks_end_a_fake_is_fake_and_its_pixels_are_not_known(film, 
     assert [labels[1, frame] for frame in range(6)] == [1] * 6
     unknown = {key for key, (_, mask) in by_key(batches).items() if (mask == UNKNOWN).all()}
     assert unknown == {(1, 4), (1, 5)}
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker processes")
+@pytest.mark.parametrize("workers", [0, 1, 2, 3])
+@pytest.mark.parametrize("consumed", [1, 4, 9])
+def test_an_interrupted_epoch_goes_on_with_the_first_unseen_batch(stream, workers, consumed):
+    def loader(batches=0):
+        return EpochLoader(stream(pool=8), lambda: 2, lambda: batches, batch_size=4, num_workers=workers)
+
+    whole = list(loader())
+    state = loader(consumed)
+    assert len(list(state)) == 10  # its workers have prepared everything; what counts is what was consumed
+    resumed = loader()
+    resumed.load_state_dict(state.state_dict())
+    rest = list(resumed)
+    assert len(rest) == 10 - consumed
+    for batch, same in zip(rest, whole[consumed:], strict=True):
+        assert all(torch.equal(batch[name], same[name]) for name in batch)
+    assert [keys([batch]) for batch in resumed] == [keys([batch]) for batch in whole]  # the next pass is a whole one
+
+
+def test_what_was_consumed_is_not_opened_again(stream, own_tree):
+    table = index(own_tree)
+    source = FrameStream(table, face_tracks(table), PLAIN, count=6, batch_size=4, train=True, open_clips=2, pool=4)
+    order = source.order()
+    source.consumed = len(order.leaving) // 8
+    left = {clip for clip, _ in order.leaving[4 * source.consumed :]}
+    finished = set(table.index) - left
+    assert finished
+    for path in table.path[list(finished)]:
+        Path(path).unlink()
+    assert [(int(sample["clip"]), int(sample["frame"])) for sample in source] == order.leaving[4 * source.consumed :]
+
+
+@pytest.mark.parametrize(
+    ("now", "sentence"),
+    [
+        ({"workers": 2}, "inside epoch 2, and workers was 1, not 2: go on with the same, or .* at an epoch's end"),
+        ({"ranks": 2}, "processes was 1, not 2"),
+        ({"batch_size": 5}, "batch_size was 4, not 5"),
+        ({"open_clips": 3, "pool": 9}, "open_clips was 16, not 3; pool was 128, not 9"),
+    ],
+    ids=str,
+)
+def test_an_interrupted_epoch_goes_on_only_as_it_was_begun(stream, now, sentence):
+    def loader(consumed, workers=1, batch_size=4, **how):
+        source = stream(batch_size=batch_size, **how)
+        return EpochLoader(source, lambda: 2, lambda: consumed, batch_size=batch_size, num_workers=workers)
+
+    begun = loader(3)
+    next(iter(begun))
+    with pytest.raises(ValueError, match=sentence):
+        loader(0, **now).load_state_dict(begun.state_dict())
+    for whole in (0, 10):
+        ended = loader(whole)
+        next(iter(ended))
+        loader(0, **now).load_state_dict(ended.state_dict())
+
+
+def test_without_redrawing_every_epoch_visits_the_same_frames_in_another_order(stream):
+    first, second = (keys(load(stream(redraw=False), epoch=epoch)) for epoch in (0, 1))
+    assert first != second
+    assert sorted(first) == sorted(second)
+
+
+@pytest.mark.parametrize("train", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_cache_changes_nothing_and_opens_no_video_again(own_tree, tmp_path, train, workers):
+    table = index(own_tree)
+    tracks, cache = face_tracks(table), CropCache(tmp_path / "crops", 1.0)
+
+    def source(**how):
+        return FrameStream(table, tracks, PLAIN, 5, 4, train=train, redraw=False, **how)
+
+    plain = by_key(load(source()))
+    stored = by_key(load(source(cache=cache), workers))
+    content = {path: path.read_bytes() for path in own_tree.rglob("*.mp4")}
+    for path in content:  # nothing can be decoded any more, but size and time are as before
+        stamps = path.stat()
+        path.write_bytes(bytes(len(content[path])))
+        os.utime(path, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
+    again = by_key(load(source(cache=cache), workers))
+    for read in (stored, again):
+        assert read.keys() == plain.keys()
+        assert all(torch.equal(a, b) for key in plain for a, b in zip(read[key], plain[key], strict=True))
+
+
+def test_both_backends_give_the_same_batches(stream):
+    first, second = (load(stream(backend=backend)) for backend in ("pyav", "decord"))
+    for one, other in zip(first, second, strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux")

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 from pytorch_lightning import Callback
 
+from experiments.callbacks import RecentCheckpoint
 from experiments.cli import main
 
 FILES = ["-c", "experiments/base.yaml", "-c", "experiments/demo/segmentation.yaml"]
@@ -128,6 +130,33 @@ class StopOnce(Callback):
             raise KeyboardInterrupt
 
 
+class StopInside(Callback):
+    """Ends a training before the fourth of the five batches of its second epoch, once."""
+
+    stops = 1
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if (trainer.current_epoch, batch_idx) == (1, 3) and StopInside.stops:
+            StopInside.stops = 0
+            raise KeyboardInterrupt
+
+
+class AfterEachBatch(RecentCheckpoint):
+    """Writes last.ckpt after each batch."""
+
+    def __init__(self):
+        super().__init__(minutes=0)
+
+
+class Seen(Callback):
+    """Notes what each training batch holds."""
+
+    batches: ClassVar[list[list[tuple[int, int]]]] = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        Seen.batches.append(list(zip(batch["clip"].tolist(), batch["frame"].tolist(), strict=True)))
+
+
 def test_predictions_on_other_data_get_a_folder_of_their_own(finished, tree):
     run("predict", tree, finished, "--data.init_args.predict_split=val", "--name=val")
     assert (finished / "predictions-val" / "predictions.csv").is_file()
@@ -158,6 +187,25 @@ def test_a_device_that_is_not_there_is_a_sentence(tree, tmp_path, capsys):
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
 
 
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (
+            "fit",
+            "20 frames of 10 clips make less than 6 batches of 4: take more frames a clip, a smaller batch_size or",
+        ),
+        ("test", "20 frames of 10 clips make less than a frame for each of 21 processes: take more frames a clip"),
+    ],
+)
+def test_a_process_without_data_is_refused_before_any_starts(finished, tree, tmp_path, capsys, command, sentence):
+    devices = {"fit": 6, "test": 21}[command]
+    with pytest.raises(SystemExit):
+        run(command, tree, tmp_path, "--trainer.accelerator=cpu", f"--trainer.devices={devices}")
+    errors = capsys.readouterr().err
+    assert errors.splitlines()[-1].startswith(f"error: {sentence}")
+    assert "Initializing distributed" not in errors
+
+
 def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(tree, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "stopping", sys.modules[__name__])
     dropout = "--model.init_args.frame_head=true"
@@ -170,6 +218,28 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(tree, tmp_pat
     run("fit", tree, tmp_path / "whole", *options)
     ends = [torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True) for name in ("stopped", "whole")]
     assert ends[0]["epoch"] == ends[1]["epoch"] == 1
+    assert all(torch.equal(ends[0]["state_dict"][key], value) for key, value in ends[1]["state_dict"].items())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_stopped_inside_an_epoch_goes_on_with_the_first_unseen_batch(tree, tmp_path, monkeypatch, workers):
+    monkeypatch.setitem(sys.modules, "stopping", sys.modules[__name__])
+    monkeypatch.setattr(StopInside, "stops", 1)
+    watched = [f"--trainer.callbacks+=stopping.{name}" for name in ("AfterEachBatch", "Seen", "StopInside")]
+    more = ["--trainer.max_epochs=2", "--model.init_args.frame_head=true", f"--data.init_args.num_workers={workers}"]
+    options = [*more, *watched]
+    monkeypatch.setattr(Seen, "batches", [])
+    with pytest.raises(SystemExit):
+        run("fit", tree, tmp_path / "stopped", *options)
+    run("fit", tree, tmp_path / "stopped", *options)
+    stopped = Seen.batches
+    monkeypatch.setattr(Seen, "batches", [])
+    run("fit", tree, tmp_path / "whole", *options)
+    assert len(stopped) == 10
+    assert stopped == Seen.batches
+    ends = [torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True) for name in ("stopped", "whole")]
+    assert ends[0]["epoch"] == ends[1]["epoch"] == 1
+    assert ends[0]["global_step"] == ends[1]["global_step"] == 10
     assert all(torch.equal(ends[0]["state_dict"][key], value) for key, value in ends[1]["state_dict"].items())
 
 
