@@ -132,7 +132,9 @@ class CropCache:
     def _find(self, key: str, wanted: dict[int, _Shape]) -> dict[int, _Place]:
         folder = self.folder / key[:2]
         try:
-            names = sorted(name for name in os.listdir(folder) if name.startswith(key) and name.endswith(".crops"))
+            names = sorted(
+                name for name in os.listdir(folder) if name.startswith(f"{key}-") and name.endswith(".crops")
+            )
         except OSError:
             return {}
         places = [(folder / name, row) for name in names for row in _read_rows(folder / name)]

@@ -14,7 +14,7 @@ from torch import Tensor
 from .cache import CropCache, Cut
 from .faces import FaceTracks
 from .index import METHODS, Clip
-from .masks import RULE, THRESHOLDS, Mask, read_masks
+from .masks import RULE, THRESHOLDS, Mask, read_truths, stencil
 from .video import Backend, Image, VideoReader
 
 
@@ -75,7 +75,10 @@ def read_crops(
     backend: Backend = "pyav",
     cache: CropCache | None = None,
 ) -> Generator[Crop]:
-    """Cuts the face out of frames of one clip, in one forward pass over its video and its mask.
+    """Cuts the face out of frames of one clip, in one forward pass over its mask and then one over its video.
+
+    The mask is read whole first and kept at one bit a pixel (8 kB a crop of 256x256): two decoders that advance in turn
+    push each other's pictures out of the processor's cache, which costs a tenth.
 
     A frame of a fake whose mask is empty shows nothing rendered: it is real, so its label is 0 and so is its mask.
 
@@ -92,12 +95,11 @@ def read_crops(
 
     def decode(wanted: Sequence[int]) -> Generator[Cut]:
         boxes = [box_of[frame] for frame in wanted]
-        with (
-            closing(VideoReader(clip.path, backend).read(wanted, boxes)) as images,
-            closing(read_masks(clip, wanted, thresholds, backend)) as masks,
-        ):
-            for (x0, y0, x1, y1), image, mask in zip(boxes, images, masks, strict=True):
-                yield Cut(image, mask[y0:y1, x0:x1].copy(), int(clip.label and mask.any()))
+        with closing(read_truths(clip, wanted, thresholds, backend)) as truths:
+            stencils = [stencil(truth, box) for truth, box in zip(truths, boxes, strict=True)]
+        with closing(VideoReader(clip.path, backend).read(wanted, boxes)) as images:
+            for image, forged in zip(images, stencils, strict=True):
+                yield Cut(image, forged.mask(), int(clip.label and forged.anything))
 
     if cache is None:
         cuts = decode(frames)
@@ -121,12 +123,6 @@ def _key(clip: Clip, tracks: FaceTracks, margin: float, thresholds: Mapping[str,
 
 def sample_of(crop: Crop, image: Tensor, mask: Tensor) -> Sample:
     """Joins a crop's transformed image and mask with what is known of it."""
-    return {
-        "image": image,
-        "mask": mask,
-        "label": torch.tensor(crop.label),
-        "method": torch.tensor(crop.method),
-        "clip": torch.tensor(crop.clip),
-        "frame": torch.tensor(crop.frame),
-        "box": torch.tensor(crop.box, dtype=torch.float32),
-    }
+    label, method, clip, frame = torch.tensor([crop.label, crop.method, crop.clip, crop.frame])
+    box = torch.tensor(crop.box, dtype=torch.float32)
+    return {"image": image, "mask": mask, "label": label, "method": method, "clip": clip, "frame": frame, "box": box}

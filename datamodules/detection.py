@@ -10,10 +10,9 @@ from typing import Any, Literal, NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from .index import Clip, Compression, clips_of
-from .masks import THRESHOLDS, filled, mask_shift
+from .masks import THRESHOLDS, Truth, forged, mask_shift
 from .video import VideoReader
 
 Source = Literal["masks", "dlib"]
@@ -90,8 +89,9 @@ def in_masks(search: Search) -> pd.DataFrame:
         if left is None:
             continue
         frames = range(min(search.length, clip.mask_frames))
-        regions = map(filled, VideoReader(clip.mask_path).read_bright(frames, THRESHOLDS[clip.method]))
-        boxes = {frame: _bounds(region, clip.dx - left) for frame, region in enumerate(regions) if region.any()}
+        spots = VideoReader(clip.mask_path).read_bright(frames, THRESHOLDS[clip.method])
+        truths = (forged(spot, clip.mask_width, clip.mask_height) for spot in spots)
+        boxes = {frame: _bounds(truth, clip.dx - left) for frame, truth in enumerate(truths) if truth}
         if boxes:
             return _rows(search.target, boxes)
     return _rows(search.target, {})
@@ -187,8 +187,9 @@ def _area(box: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _bounds(region: NDArray[np.uint8], shift: int) -> Box:
-    x, y, width, height = cv2.boundingRect(region)
+def _bounds(truth: Truth, shift: int) -> Box:
+    x, y, width, height = cv2.boundingRect(truth.part)
+    x, y = x + truth.x, y + truth.y
     return x + shift, y, x + width + shift, y + height
 
 

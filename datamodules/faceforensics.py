@@ -160,7 +160,7 @@ class FaceForensicsDataModule(LightningDataModule):
             refuse_one_class(clips, self.methods)
 
     def train_dataloader(self) -> EpochLoader:
-        """Frames drawn anew each epoch, mixed, augmented; resumed inside an epoch, the first unseen batch comes first."""
+        """Frames drawn anew each epoch, mixed, augmented; resumed inside an epoch, it starts with the first unseen."""
         self._train = self._loader("train", train=True)
         if self._position:
             self._train.load_state_dict(self._position)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from itertools import repeat
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .index import Clip
-from .video import Backend, Image, VideoReader, bright
+from .planes import Box, Spot, bright
+from .video import Backend, Image, VideoReader
 
 Mask = NDArray[np.uint8]
 """Truth of one frame: (H, W), 0 real, 1 forged, 255 not known."""
@@ -33,6 +37,70 @@ SPECK = 0.0005
 """Share of the frame's area under which a region is a trace of the codec; a mask with no larger one is empty."""
 
 
+class Truth(NamedTuple):
+    """What is forged in one frame, kept as small as it is.
+
+    Attributes:
+        part: (h, w), the truth inside a box of the frame.
+        x: Left side of the box.
+        y: Its upper side.
+        rest: The truth of all other pixels: 0, or 255 where nothing of the frame is known.
+    """
+
+    part: Mask
+    x: int = 0
+    y: int = 0
+    rest: int = 0
+
+    def __bool__(self) -> bool:
+        """Whether anything is forged or not known."""
+        return bool(self.rest or self.part.any())
+
+    def within(self, box: Box) -> Mask:
+        """The truth inside a box of the frame, (h, w)."""
+        x0, y0, x1, y1 = box
+        mask: Mask = np.full((y1 - y0, x1 - x0), self.rest, np.uint8)
+        height, width = self.part.shape
+        left, top, right, bottom = max(x0, self.x), max(y0, self.y), min(x1, self.x + width), min(y1, self.y + height)
+        if left < right and top < bottom:
+            inside = self.part[top - self.y : bottom - self.y, left - self.x : right - self.x]
+            mask[top - y0 : bottom - y0, left - x0 : right - x0] = inside
+        return mask
+
+
+class Stencil(NamedTuple):
+    """The truth inside a box, at one bit a pixel.
+
+    Attributes:
+        bits: 1 where forged, eight pixels a byte, row after row.
+        shape: (h, w) of the box.
+        known: False where nothing of the frame is known.
+        anything: Whether anything of the frame is forged or not known, also outside the box.
+    """
+
+    bits: NDArray[np.uint8]
+    shape: tuple[int, int]
+    known: bool
+    anything: bool
+
+    def mask(self) -> Mask:
+        """The truth, (h, w)."""
+        height, width = self.shape
+        if not self.known:
+            return np.full(self.shape, UNKNOWN, np.uint8)
+        return np.unpackbits(self.bits, count=height * width).reshape(self.shape)
+
+
+def stencil(truth: Truth, box: Box) -> Stencil:
+    """Cuts a box out of a truth."""
+    mask, known = truth.within(box), truth.rest != UNKNOWN
+    return Stencil(np.packbits(mask if known else mask[:0]), mask.shape, known, bool(truth))
+
+
+NOTHING = Truth(np.zeros((0, 0), np.uint8))
+NOT_KNOWN = Truth(np.zeros((0, 0), np.uint8), rest=UNKNOWN)
+
+
 def forged_region(image: Image, threshold: int) -> Mask:
     """Reads one mask frame: brightest channel, threshold, close, fill holes, drop specks.
 
@@ -43,40 +111,42 @@ def forged_region(image: Image, threshold: int) -> Mask:
     Returns:
         (H, W), 1 where the frame was forged, else 0. All 0: nothing was rendered into this frame.
     """
-    return filled(bright(image, threshold))
+    height, width = image.shape[:2]
+    return forged(Spot(bright(image, threshold), 0, 0), width, height).within((0, 0, width, height))
 
 
-def filled(lit: Mask) -> Mask:
+def forged(spot: Spot, width: int, height: int) -> Truth:
     """The rule of `forged_region` behind its threshold.
 
     Args:
-        lit: (H, W), 1 where the brightest channel exceeds the threshold, else 0.
-
-    Returns:
-        (H, W), 1 where the frame was forged, else 0.
+        spot: Where the brightest channel exceeds the threshold.
+        width: Of the frame; what of the spot lies outside is cut off.
+        height: Likewise.
     """
-    height, width = lit.shape
-    forged: Mask = np.zeros_like(lit)
+    lit = spot.pixels[:, max(0, -spot.x) : max(0, width - spot.x)]
     x, y, across, down = cv2.boundingRect(lit)
     if not across:
-        return forged
+        return NOTHING
+    lit, x, y = lit[y : y + down, x : x + across], max(0, spot.x) + x, spot.y + y
     size = max(3, height // 48 | 1)  # 11 pixels at 480 lines: closes brows and lids that reach the face's edge
     x0, y0 = max(0, x - size), max(0, y - size)  # what lies further off stays dark
-    part = lit[y0 : y + down + size, x0 : x + across + size]
+    part: Mask = np.zeros((min(height, y + down + size) - y0, min(width, x + across + size) - x0), np.uint8)
+    part[y - y0 : y - y0 + down, x - x0 : x - x0 + across] = lit
     closed = cv2.morphologyEx(part, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
     outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     regions = [outline for outline in outlines if cv2.contourArea(outline) >= SPECK * height * width]
-    cv2.drawContours(forged, regions, -1, 1, cv2.FILLED, offset=(x0, y0))
-    return forged
+    part[:] = 0
+    cv2.drawContours(part, regions, -1, 1, cv2.FILLED)
+    return Truth(part, x0, y0)
 
 
-def read_masks(
+def read_truths(
     clip: Clip,
     frames: Sequence[int],
     thresholds: Mapping[str, int] = THRESHOLDS,
     backend: Backend = "pyav",
-) -> Generator[Mask]:
-    """Yields the truth of frames of one clip, each of the clip's own size.
+) -> Generator[Truth]:
+    """Yields the truth of frames of one clip.
 
     The truth of an original is 0 everywhere. It is 255, not known, for a method without masks, a missing mask file, a
     frame behind the mask's end, and a mask that has neither its clip's size nor, for a centred crop, its target's.
@@ -87,18 +157,28 @@ def read_masks(
         thresholds: Grey level for each method with masks.
         backend: See `VideoReader`.
     """
-    shape = (clip.height, clip.width)
     if clip.label == 0:
-        yield from (np.zeros(shape, np.uint8) for _ in frames)
+        yield from repeat(NOTHING, len(frames))
         return
     left = mask_shift(clip)
     known: Sequence[int] = []
     if left is not None and clip.method in thresholds:
         known = [frame for frame in frames if frame < clip.mask_frames]
         reader = VideoReader(clip.mask_path, backend)
-        for lit in reader.read_bright(known, thresholds[clip.method]) if known else ():
-            yield filled(lit[:, left : left + clip.width])
-    yield from (np.full(shape, UNKNOWN, np.uint8) for _ in frames[len(known) :])
+        for pixels, x, y in reader.read_bright(known, thresholds[clip.method]) if known else ():
+            yield forged(Spot(pixels, x - left, y), clip.width, clip.height)
+    yield from repeat(NOT_KNOWN, len(frames) - len(known))
+
+
+def read_masks(
+    clip: Clip,
+    frames: Sequence[int],
+    thresholds: Mapping[str, int] = THRESHOLDS,
+    backend: Backend = "pyav",
+) -> Generator[Mask]:
+    """Yields the same as `read_truths`, as masks of the clip's own size."""
+    with closing(read_truths(clip, frames, thresholds, backend)) as truths:
+        yield from (truth.within((0, 0, clip.width, clip.height)) for truth in truths)
 
 
 def mask_shift(clip: Clip) -> int | None:

@@ -1,9 +1,8 @@
-"""PyAV's side of `video.py`: decodes only packets that matter, cuts planes before they are converted to RGB."""
+"""PyAV's pixel side of `video.py`: cuts planes before they are converted to RGB, and reads masks off them."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from pathlib import Path
+from functools import cache
 from typing import Any, NamedTuple, cast
 
 import av
@@ -12,8 +11,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-Frame = Any
-"""PyAV's `VideoFrame`, which reaches us without types."""
+from .packets import Frame
 
 Box = tuple[int, int, int, int]
 """x0 y0 x1 y1 in pixels."""
@@ -30,108 +28,8 @@ CHROMA = {
 """Pixel formats whose planes are cut, and how often the width and height of their second and third plane is halved."""
 
 
-class Packet(NamedTuple):
-    """What a packet says of itself; packets are counted in the order of decoding.
-
-    Attributes:
-        pts: Time shown, in units of the stream.
-        dts: Time decoded.
-        key: Decoding may start here.
-        shown: False for what an edit list cuts off.
-    """
-
-    pts: int
-    dts: int
-    key: bool
-    shown: bool
-
-
-def decode(path: Path, frames: Sequence[int]) -> Generator[Frame]:
-    """Yields frames by index, in rising order, with one thread; nothing is decoded that no wanted frame needs.
-
-    Groups of pictures without a wanted frame are sought past. Within the others, a picture to which no other refers is
-    not decoded unless it is wanted; about half the pictures of a clip by x264 are such. What is yielded is the same, to
-    the bit, as if every packet had been decoded.
-
-    Args:
-        path: A video file.
-        frames: Indices from 0, rising.
-
-    Raises:
-        OSError: The file cannot be decoded, or ends before the last frame asked for.
-    """
-    given, total = 0, 0
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-            packets = [
-                Packet(packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard)
-                for packet in _demux(container, stream)
-            ]
-            total = sum(packet.shown for packet in packets)
-            for frame in _wanted(container, stream, packets, frames):
-                yield frame
-                given += 1
-    except (av.FFmpegError, IndexError) as error:
-        where = f"is damaged behind frame {frames[given - 1]}" if given else "cannot be decoded"
-        raise OSError(f"{path} {where}: download or copy it again") from error
-    if given < len(frames):
-        lacks = f"has {total} frames, but frame {frames[given]} is wanted"
-        damaged = f"is damaged at frame {frames[given]}"
-        raise OSError(f"{path} {lacks if frames[given] >= total else damaged}: download or copy it again")
-
-
-def _wanted(container: Any, stream: Any, packets: Sequence[Packet], frames: Sequence[int]) -> Generator[Frame]:
-    if any(packet.pts is None or packet.dts is None for packet in packets):  # nothing to tell pictures apart by
-        container.seek(0)
-        numbers = set(frames)
-        yield from (frame for number, frame in enumerate(container.decode(stream)) if number in numbers)
-        return
-    shown = sorted(packet.pts for packet in packets if packet.shown)
-    wanted = {shown[number] for number in frames if number < len(shown)}
-    for start, stop in passes(packets, wanted):
-        container.seek(packets[start].dts, stream=stream)
-        left = stop - start
-        for packet in _demux(container, stream):
-            if left == stop - start and packet.dts != packets[start].dts:
-                continue  # a container that seeks coarsely
-            stream.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
-            yield from (frame for frame in packet.decode() if frame.pts in wanted)
-            left -= 1
-            if not left:
-                break
-        yield from (frame for frame in stream.codec_context.decode(None) if frame.pts in wanted)
-
-
-def _demux(container: Any, stream: Any) -> Generator[Any]:
-    return (packet for packet in container.demux(stream) if packet.size)
-
-
-def passes(packets: Sequence[Packet], wanted: set[int]) -> list[tuple[int, int]]:
-    """Which packets must be read to decode the wanted frames.
-
-    Args:
-        packets: Of a whole file, in the order of decoding.
-        wanted: Times shown of the frames.
-
-    Returns:
-        Ranges [start, stop) of packets, each starting at a key frame, rising and apart.
-    """
-    ranges: list[tuple[int, int]] = []
-    keys: list[int] = []
-    for position, packet in enumerate(packets):
-        if packet.key:
-            keys.append(position)
-        if packet.pts not in wanted:
-            continue
-        # A picture shown before the key frame that it follows may refer to the group before.
-        start = next((key for key in reversed(keys) if packets[key].pts <= packet.pts), 0)
-        if ranges and start <= ranges[-1][1]:
-            ranges[-1] = ranges[-1][0], position + 1
-        else:
-            ranges.append((start, position + 1))
-    return ranges
+GREY = 3
+"""Distance of U and V from 128 up to which a pixel is taken for one without colour where bright ones are sought."""
 
 
 class Converter:
@@ -183,43 +81,89 @@ def _halvings(frame: Frame) -> list[tuple[int, int]]:
     return [(0, 0), CHROMA[frame.format.name], CHROMA[frame.format.name]]
 
 
-def lit(frame: Frame, threshold: int) -> Box | None:
-    """A box that holds every pixel of which a channel may exceed a threshold, found without converting the frame.
+class Spot(NamedTuple):
+    """Bright pixels of a frame.
 
-    With Y' = Y - 16 (full range: Y) and C the larger distance of U and V from 128, no channel of any of H.264's
-    matrices exceeds 1.17 Y' + 2.2 C (BT.2020's blue: 1.164 Y' + 2.142 C), give or take 2 by rounding.
+    Attributes:
+        pixels: (h, w), 1 bright, 0 not; outside these, all are dark.
+        x: Column of the frame in which they begin.
+        y: Row likewise.
+    """
+
+    pixels: NDArray[np.uint8]
+    x: int
+    y: int
+
+
+DARK = Spot(np.zeros((0, 0), np.uint8), 0, 0)
+
+
+def bright(image: NDArray[np.uint8], threshold: int) -> NDArray[np.uint8]:
+    """Where any channel of an image exceeds a threshold: (H, W), 0 or 1."""
+    red, green, blue = cv2.split(np.ascontiguousarray(image))  # of a view OpenCV makes a copy ten times as slowly
+    return _above(cv2.max(cv2.max(red, green), blue), threshold)
+
+
+def bright_spot(frame: Frame, threshold: int, converter: Converter) -> Spot:
+    """Where any channel of a frame's RGB exceeds a threshold, equal to the bit, converting as little as can be.
+
+    A frame without colour, as most masks are, needs no conversion: its grey follows from Y alone. In others a part is
+    converted that holds every pixel that may be bright. With Y' = Y - 16 (full range: Y) and C the larger distance of U
+    and V from 128, no channel of any of H.264's matrices exceeds 1.17 Y' + 2.2 C (BT.2020's blue: 1.164 Y' + 2.142 C),
+    give or take 2 by rounding.
 
     Args:
-        frame: Any frame; where its planes are not YUV the box is the whole frame.
+        frame: Any frame; one whose planes are not YUV is converted whole.
         threshold: 0 to 254.
-
-    Returns:
-        None where no pixel may.
+        converter: Of the clip.
     """
-    name = frame.format.name
-    if name not in CHROMA or name == "gbrp":
-        return 0, 0, frame.width, frame.height
+    name, width = frame.format.name, frame.width
+    dim = int((threshold - 2 - 2.2 * GREY) // 1.17)
+    if name not in CHROMA or name == "gbrp" or dim < 0 or width % 2 or frame.height % 2:
+        return Spot(bright(converter.convert(frame), threshold), 0, 0)
+    (across, down), (y, u, v) = CHROMA[name], planes(frame)
+    y, u, v = y[:, :width], u[:, : width >> across], v[:, : width >> across]
+    away = max(int(u.max()) - 128, int(v.max()) - 128, 128 - int(u.min()), 128 - int(v.min()))
+    if away == 0:
+        level = _grey_level(name, int(frame.colorspace), int(frame.color_range), threshold)
+        if (box := _bounds(y, level)) is None:
+            return DARK
+        x0, y0, x1, y1 = box
+        return Spot(_above(y[y0:y1, x0:x1], level), x0, y0)
     black = 0 if name.startswith("yuvj") or frame.color_range == 2 else 16
-    grey = 3  # distance from 128 that is let pass
-    dim = int((threshold - 2 - 2.2 * grey) // 1.17)
-    if dim < 0:
-        return 0, 0, frame.width, frame.height
-    y, u, v = planes(frame)
-    across, down = CHROMA[name]
-    coloured: Any = cv2.max(cv2.absdiff(u, 128.0), cv2.absdiff(v, 128.0))  # type: ignore[call-overload]
-    boxes = [_bounds(y[:, : frame.width], black + dim, 0, 0)]
-    boxes += [_bounds(coloured[:, : frame.width + 1 >> across], grey, across, down)]
+    boxes = [_bounds(y, black + dim)]
+    if away > GREY:
+        coloured: Any = cv2.max(cv2.absdiff(u, 128.0), cv2.absdiff(v, 128.0))  # type: ignore[call-overload]
+        x0, y0, x1, y1 = _bounds(coloured, GREY) or (0, 0, 0, 0)
+        boxes.append((x0 << across, y0 << down, x1 << across, y1 << down))
     found = [box for box in boxes if box]
     if not found:
-        return None
-    x0, y0, x1, y1 = np.array(found).T
-    return int(x0.min()), int(y0.min()), min(int(x1.max()), frame.width), min(int(y1.max()), frame.height)
+        return DARK
+    x0, y0 = min(box[0] for box in found), min(box[1] for box in found)
+    x1, y1 = max(box[2] for box in found), max(box[3] for box in found)
+    return Spot(bright(converter.convert(frame, (x0, y0, x1, y1)), threshold), x0, y0)
 
 
-def _bounds(plane: NDArray[np.uint8], above: int, across: int, down: int) -> Box | None:
+def _above(plane: Any, level: int) -> NDArray[np.uint8]:
+    return cast("NDArray[np.uint8]", cv2.threshold(plane, level, 1, cv2.THRESH_BINARY)[1])
+
+
+@cache
+def _grey_level(name: str, colorspace: int, color_range: int, threshold: int) -> int:
+    """The largest Y of a pixel without colour whose RGB does not exceed a threshold."""
+    ramp = av.VideoFrame(256, 2, name)
+    ramp.colorspace, ramp.color_range = colorspace, color_range
+    for number, plane in enumerate(planes(ramp)):
+        plane[:] = 128
+        if number == 0:
+            plane[:, :256] = np.arange(256)
+    return int((Converter().convert(ramp)[0].max(axis=1) <= threshold).sum()) - 1
+
+
+def _bounds(plane: NDArray[np.uint8], above: int) -> Box | None:
     rows = np.flatnonzero(plane.max(axis=1) > above)
     if not rows.size:
         return None
     y0, y1 = int(rows[0]), int(rows[-1]) + 1
     columns = np.flatnonzero(plane[y0:y1].max(axis=0) > above)
-    return int(columns[0]) << across, y0 << down, (int(columns[-1]) + 1) << across, y1 << down
+    return int(columns[0]), y0, int(columns[-1]) + 1, y1

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import av
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .planes import Box, Converter, decode, lit
+from .packets import decode
+from .planes import Box, Converter, Spot, bright, bright_spot
 
 Image = NDArray[np.uint8]
 """One frame: (H, W, 3), RGB, 0 to 255."""
@@ -89,19 +89,16 @@ class VideoReader:
         self._check(frames)
         return self._decord(frames, boxes) if self.backend == "decord" else self._pyav(frames, boxes)
 
-    def read_bright(self, frames: Sequence[int], threshold: int) -> Generator[NDArray[np.uint8]]:
+    def read_bright(self, frames: Sequence[int], threshold: int) -> Generator[Spot]:
         """Yields where any channel of the frames asked for exceeds a threshold, as masks are read.
 
         Args:
             frames: See `read`.
             threshold: 0 to 254.
-
-        Returns:
-            An iterator over (H, W), 0 or 1.
         """
         self._check(frames)
         if self.backend == "decord":
-            return (bright(image, threshold) for image in self._decord(frames, None))
+            return (Spot(bright(image, threshold), 0, 0) for image in self._decord(frames, None))
         return self._pyav_bright(frames, threshold)
 
     def _check(self, frames: Sequence[int]) -> None:
@@ -141,22 +138,11 @@ class VideoReader:
                 image = converter.convert(frame, boxes[number] if boxes is not None else None)
                 yield image if boxes is None else image.copy()
 
-    def _pyav_bright(self, frames: Sequence[int], threshold: int) -> Generator[NDArray[np.uint8]]:
+    def _pyav_bright(self, frames: Sequence[int], threshold: int) -> Generator[Spot]:
         converter = Converter()
         with closing(decode(self.path, frames)) as decoded:
             for frame in decoded:
-                region = np.zeros((frame.height, frame.width), np.uint8)
-                if box := lit(frame, threshold):
-                    x0, y0, x1, y1 = box
-                    region[y0:y1, x0:x1] = bright(converter.convert(frame, box), threshold)
-                yield region
-
-
-def bright(image: Image, threshold: int) -> NDArray[np.uint8]:
-    """Where any channel of an image exceeds a threshold: (H, W), 0 or 1."""
-    red, green, blue = cv2.split(np.ascontiguousarray(image))  # of a view OpenCV makes a copy ten times as slowly
-    region: NDArray[np.uint8] = cv2.threshold(cv2.max(cv2.max(red, green), blue), threshold, 1, cv2.THRESH_BINARY)[1]  # type: ignore[assignment]
-    return region
+                yield bright_spot(frame, threshold, converter)
 
 
 QUALITIES: dict[str, tuple[str, str, str]] = {
