@@ -15,7 +15,7 @@ rows = $(filter-out %/_base,$(patsubst experiments/%.yaml,%,$(sort $(wildcard ex
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint train baselines collect doctor mini table-0 table-1 table-2 demo-rows
+.PHONY: help install demo test bench lint train baselines collect doctor mini table-0 table-1 table-2 demo-rows
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ collect: $(INSTALLED) ## print the tables of runs/ and write runs/results.csv
 doctor: $(INSTALLED) ## say what is wrong with a data folder: DATA=<root>
 	@test -n "$(DATA)" || { echo "DATA is not given, wanted the folder of FaceForensics++"; exit 2; }
 	@$(PY) -m datamodules.doctor '$(DATA)' $(ARGS)
+
+bench: $(INSTALLED) ## measure decoding against the bare decoder, decord and PNG files (half an hour), ARGS='--repeats 1 --only loader'
+	OMP_NUM_THREADS=1 $(PY) -m tests.benchmarks $(ARGS)
 
 test: $(INSTALLED) ## run the tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto

@@ -136,7 +136,7 @@ class FaceForensicsDataModule(LightningDataModule):
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.predict_split: Split = predict_split
         self.cache_dir = Path(cache_dir) if cache_dir else None
-        self.cache = CropCache(cache_folder(self.cache_dir) / "crops", cache_gb) if cache_gb else None
+        self.cache = CropCache(cache_folder(self.cache_dir), cache_gb) if cache_gb else None
         self._noted = False
         self._train: EpochLoader | None = None
         self._position: dict[str, int] = {}

@@ -16,7 +16,7 @@ CLIPS = 16
 DRAWN = 45
 """Frames drawn for each clip, shown forward and backward under fresh noise: drawing them all would take an hour."""
 
-NOISE = 2.5
+NOISE = 2.7
 """Standard deviation of the noise, in grey levels; what a clip then takes is printed with the figures. Those of
 FaceForensics++ take 2 MB on average: 10 GB for 5,000 clips of 640x480 and larger."""
 

@@ -383,3 +383,25 @@ def test_the_splits_of_a_tree_are_those_of_its_files(tree):
     for split in ("train", "val", "test"):
         ids = {name for pair in json.loads((tree / "splits" / f"{split}.json").read_text()) for name in pair}
         assert set(module.clips.target[module.clips.split == split]) == ids
+
+
+def test_crops_are_kept_where_facts_are_and_change_nothing(tree, tmp_path):
+    plain = ready(tree, redraw=False)
+    kept = ready(tree, redraw=False, cache_dir=str(tmp_path), cache_gb=1.0)
+    for _ in range(2):
+        for one, other in zip(plain.train_dataloader(), kept.train_dataloader(), strict=True):
+            assert all(torch.equal(one[name], other[name]) for name in one)
+    assert len(list((tmp_path / "crops").rglob("*.crops"))) == 10
+    assert not (tmp_path / "crops" / "crops").exists()
+
+
+def test_frames_that_fill_no_batch_are_said(tree, capsys):
+    ready(tree, batch_size=4, frames_per_clip=3).train_dataloader()
+    assert "2 of 30 training frames fill no batch; others in each epoch" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("stage", "processes"), [("fit", 8), ("validate", 21), ("test", 21), ("predict", 21)])
+def test_a_process_without_data_is_refused(tree, stage, processes):
+    data(tree).refuse_idle_processes(stage, processes - 1 if stage != "fit" else 2)
+    with pytest.raises(ValueError, match="make less than .* fewer devices"):
+        data(tree).refuse_idle_processes(stage, processes)
