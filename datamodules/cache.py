@@ -1,76 +1,29 @@
 """Decoded face crops on disk: stored while a clip is decoded, read instead of decoded from then on.
 
-A pass that decoded anything leaves one file, `crops/<kk>/<key>-<digest of frames and shapes>.crops`, which never
-changes; a clip may have several, of different frames. All is little-endian and uncompressed:
-
-    16 bytes                magic and version, number of frames, CRC-32 of the rows
-    26 a frame              its row: frame, height, width, label, mask unknown or not, CRC-32 of its record, offset
-    h * (w * 3 + w / 8)     its record: RGB, then the mask, 1 bit a pixel, each line filled up to a byte
-
-so 256 x 256 pixels take 204,826 bytes. Nothing is synced: what a power failure tears fails its check. `crops/used`
-holds the bytes of all files, finished or not (8 bytes); files come, go and are renamed under its lock only.
+A pass that decoded anything leaves one file, `crops/<kk>/<key>-*.crops`, see `crop_file`; a clip may have several, of
+different frames. `crops/used` holds the bytes of all files, finished or not (8 bytes, little-endian); files come, go
+and are renamed under its lock only, save that damaged ones go without it.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
-import struct
 import time
 import warnings
-import zlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from .crop_file import Cut, Part, Reader, Shape, places_of
 
-from .masks import UNKNOWN, Mask
-from .video import Image
-
-_HEAD = struct.Struct("<8sII")
-_MAGIC = b"PFcrops\x01"  # ends in the version
 _PATIENCE_S = 60  # a process that is stopped while it holds the lock must not stop all others
 
-
-class Cut(NamedTuple):
-    """The pixels of a crop and what they show.
-
-    Attributes:
-        image: (h, w, 3), RGB, 0 to 255.
-        mask: (h, w), either wholly 255, not known, or 0 real and 1 forged.
-        label: 0 real, 1 fake.
-    """
-
-    image: Image
-    mask: Mask
-    label: int
-
-
-class _Row(NamedTuple):
-    frame: int
-    height: int
-    width: int
-    label: int
-    unknown: int
-    crc: int
-    offset: int
-
-    @property
-    def end(self) -> int:
-        return self.offset + self.height * (self.width * 3 + -(-self.width // 8))
-
-
-_ROW = np.dtype(list(zip(_Row._fields, ["<u4", "<u4", "<u4", "u1", "u1", "<u4", "<u8"], strict=True)))
-
-_Place = tuple[Path, _Row]
-_Shape = tuple[int, int]
-_Decode = Callable[[Sequence[int]], Generator[Cut]]
+Decode = Callable[[Sequence[int]], Generator[Cut]]
+"""Yields the cuts of frames."""
 
 
 class CropCache:
@@ -101,7 +54,7 @@ class CropCache:
         except OSError as error:
             self._stop(error)
 
-    def through(self, key: str, frames: Sequence[int], shapes: Sequence[_Shape], decode: _Decode) -> Generator[Cut]:
+    def through(self, key: str, frames: Sequence[int], shapes: Sequence[Shape], decode: Decode) -> Generator[Cut]:
         """Yields cuts of one clip, stored ones from their files, the others decoded and stored on the way.
 
         Args:
@@ -115,10 +68,10 @@ class CropCache:
             ValueError: A decoded cut has another shape than announced, or a mask of neither kind.
         """
         wanted = dict(zip(frames, shapes, strict=True))
-        places = self._find(key, wanted)
+        places = places_of(self.folder / key[:2], key, wanted)
         missing = {frame: shape for frame, shape in wanted.items() if frame not in places}
         done = 0
-        with closing(_Reader()) as stored, closing(self._decoded(key, missing, decode)) as decoded:
+        with closing(Reader()) as stored, closing(self._decoded(key, missing, decode)) as decoded:
             for frame in frames:
                 cut = stored.read(places[frame]) if frame in places else next(decoded, None)
                 if cut is None:
@@ -129,18 +82,7 @@ class CropCache:
             with closing(decode(frames[done:])) as rest:
                 yield from rest
 
-    def _find(self, key: str, wanted: dict[int, _Shape]) -> dict[int, _Place]:
-        folder = self.folder / key[:2]
-        try:
-            names = sorted(
-                name for name in os.listdir(folder) if name.startswith(f"{key}-") and name.endswith(".crops")
-            )
-        except OSError:
-            return {}
-        places = [(folder / name, row) for name in names for row in _read_rows(folder / name)]
-        return {place[1].frame: place for place in places if wanted.get(place[1].frame) == place[1][1:3]}
-
-    def _decoded(self, key: str, shapes: dict[int, _Shape], decode: _Decode) -> Generator[Cut]:
+    def _decoded(self, key: str, shapes: dict[int, Shape], decode: Decode) -> Generator[Cut]:
         part = self._reserve(key, shapes)
         try:
             with closing(decode(list(shapes))) as cuts:
@@ -158,13 +100,11 @@ class CropCache:
         finally:
             self._drop(part)
 
-    def _reserve(self, key: str, shapes: dict[int, _Shape]) -> _Part | None:
+    def _reserve(self, key: str, shapes: dict[int, Shape]) -> Part | None:
         """Begins a file, unless there is one of these frames, or no room, or nothing can be stored any more."""
         if self._off.value:
             return None
-        rows = _rows_of(shapes)
-        digest = hashlib.sha256(rows.tobytes()).hexdigest()[:32]
-        part = _Part(self.folder / key[:2] / f"{key}-{digest}.part", rows)
+        part = Part(self.folder / key[:2], key, shapes)
         try:
             part.path.parent.mkdir(exist_ok=True)
             with self._account() as account:
@@ -186,7 +126,7 @@ class CropCache:
         )
         return None
 
-    def _drop(self, part: _Part | None) -> None:
+    def _drop(self, part: Part | None) -> None:
         if part is None or part.file < 0:
             return
         if part.owner == os.getpid():  # else a copy, in a process forked meanwhile
@@ -222,126 +162,6 @@ class CropCache:
         if not said.value:
             said.value = 1
             warnings.warn(sentence, stacklevel=3)
-
-
-class _Part:
-    """A file being written; its lock tells that its writer lives."""
-
-    def __init__(self, path: Path, rows: NDArray[np.void]) -> None:
-        self.path, self.final = path, path.with_suffix(".crops")
-        self.rows = rows
-        self.size = _Row._make(rows[-1].item()).end
-        self.owner = os.getpid()
-        self.file = -1
-
-    def open(self) -> None:
-        self.file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(self.file, self.size)  # who counts the folder sees the whole size; the disk gives it on writing
-
-    def write(self, number: int, cut: Cut) -> bool:
-        """Writes one record, after the last one the head; tells whether the file is whole."""
-        row, image, mask = self.rows[number], np.ascontiguousarray(cut.image), cut.mask
-        shape = (row["height"], row["width"])
-        if image.shape != (*shape, 3) or mask.shape != shape:
-            raise ValueError(
-                f"frame {row['frame']} gives an image {image.shape} and a mask {mask.shape}, announced were {shape}: "
-                "take the shapes from the boxes that decode cuts out"
-            )
-        unknown = bool((mask == UNKNOWN).all())
-        if not unknown and mask.max() > 1:
-            raise ValueError(
-                f"the mask of frame {row['frame']} holds {mask.max()}: one bit a pixel keeps 0 and 1, or 255 everywhere"
-            )
-        bits = np.packbits(mask, axis=1)
-        row["label"], row["unknown"], row["crc"] = cut.label, unknown, _crc(image, bits)
-        self._put([image.data, bits.data], int(row["offset"]))
-        if number + 1 == len(self.rows):
-            rows = self.rows.tobytes()
-            self._put([_HEAD.pack(_MAGIC, len(self.rows), zlib.crc32(rows)), rows], 0)
-        return number + 1 == len(self.rows)
-
-    def _put(self, data: list[Any], offset: int) -> None:
-        if os.pwritev(self.file, data, offset) != sum(memoryview(piece).nbytes for piece in data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # a short write: a second one would say so
-
-    def keep(self) -> None:
-        self.path.rename(self.final)
-        self.close()
-
-    def close(self) -> None:
-        if self.file >= 0:
-            os.close(self.file)
-        self.file = -1
-
-
-class _Reader:
-    """Reads records; the file of the last one stays open."""
-
-    def __init__(self) -> None:
-        self.path, self.file = Path(), -1
-
-    def read(self, place: _Place) -> Cut | None:
-        """Answers None where the file is gone or the record damaged."""
-        path, row = place
-        image: Image = np.empty((row.height, row.width, 3), np.uint8)
-        bits = np.empty((row.height, -(-row.width // 8)), np.uint8)
-        try:
-            if path != self.path:
-                self.close()
-                self.path, self.file = path, os.open(path, os.O_RDONLY)
-            size = os.preadv(self.file, [image.data, bits.data], row.offset)
-        except OSError:
-            return None
-        if size != row.end - row.offset or _crc(image, bits) != row.crc:
-            _remove(path)
-            return None
-        mask: Mask = np.unpackbits(bits, axis=1, count=row.width)
-        if row.unknown:
-            mask.fill(UNKNOWN)
-        return Cut(image, mask, row.label)
-
-    def close(self) -> None:
-        if self.file >= 0:
-            os.close(self.file)
-        self.path, self.file = Path(), -1
-
-
-def _crc(image: Image, bits: NDArray[np.uint8]) -> int:
-    return zlib.crc32(bits.data, zlib.crc32(image.data))
-
-
-def _rows_of(shapes: dict[int, _Shape]) -> NDArray[np.void]:
-    """Rows of a file to be written, where what only the decoded cuts tell is 0."""
-    rows: list[_Row] = []
-    offset = _HEAD.size + _ROW.itemsize * len(shapes)
-    for frame, (height, width) in shapes.items():
-        rows.append(_Row(frame, height, width, 0, 0, 0, offset))
-        offset = rows[-1].end
-    return np.array(rows, _ROW)
-
-
-def _read_rows(path: Path) -> list[_Row]:
-    """What a file holds; a damaged one holds nothing and is removed."""
-    try:
-        with path.open("rb") as file:
-            size, head = os.fstat(file.fileno()).st_size, file.read(_HEAD.size)
-            magic, count, crc = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0, 0)
-            table = file.read(count * _ROW.itemsize) if magic == _MAGIC and count * _ROW.itemsize < size else b""
-    except OSError:
-        return []
-    if table and zlib.crc32(table) == crc:
-        rows = [_Row._make(row) for row in np.frombuffer(table, _ROW).tolist()]
-        if rows[-1].end == size:
-            return rows
-    _remove(path)
-    return []
-
-
-def _remove(path: Path) -> None:
-    """Removes a damaged file; its size stays counted until the next run counts anew."""
-    with suppress(OSError):
-        path.unlink()
 
 
 def _lock(file: int) -> bool:

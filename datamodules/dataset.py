@@ -11,7 +11,8 @@ from typing import NamedTuple, TypedDict
 import torch
 from torch import Tensor
 
-from .cache import CropCache, Cut
+from .cache import CropCache
+from .crop_file import Cut
 from .faces import FaceTracks
 from .index import METHODS, Clip
 from .masks import RULE, THRESHOLDS, Mask, read_truths, stencil
@@ -114,8 +115,12 @@ def read_crops(
 
 def _key(clip: Clip, tracks: FaceTracks, margin: float, thresholds: Mapping[str, int]) -> str:
     """Names everything that shapes the crops of a clip, whichever of its frames are wanted."""
-    stats = [(path, os.stat(path)) for path in (clip.path, clip.mask_path) if path]
-    files = [(path, status.st_size, status.st_mtime_ns) for path, status in stats]
+    files = []
+    for path in filter(None, (clip.path, clip.mask_path)):
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"{path} does not exist: has the folder been moved since it was indexed?")
+        status = os.stat(path)
+        files.append((path, status.st_size, status.st_mtime_ns))
     facts = [files, clip.label, clip.dx, clip.mask_frames, thresholds.get(clip.method), RULE]
     boxes = tracks.crops(clip, range(clip.frames), margin)
     return hashlib.sha256(repr(facts).encode() + boxes.tobytes()).hexdigest()[:32]

@@ -16,6 +16,7 @@ from .cache import CropCache
 from .faces import FaceTracks, face_tracks
 from .index import METHODS, Compression, cache_folder, index_all
 from .masks import THRESHOLDS
+from .parallel import one_at_a_time
 from .selection import notes, refuse_one_class, select
 from .splits import Split, read_splits
 from .stream import EpochLoader, FrameStream
@@ -209,13 +210,14 @@ class FaceForensicsDataModule(LightningDataModule):
     def _arrange(self) -> tuple[pd.DataFrame, FaceTracks]:
         """Finds out once what is used; what that took to find is cached for other processes and runs."""
         if self.clips is None or self.tracks is None:
-            on_disk = index_all(self.root, self.cache_dir, needed=self.compression)
-            if "DeepFakeDetection" not in self.methods:
-                on_disk = on_disk[on_disk.target.str.fullmatch(r"\d{3}")]
-            splits = read_splits(self.splits)
-            clips = select(on_disk, self.root, self.methods, self.compression, splits, self.missing)
-            self.tracks = face_tracks(on_disk, self.faces, self.cache_dir, needed=set(clips.target))
-            self.clips = clips
+            with one_at_a_time(cache_folder(self.cache_dir) / "arranging"):
+                on_disk = index_all(self.root, self.cache_dir, needed=self.compression)
+                if "DeepFakeDetection" not in self.methods:
+                    on_disk = on_disk[on_disk.target.str.fullmatch(r"\d{3}")]
+                splits = read_splits(self.splits)
+                clips = select(on_disk, self.root, self.methods, self.compression, splits, self.missing)
+                self.tracks = face_tracks(on_disk, self.faces, self.cache_dir, needed=set(clips.target))
+                self.clips = clips
         return self.clips, self.tracks
 
     def _as_model_wants(self, name: Literal["mean", "std"], usual: Triple) -> Sequence[float]:

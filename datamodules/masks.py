@@ -123,7 +123,7 @@ def forged(spot: Spot, width: int, height: int) -> Truth:
         width: Of the frame; what of the spot lies outside is cut off.
         height: Likewise.
     """
-    lit = spot.pixels[:, max(0, -spot.x) : max(0, width - spot.x)]
+    lit = spot.pixels[: max(0, height - spot.y), max(0, -spot.x) : max(0, width - spot.x)]
     x, y, across, down = cv2.boundingRect(lit)
     if not across:
         return NOTHING

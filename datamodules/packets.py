@@ -51,8 +51,11 @@ def decode(path: Path, frames: Sequence[int]) -> Generator[Frame]:
                 Packet(packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard)
                 for packet in _demux(container, stream)
             ]
-            total = sum(packet.shown for packet in packets)
+            times = _times(packets)
+            total = len(times) or len(packets)
             for frame in _wanted(container, stream, packets, frames):
+                if frame.is_corrupt or (times and frame.pts != times[frames[given]]):
+                    break  # it was damaged, or the one before it is missing
                 yield frame
                 given += 1
     except (av.FFmpegError, IndexError) as error:
@@ -65,13 +68,13 @@ def decode(path: Path, frames: Sequence[int]) -> Generator[Frame]:
 
 
 def _wanted(container: Any, stream: Any, packets: Sequence[Packet], frames: Sequence[int]) -> Generator[Frame]:
-    if any(packet.pts is None or packet.dts is None for packet in packets):  # nothing to tell pictures apart by
+    times = _times(packets)
+    if not times:
         container.seek(0)
         numbers = set(frames)
         yield from (frame for number, frame in enumerate(container.decode(stream)) if number in numbers)
         return
-    shown = sorted(packet.pts for packet in packets if packet.shown)
-    wanted = {shown[number] for number in frames if number < len(shown)}
+    wanted = {times[number] for number in frames if number < len(times)}
     skipped = ""
     for start, stop in passes(packets, wanted):
         container.seek(packets[start].dts, stream=stream)
@@ -87,6 +90,12 @@ def _wanted(container: Any, stream: Any, packets: Sequence[Packet], frames: Sequ
             if not left:
                 break
         yield from (frame for frame in stream.codec_context.decode(None) if frame.pts in wanted)
+
+
+def _times(packets: Sequence[Packet]) -> list[int]:
+    """Times of the pictures in the order shown; none where a container has nothing to tell them apart by."""
+    known = all(packet.pts is not None and packet.dts is not None for packet in packets)
+    return sorted(packet.pts for packet in packets if packet.shown) if known else []
 
 
 def _demux(container: Any, stream: Any) -> Generator[Any]:
@@ -112,8 +121,7 @@ def passes(packets: Sequence[Packet], wanted: set[int]) -> list[tuple[int, int]]
             continue
         # A picture shown before the key frame that it follows may refer to the group before.
         start = next((key for key in reversed(keys) if packets[key].pts <= packet.pts), 0)
-        if ranges and start <= ranges[-1][1]:
-            ranges[-1] = ranges[-1][0], position + 1
-        else:
-            ranges.append((start, position + 1))
+        while ranges and start <= ranges[-1][1]:
+            start = min(start, ranges.pop()[0])
+        ranges.append((start, position + 1))
     return ranges

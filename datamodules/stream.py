@@ -26,8 +26,8 @@ class FrameStream(IterableDataset[Sample]):
     random, so a batch mixes clips; see `order`. Without `train`, frames are evenly spaced and come in the order of the
     index, every one exactly once over all ranks and workers.
 
-    Memory of a worker, beside its libraries: `open_clips` x 10 MB at 640x480 and 30 MB at 1280x720 (two decoders, one
-    for the mask), `pool` x 0.4 MB for crops of 299 pixels.
+    Memory of a worker, beside its libraries: `open_clips` x CLIP_MB (a decoder, and the masks of all its wanted
+    frames at one bit a pixel), `pool` x 0.4 MB for crops of 299 pixels.
 
     Args:
         clips: Rows of the index.
@@ -212,9 +212,9 @@ class EpochLoader(DataLoader[Sample]):
         """Makes the next pass go on where `state` was taken.
 
         Raises:
-            ValueError: Processes, workers or batch size are others, and the position is inside an epoch.
+            ValueError: Processes, workers, batch size, clips or frames are others, and the position is inside an epoch.
         """
-        inside = 0 < state["batches"] < len(self)
+        inside = 0 < state["batches"] < state["batches_an_epoch"]
         other = [f"{name} was {state[name]}, not {now}" for name, now in self._shape().items() if state[name] != now]
         if inside and other:
             raise ValueError(
@@ -226,4 +226,4 @@ class EpochLoader(DataLoader[Sample]):
     def _shape(self) -> dict[str, int]:
         stream = self.dataset
         shape = {"processes": stream.ranks, "workers": max(1, self.num_workers), "batch_size": stream.batch_size}
-        return {**shape, "open_clips": stream.open_clips, "pool": stream.pool}
+        return {**shape, "open_clips": stream.open_clips, "pool": stream.pool, "batches_an_epoch": len(self)}

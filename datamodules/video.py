@@ -135,7 +135,12 @@ class VideoReader:
         converter = Converter()
         with closing(decode(self.path, frames)) as decoded:
             for number, frame in enumerate(decoded):
-                image = converter.convert(frame, boxes[number] if boxes is not None else None)
+                try:
+                    image = converter.convert(frame, boxes[number] if boxes is not None else None)
+                except av.FFmpegError as error:
+                    raise OSError(
+                        f"{self.path} has colours that cannot be converted ({error}): encode it anew"
+                    ) from error
                 yield image if boxes is None else image.copy()
 
     def _pyav_bright(self, frames: Sequence[int], threshold: int) -> Generator[Spot]:

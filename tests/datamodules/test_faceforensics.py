@@ -403,5 +403,5 @@ def test_frames_that_fill_no_batch_are_said(tree, capsys):
 @pytest.mark.parametrize(("stage", "processes"), [("fit", 8), ("validate", 21), ("test", 21), ("predict", 21)])
 def test_a_process_without_data_is_refused(tree, stage, processes):
     data(tree).refuse_idle_processes(stage, processes - 1 if stage != "fit" else 2)
-    with pytest.raises(ValueError, match="make less than .* fewer devices"):
+    with pytest.raises(ValueError, match=r"make less than .* fewer devices"):
         data(tree).refuse_idle_processes(stage, processes)

@@ -303,6 +303,20 @@ def test_an_interrupted_epoch_goes_on_only_as_it_was_begun(stream, now, sentence
         loader(0, **now).load_state_dict(ended.state_dict())
 
 
+@pytest.mark.parametrize(("count", "consumed", "taken"), [(8, 10, True), (2, 7, False)])
+def test_whether_an_epoch_was_ended_is_told_by_its_own_length(stream, count, consumed, taken):
+    """Ten batches then; twice or half as many now."""
+    then = EpochLoader(stream(), lambda: 0, lambda: consumed, batch_size=4)
+    next(iter(then))
+    now = EpochLoader(stream(count=count), lambda: 0, batch_size=4)
+    if taken:
+        now.load_state_dict(then.state_dict())
+        assert len(list(now)) == len(now)
+    else:
+        with pytest.raises(ValueError, match="batches_an_epoch was 10, not 5"):
+            now.load_state_dict(then.state_dict())
+
+
 def test_without_redrawing_every_epoch_visits_the_same_frames_in_another_order(stream):
     first, second = (keys(load(stream(redraw=False), epoch=epoch)) for epoch in (0, 1))
     assert first != second

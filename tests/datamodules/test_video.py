@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from datamodules import VideoReader, probe, write_video
-from datamodules.packets import Packet, passes
+from datamodules.packets import Packet, decode, passes
 
 BACKENDS = ("decord", "pyav")
 
@@ -170,6 +170,10 @@ def test_what_is_not_decoded_changes_nothing_of_what_is(tmp_path, parameters):
         frames = np.sort(random.choice(60, count, replace=False)).tolist()
         for frame, image in zip(frames, VideoReader(path).read(frames), strict=True):
             np.testing.assert_array_equal(image, whole[frame], err_msg=f"frame {frame} of {frames}")
+    for frame in range(1, 60):
+        before, at = VideoReader(path).read([frame - 1, frame])
+        np.testing.assert_array_equal(before, whole[frame - 1])
+        np.testing.assert_array_equal(at, whole[frame])
 
 
 def test_only_what_a_wanted_frame_needs_is_read():
@@ -184,7 +188,7 @@ def test_only_what_a_wanted_frame_needs_is_read():
 def test_a_picture_shown_before_its_key_frame_is_decoded_from_the_one_before():
     shown = [0, 2, 1, 5, 3, 4, 6]  # in the order of decoding: 5 is a key frame, 3 and 4 refer to both sides
     packets = [Packet(pts, position, pts in (0, 5), True) for position, pts in enumerate(shown)]
-    assert passes(packets, {4}) == [(0, 6)]
+    assert passes(packets, {4}) == passes(packets, {4, 5}) == [(0, 6)]
     assert passes(packets, {6}) == [(3, 7)]
 
 
@@ -250,6 +254,27 @@ def test_a_damaged_file_is_named_with_its_frame(streamed, tmp_path, backend):
     (tmp_path / "damaged.mp4").write_bytes(content)
     with pytest.raises(OSError, match=r"damaged\.mp4 .*frames? -?\d+"):
         list(VideoReader(tmp_path / "damaged.mp4", backend).read(range(70)))
+
+
+def test_in_a_damaged_file_a_picture_that_is_dropped_does_not_shift_the_others(streamed, tmp_path):
+    content, random = streamed.read_bytes(), np.random.default_rng(0)
+    start, frames = content.index(b"mdat") + 8, range(0, 70, 3)
+    times = [frame.pts for frame in decode(streamed, frames)]
+    refusals = []
+    for number in range(40):
+        damaged = bytearray(content)
+        for position in random.integers(start, len(content), 30):
+            damaged[position] = random.integers(256)
+        path = tmp_path / f"{number}.mp4"
+        path.write_bytes(damaged)
+        seen = []
+        try:
+            seen.extend(frame.pts for frame in decode(path, frames))
+        except OSError as error:
+            refusals.append(str(error))
+        assert seen == times[: len(seen)]
+    assert len(refusals) > 10
+    assert all("copy it again" in refusal for refusal in refusals)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
