@@ -1,6 +1,7 @@
 """FaceForensics++ files on disk to batches of crops and masks; knows nothing of models."""
 
-from .dataset import Batch, Crop, read_crops
+from .batch import Batch
+from .dataset import Crop, read_crops
 from .faceforensics import FaceForensicsDataModule
 from .faces import FaceTracks, face_tracks
 from .index import METHODS, Clip, clips_of, index, index_all

@@ -1,4 +1,4 @@
-"""The batch, the contract between what reads the data and what learns from it, and how a clip gives its samples."""
+"""How a clip gives its samples."""
 
 from __future__ import annotations
 
@@ -6,43 +6,18 @@ import hashlib
 import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from .batch import Sample
 from .cache import CropCache
 from .crop_file import Cut
 from .faces import FaceTracks
 from .index import METHODS, Clip
 from .masks import RULE, THRESHOLDS, Mask, read_truths, stencil
 from .video import Backend, Image, VideoReader
-
-
-class Batch(TypedDict):
-    """What a loader yields; a sample is the same without the first axis.
-
-    Attributes:
-        image: float32 (B, 3, H, W), RGB, normalised by the mean and standard deviation of the encoder's weights.
-        mask: int64 (B, H, W), 0 real, 1 forged, 255 not known. A frame wholly 255 still counts for frame and video.
-        label: int64 (B,), 0 real, 1 fake.
-        method: int64 (B,), position in `METHODS`.
-        clip: int64 (B,), row of the index, so that four fakes of one pair are four clips.
-        frame: int64 (B,), position in the clip.
-        box: float32 (B, 4), x0 y0 x1 y1 of the crop in pixels of the video frame.
-    """
-
-    image: Tensor
-    mask: Tensor
-    label: Tensor
-    method: Tensor
-    clip: Tensor
-    frame: Tensor
-    box: Tensor
-
-
-Sample = Batch
-"""One sample: the tensors of a `Batch` without their first axis."""
 
 
 class Crop(NamedTuple):

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from .batch import Sample
 from .cache import CropCache
-from .dataset import Crop, Sample, read_crops, sample_of
+from .dataset import Crop, read_crops, sample_of
 from .faces import FaceTracks
 from .index import clips_of
 from .masks import THRESHOLDS
@@ -180,6 +181,8 @@ class EpochLoader(DataLoader[Sample]):
         epoch: Asked when the first batch of a pass is: Lightning makes the iterator of a resumed training while it
             still holds the number of the epoch before.
         consumed: Asked when the state is: batches of the epoch consumed so far.
+        finished: Make floats of the workers' bytes, see `CropTransform.finish`; False leaves that to who has moved the
+            batch to a GPU.
         options: See torch's DataLoader; open, for Lightning builds loaders anew when it predicts.
     """
 
@@ -190,11 +193,13 @@ class EpochLoader(DataLoader[Sample]):
         dataset: FrameStream,
         epoch: Callable[[], int],
         consumed: Callable[[], int] = lambda: 0,
+        finished: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(dataset, **options)
         self.epoch = epoch
         self.consumed = consumed
+        self.finished = finished
         self._resumed: dict[str, int] = {}
 
     def __iter__(self) -> Any:
@@ -202,7 +207,8 @@ class EpochLoader(DataLoader[Sample]):
         self._resumed = {}
         self.dataset.epoch = epoch
         self.dataset.consumed = resumed["batches"] if resumed.get("epoch") == epoch else 0
-        yield from super().__iter__()
+        batches = super().__iter__()
+        yield from map(self.dataset.transform.finish, batches) if self.finished else batches
 
     def state_dict(self) -> dict[str, int]:
         """The position, and all that the rest of the epoch depends on beside the constructor's arguments."""

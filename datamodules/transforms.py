@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .batch import Batch
 from .masks import Mask
 from .video import Image
 
@@ -18,7 +19,10 @@ import albumentations as A
 
 
 class CropTransform:
-    """Resizes, augments and normalises one crop.
+    """Resizes and augments one crop; `finish` then normalises whole batches.
+
+    In between, images and masks are bytes: a fifth of what the finished batch takes, to be passed between processes
+    and to a GPU.
 
     Random draws are a pure function of the key a sample is called with, so a sample looks the same whichever worker
     makes it, and another key (the next epoch's) gives another look.
@@ -40,7 +44,9 @@ class CropTransform:
                 A.RandomBrightnessContrast(brightness_limit=0.1, contrast_limit=0.1, p=0.5),
                 A.HueSaturationValue(hue_shift_limit=5, sat_shift_limit=10, val_shift_limit=0, p=0.3),
             ]
-        self._steps = A.Compose([*steps, A.Normalize(mean=mean, std=std)])
+        self._steps = A.Compose(steps)
+        self.mean = tuple(mean)
+        self.std = tuple(std)
 
     def __call__(self, image: Image, mask: Mask, key: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Makes tensors of one crop.
@@ -51,12 +57,18 @@ class CropTransform:
             key: Integers from 0 that name the sample: seed, epoch, clip, frame.
 
         Returns:
-            Image float32 (3, size, size), mask int64 (size, size).
+            Image uint8 (3, size, size), 0 to 255, mask uint8 (size, size).
         """
         # Compose would give every step the same seed, and so the same draw: all of them would be applied, or none.
         seeds = np.random.SeedSequence(key).generate_state(len(self._steps.transforms))
         for step, seed in zip(self._steps.transforms, seeds.tolist(), strict=True):
             step.set_random_seed(seed)
         moved = self._steps(image=image, mask=mask)
-        pixels = np.ascontiguousarray(moved["image"].transpose(2, 0, 1), dtype=np.float32)
-        return torch.from_numpy(pixels), torch.from_numpy(moved["mask"].astype(np.int64))
+        pixels = np.ascontiguousarray(moved["image"].transpose(2, 0, 1))
+        return torch.from_numpy(pixels), torch.from_numpy(np.ascontiguousarray(moved["mask"]))
+
+    def finish(self, batch: Batch) -> Batch:
+        """Makes of bytes what a network takes, wherever the batch lies: image float32, normalised, mask int64."""
+        image = batch["image"]
+        mean, std = (torch.tensor(values, device=image.device)[:, None, None] for values in (self.mean, self.std))
+        return {**batch, "image": (image.float() / 255 - mean) / std, "mask": batch["mask"].long()}

@@ -33,9 +33,19 @@ Result = tuple[float, float]
 """How much was done, in frames or samples, and seconds."""
 
 
-def as_it_is(image, mask, key):
+class AsItIs:
     """Transforms off."""
-    return torch.from_numpy(image), torch.from_numpy(mask)
+
+    def __call__(self, image, mask, key):
+        """The crop as tensors."""
+        return torch.from_numpy(image), torch.from_numpy(mask)
+
+    def finish(self, batch):
+        """The batch as it is."""
+        return batch
+
+
+AS_IT_IS = AsItIs()
 
 
 @contextmanager
@@ -65,7 +75,7 @@ class Clips:
         self.tracks = FaceTracks("bench", "bench", boxes, {clip.target: (0, width, height) for clip in self.clips})
 
     def stream(
-        self, count: int, transform=as_it_is, cache: CropCache | None = None, batch_size: int = 32
+        self, count: int, transform=AS_IT_IS, cache: CropCache | None = None, batch_size: int = 32
     ) -> FrameStream:
         """Our training stream, its defaults otherwise."""
         batch_size = min(batch_size, count * len(self.clips) // 2)
@@ -155,7 +165,7 @@ class Clips:
 
     def loader(self, count: int, workers: int = 1, transforms: bool = True) -> Result:
         """Samples of the whole loader, with or without training transforms; workers are started outside the time."""
-        transform = CropTransform(SIDE, *IMAGENET, augment=True) if transforms else as_it_is
+        transform = CropTransform(SIDE, *IMAGENET, augment=True) if transforms else AS_IT_IS
         stream = self.stream(count, transform)
         batches = iter(EpochLoader(stream, lambda: 0, batch_size=stream.batch_size, num_workers=workers))
         samples = len(next(batches)["label"])

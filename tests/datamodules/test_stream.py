@@ -213,9 +213,9 @@ def test_image_mask_and_box_are_of_the_frame_they_name(stream, table, tracks):
     clips = {clip.number: clip for clip in clips_of(table)}
     for (number, frame), (image, mask) in list(by_key(load(stream(train=False))).items())[::7]:
         (crop,) = read_crops(clips[number], [frame], tracks)
-        wanted = PLAIN(crop.image, crop.mask, (0, 0, 0, 0))
-        assert torch.equal(image, wanted[0])
-        assert torch.equal(mask, wanted[1])
+        sample = dict(zip(("image", "mask"), PLAIN(crop.image, crop.mask, (0, 0, 0, 0)), strict=True))
+        assert torch.equal(image, PLAIN.finish(sample)["image"])
+        assert torch.equal(mask, PLAIN.finish(sample)["mask"])
 
 
 def filmed(film, root, faces, mask_frames=6):

@@ -26,8 +26,20 @@ def test_nobody_was_asked_for_a_newer_release_on_import():
     assert check_version.opener is None
 
 
-def test_shapes_and_types_are_those_of_a_batch():
+def finished(transform, image, mask, key):
+    image, mask = transform(image, mask, key)
+    batch = transform.finish({"image": image, "mask": mask})
+    return batch["image"], batch["mask"]
+
+
+def test_bytes_travel():
     image, mask = PLAIN(*crop(90), KEYS[0])
+    assert (image.shape, image.dtype) == ((3, 32, 32), torch.uint8)
+    assert (mask.shape, mask.dtype) == ((32, 32), torch.uint8)
+
+
+def test_shapes_and_types_are_those_of_a_batch():
+    image, mask = finished(PLAIN, *crop(90), KEYS[0])
     assert (image.shape, image.dtype) == ((3, 32, 32), torch.float32)
     assert (mask.shape, mask.dtype) == ((32, 32), torch.int64)
     assert image.is_contiguous()
@@ -36,7 +48,7 @@ def test_shapes_and_types_are_those_of_a_batch():
 def test_normalisation_is_exact():
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     wanted = (image / 255 - MEAN) / STD
-    got, _ = PLAIN(image, np.zeros((32, 32), np.uint8), KEYS[0])
+    got, _ = finished(PLAIN, image, np.zeros((32, 32), np.uint8), KEYS[0])
     np.testing.assert_allclose(got.numpy(), wanted.transpose(2, 0, 1), atol=1e-5)
 
 
@@ -51,7 +63,7 @@ def test_image_and_mask_move_together():
     flipped = 0
     for key in KEYS:
         image, mask = AUGMENTING(*crop(), key)
-        bright_left = bool(image[:, :, :8].mean() > image[:, :, -8:].mean())
+        bright_left = bool(image[:, :, :8].float().mean() > image[:, :, -8:].float().mean())
         forged_left = bool((mask[:, :8] == 1).all())
         assert bright_left == forged_left
         flipped += not forged_left
@@ -70,10 +82,10 @@ def test_a_look_depends_on_the_key_and_nothing_else():
 
 def test_steps_are_drawn_apart():
     picture = np.tile(np.linspace(60, 180, 32).astype(np.uint8)[None, :, None], (32, 1, 3))
-    plain = PLAIN(picture, picture[..., 0], KEYS[0])[0]
+    plain = finished(PLAIN, picture, picture[..., 0], KEYS[0])[0]
     seen = {(False, False): 0, (False, True): 0, (True, False): 0, (True, True): 0}
     for epoch in range(200):
-        image, _ = AUGMENTING(picture, picture[..., 0], (0, epoch, 0, 0))
+        image, _ = finished(AUGMENTING, picture, picture[..., 0], (0, epoch, 0, 0))
         flipped = bool(image[0, 0, 0] > image[0, 0, -1])
         seen[flipped, not torch.allclose(image.flip(-1) if flipped else image, plain, atol=1e-4)] += 1
     # the picture is grey, so only the flip, in half of them, and brightness, in half of them, show
@@ -100,7 +112,7 @@ def test_augmentation_is_light_and_leaves_its_input_alone():
     picture, mask = crop()
     kept = picture.copy(), mask.copy()
     for key in KEYS:
-        image, _ = AUGMENTING(picture, mask, key)
+        image, _ = finished(AUGMENTING, picture, mask, key)
         shown = image.numpy().transpose(1, 2, 0) * STD + MEAN
         assert abs(shown.mean() - picture.mean() / 255) < 0.2
     np.testing.assert_array_equal((picture, mask[..., None].repeat(3, 2)), (kept[0], kept[1][..., None].repeat(3, 2)))
