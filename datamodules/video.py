@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +19,10 @@ from .planes import Box, Converter, Spot, bright, bright_spot
 Image = NDArray[np.uint8]
 """One frame: (H, W, 3), RGB, 0 to 255."""
 
-Backend = Literal["pyav", "decord"]
+Backend = Literal["pyav", "decord", "torchcodec"]
+
+BatchReader = Callable[[list[int]], NDArray[np.uint8]]
+"""Reads frames by index: (N, H, W, 3)."""
 
 FRAMES_AT_ONCE = 16
 """Frames held at a time while a clip is read; at 1280 x 720 this is 44 MB."""
@@ -60,13 +63,14 @@ class VideoReader:
     """Frames of one file by index, exact, in one forward pass.
 
     The file is opened at the first read, in the process that reads, with one decoding thread: a reader opened before a
-    fork would hang the child. A reader pickles closed. Both backends give the same values.
+    fork would hang the child. A reader pickles closed. All backends give the same values.
 
     Args:
         path: A video file.
         backend: `pyav` decodes only what the wanted frames need, cuts boxes before it converts them and holds 5 MB a
             clip of 640x480. `decord` is there to compare with: it decodes ahead, half-read it holds 200 to 350 MB, and
             where groups of pictures are open (no file of FaceForensics++'s encoder) its seeks give wrong pictures.
+            `torchcodec` is no dependency of this project and needs a system FFmpeg.
     """
 
     def __init__(self, path: str | Path, backend: Backend = "pyav") -> None:
@@ -87,7 +91,7 @@ class VideoReader:
                 may refuse the frames before the damage too; never does it give another frame for them.
         """
         self._check(frames)
-        return self._decord(frames, boxes) if self.backend == "decord" else self._pyav(frames, boxes)
+        return self._pyav(frames, boxes) if self.backend == "pyav" else self._in_batches(frames, boxes)
 
     def read_bright(self, frames: Sequence[int], threshold: int) -> Generator[Spot]:
         """Yields where any channel of the frames asked for exceeds a threshold, as masks are read.
@@ -97,9 +101,9 @@ class VideoReader:
             threshold: 0 to 254.
         """
         self._check(frames)
-        if self.backend == "decord":
-            return (Spot(bright(image, threshold), 0, 0) for image in self._decord(frames, None))
-        return self._pyav_bright(frames, threshold)
+        if self.backend == "pyav":
+            return self._pyav_bright(frames, threshold)
+        return (Spot(bright(image, threshold), 0, 0) for image in self._in_batches(frames, None))
 
     def _check(self, frames: Sequence[int]) -> None:
         if any(later <= earlier for earlier, later in itertools.pairwise([-1, *frames])):
@@ -110,26 +114,30 @@ class VideoReader:
         if not self.path.is_file():
             raise FileNotFoundError(f"{self.path} does not exist: has the folder been moved since it was indexed?")
 
-    def _decord(self, frames: Sequence[int], boxes: Sequence[Box] | None) -> Generator[Image]:
-        import decord  # here, so that whoever only lists files starts without it
-
+    def _in_batches(self, frames: Sequence[int], boxes: Sequence[Box] | None) -> Generator[Image]:
+        """Reads by decord or torchcodec, which give many frames at a time."""
         try:
-            decoder = decord.VideoReader(str(self.path), num_threads=1)
-        except Exception as error:  # decord raises its own types and plain RuntimeError
+            length, read = _open_decord(self.path) if self.backend == "decord" else _open_torchcodec(self.path)
+        except ImportError as error:
+            raise ValueError(
+                f"backend is {self.backend}, which cannot be loaded ({str(error).splitlines()[0]}): install it, "
+                "torchcodec with a system FFmpeg, or use pyav"
+            ) from error
+        except Exception as error:  # both raise their own types and plain RuntimeError
             raise OSError(f"{self.path} cannot be opened as a video: download or copy it again") from error
-        if frames and frames[-1] >= len(decoder):
-            raise OSError(f"{self.path} has {len(decoder)} frames, but frame {frames[-1]} is wanted: copy it again")
+        if frames and frames[-1] >= length:
+            raise OSError(f"{self.path} has {length} frames, but frame {frames[-1]} is wanted: copy it again")
         for start in range(0, len(frames), FRAMES_AT_ONCE):
             wanted = list(frames[start : start + FRAMES_AT_ONCE])
             try:
-                images: NDArray[np.uint8] = decoder.get_batch(wanted).asnumpy()
+                images = read(wanted)
             except Exception as error:
                 raise OSError(f"{self.path} is damaged at or behind frame {wanted[0]}: copy it again") from error
             if boxes is None:
                 yield from images
             else:
                 for image, (x0, y0, x1, y1) in zip(images, boxes[start : start + FRAMES_AT_ONCE], strict=True):
-                    yield image[y0:y1, x0:x1].copy()  # a view would keep decord's whole batch
+                    yield image[y0:y1, x0:x1].copy()  # a view would keep the whole batch
 
     def _pyav(self, frames: Sequence[int], boxes: Sequence[Box] | None) -> Generator[Image]:
         converter = Converter()
@@ -148,6 +156,22 @@ class VideoReader:
         with closing(decode(self.path, frames)) as decoded:
             for frame in decoded:
                 yield bright_spot(frame, threshold, converter)
+
+
+def _open_decord(path: Path) -> tuple[int, BatchReader]:
+    import decord  # here, so that whoever only lists files starts without it
+
+    decoder = decord.VideoReader(str(path), num_threads=1)
+    return len(decoder), lambda frames: decoder.get_batch(frames).asnumpy()
+
+
+def _open_torchcodec(path: Path) -> tuple[int, BatchReader]:
+    try:
+        from torchcodec.decoders import VideoDecoder
+    except RuntimeError as error:  # there, but without the FFmpeg that it needs
+        raise ImportError(str(error)) from error
+    decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
+    return len(decoder), lambda frames: decoder.get_frames_at(indices=frames).data.numpy()
 
 
 QUALITIES: dict[str, tuple[str, str, str]] = {

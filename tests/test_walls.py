@@ -15,6 +15,7 @@ IN_ROOMS = [path for path in FILES if path.parts[0] in ROOMS]
 
 DOORS = {
     "decord": {"datamodules/video.py"},
+    "torchcodec": {"datamodules/video.py"},
     "av": {"datamodules/video.py", "datamodules/packets.py", "datamodules/planes.py"},
     "dlib": {"datamodules/detection.py", "datamodules/synthetic/sources.py"},
     "albumentations": {"datamodules/transforms.py"},

@@ -10,7 +10,12 @@ import pytest
 from datamodules import VideoReader, probe, write_video
 from datamodules.packets import Packet, decode, passes
 
-BACKENDS = ("decord", "pyav")
+try:
+    import torchcodec.decoders  # noqa: F401
+except (ImportError, RuntimeError):  # not installed, or without a system FFmpeg
+    BACKENDS = ("decord", "pyav")
+else:
+    BACKENDS = ("decord", "pyav", "torchcodec")
 
 
 def numbered(count, width=64, height=48):
@@ -81,17 +86,19 @@ def test_a_frame_is_rgb_bytes_of_the_clips_size(clip):
 
 
 @pytest.mark.parametrize("quality", ["raw", "c23", "c40"])
-def test_decord_and_pyav_agree_to_the_bit(tmp_path, quality):
+def test_backends_agree_to_the_bit(tmp_path, quality):
     write_video(tmp_path / "clip.mp4", colourful(12), quality)
-    decord, pyav = ([*VideoReader(tmp_path / "clip.mp4", backend).read(range(12))] for backend in BACKENDS)
-    np.testing.assert_array_equal(decord, pyav)
+    first, *others = ([*VideoReader(tmp_path / "clip.mp4", backend).read(range(12))] for backend in BACKENDS)
+    for other in others:
+        np.testing.assert_array_equal(first, other)
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv444p", "yuvj420p", "yuv422p", "gray"])
-def test_decord_and_pyav_agree_on_other_pixel_formats(tmp_path, pixel_format):
+def test_backends_agree_on_other_pixel_formats(tmp_path, pixel_format):
     encode(tmp_path / "clip.mp4", colourful(6), pixel_format)
-    decord, pyav = ([*VideoReader(tmp_path / "clip.mp4", backend).read(range(6))] for backend in BACKENDS)
-    np.testing.assert_array_equal(decord, pyav)
+    first, *others = ([*VideoReader(tmp_path / "clip.mp4", backend).read(range(6))] for backend in BACKENDS)
+    for other in others:
+        np.testing.assert_array_equal(first, other)
 
 
 BOXES = [(0, 0, 64, 48), (2, 4, 34, 36), (31, 11, 63, 45), (30, 10, 50, 48), (0, 0, 8, 8), (1, 1, 64, 48)]
@@ -127,9 +134,10 @@ def test_a_box_is_cut_the_same_at_any_size_and_from_rgb_planes(tmp_path, size):
     boxes = [(0, 0, 32, 32), (3, 5, 33, 41), (11, 0, 50, 46)]
     for number, (pixel_format, codec) in enumerate([("yuv444p", "libx264"), ("rgb24", "libx264rgb")]):
         path = encode(tmp_path / f"{number}.mp4", colourful(3, *size), pixel_format, codec=codec)
-        decord, pyav = ([*VideoReader(path, backend).read(range(3), boxes)] for backend in BACKENDS)
-        for one, other in zip(decord, pyav, strict=True):
-            np.testing.assert_array_equal(one, other)
+        first, *others = ([*VideoReader(path, backend).read(range(3), boxes)] for backend in BACKENDS)
+        for other in others:
+            for one, same in zip(first, other, strict=True):
+                np.testing.assert_array_equal(one, same)
 
 
 @pytest.mark.parametrize("threshold", [0, 5, 16, 127, 254])
@@ -190,6 +198,12 @@ def test_a_picture_shown_before_its_key_frame_is_decoded_from_the_one_before():
     packets = [Packet(pts, position, pts in (0, 5), True) for position, pts in enumerate(shown)]
     assert passes(packets, {4}) == passes(packets, {4, 5}) == [(0, 6)]
     assert passes(packets, {6}) == [(3, 7)]
+
+
+@pytest.mark.skipif("torchcodec" in BACKENDS, reason="torchcodec is installed")
+def test_a_backend_that_is_not_installed_is_a_sentence(clip):
+    with pytest.raises(ValueError, match=r"backend is torchcodec, which cannot be loaded .* or use pyav"):
+        next(VideoReader(clip, "torchcodec").read([0]))
 
 
 @pytest.mark.parametrize("frames", [[3, 2], [2, 2], [-1], [-2, 4]], ids=str)
