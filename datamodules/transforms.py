@@ -71,4 +71,5 @@ class CropTransform:
         """Makes of bytes what a network takes, wherever the batch lies: image float32, normalised, mask int64."""
         image = batch["image"]
         mean, std = (torch.tensor(values, device=image.device)[:, None, None] for values in (self.mean, self.std))
-        return {**batch, "image": (image.float() / 255 - mean) / std, "mask": batch["mask"].long()}
+        normalised = image.float().div_(255).sub_(mean).div_(std)  # in place: a batch of 32 at 299 pixels is 34 MB
+        return {**batch, "image": normalised, "mask": batch["mask"].long()}
