@@ -136,7 +136,7 @@ def face_detector() -> Any:
         import dlib
     except ImportError as error:
         raise ValueError(
-            "faces is dlib, but the package is not installed: pip install dlib-bin, or use faces: masks"
+            "faces shall be found by dlib, which is not installed: pip install dlib-bin; faces: masks does without"
         ) from error
     return dlib.get_frontal_face_detector()
 

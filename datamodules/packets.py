@@ -53,7 +53,7 @@ def decode(path: Path, frames: Sequence[int]) -> Generator[Frame]:
             ]
             times = _times(packets)
             total = len(times) or len(packets)
-            for frame in _wanted(container, stream, packets, frames):
+            for frame in _wanted(container, stream, packets, times, frames):
                 if frame.is_corrupt or (times and frame.pts != times[frames[given]]):
                     break  # it was damaged, or the one before it is missing
                 yield frame
@@ -67,8 +67,9 @@ def decode(path: Path, frames: Sequence[int]) -> Generator[Frame]:
         raise OSError(f"{path} {lacks if frames[given] >= total else damaged}: download or copy it again")
 
 
-def _wanted(container: Any, stream: Any, packets: Sequence[Packet], frames: Sequence[int]) -> Generator[Frame]:
-    times = _times(packets)
+def _wanted(
+    container: Any, stream: Any, packets: Sequence[Packet], times: Sequence[int], frames: Sequence[int]
+) -> Generator[Frame]:
     if not times:
         container.seek(0)
         numbers = set(frames)

@@ -27,7 +27,6 @@ CHROMA = {
 }
 """Pixel formats whose planes are cut, and how often the width and height of their second and third plane is halved."""
 
-
 GREY = 3
 """Distance of U and V from 128 up to which a pixel is taken for one without colour where bright ones are sought."""
 

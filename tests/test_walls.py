@@ -17,7 +17,7 @@ DOORS = {
     "decord": {"datamodules/video.py"},
     "torchcodec": {"datamodules/video.py"},
     "av": {"datamodules/video.py", "datamodules/packets.py", "datamodules/planes.py"},
-    "dlib": {"datamodules/detection.py", "datamodules/synthetic/sources.py"},
+    "dlib": {"datamodules/detection.py"},
     "albumentations": {"datamodules/transforms.py"},
     "timm": {"lightning_modules/encoders.py"},
     "segmentation_models_pytorch": {f"lightning_modules/{name}.py" for name in ("decoders", "networks", "losses")},

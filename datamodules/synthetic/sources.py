@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from ..detection import face_detector
 from ..video import Image, VideoReader, probe
 from .charts import Face, Take
 from .plan import Pair
@@ -160,7 +160,7 @@ def film_person(role: Role, frames: int, width: int, height: int, rng: np.random
 def find_face(image: Image) -> tuple[float, float, float, float] | None:
     """Finds the largest face: centre x and y, half-width and half-height of its oval, pixels; None without one."""
     scale = max(1.0, LINES / image.shape[0])
-    boxes = _detector()(cv2.resize(image, None, fx=scale, fy=scale), 0)
+    boxes = face_detector()(cv2.resize(image, None, fx=scale, fy=scale), 0)
     if not boxes:
         return None
     box = max(boxes, key=lambda each: each.area())
@@ -177,14 +177,3 @@ def _fit(image: Image, width: int, height: int) -> Image:
     part = np.ascontiguousarray(image[top : top + down, left : left + across])
     method = cv2.INTER_AREA if across > width else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(part, (width, height), interpolation=method), np.uint8)
-
-
-@cache
-def _detector() -> Any:
-    try:
-        import dlib
-    except ImportError as error:
-        raise ImportError(
-            "faces in --sources are found by dlib, which is not installed: pip install 'pixel-forensics[dlib]'"
-        ) from error
-    return dlib.get_frontal_face_detector()

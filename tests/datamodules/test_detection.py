@@ -84,6 +84,6 @@ def test_without_dlib_the_other_way_is_named(monkeypatch):
     face_detector.cache_clear()
     monkeypatch.setitem(sys.modules, "dlib", None)
     with pytest.raises(
-        ValueError, match=r"faces is dlib, but .* not installed: pip install dlib-bin, or use faces: ma"
+        ValueError, match="found by dlib, which is not installed: pip install dlib-bin; faces: masks does without"
     ):
         face_detector()

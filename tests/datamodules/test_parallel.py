@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from datamodules.parallel import in_parallel
+from datamodules.parallel import in_parallel, one_at_a_time
 
 PID = "__import__('os').getpid()"
 SLEEP = "__import__('time').sleep(60)"
@@ -86,3 +87,19 @@ def test_a_script_needs_no_guard_and_its_processes_end_with_it(tmp_path, stop):
         said = caller.communicate(timeout=30)[1]  # ends when all that write into it have ended, the processes too
         assert said.count("Traceback") == (stop == signal.SIGINT)
     assert caller.returncode == -stop.value
+
+
+def test_a_second_waits_until_the_first_is_done(tmp_path):
+    order = []
+
+    def work():
+        with one_at_a_time(tmp_path / "new folder" / "lock"):
+            order.append("second")
+
+    with one_at_a_time(tmp_path / "new folder" / "lock"):
+        other = threading.Thread(target=work)
+        other.start()
+        other.join(0.2)
+        order.append("first")
+    other.join(10)
+    assert order == ["first", "second"]
