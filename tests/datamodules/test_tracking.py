@@ -106,7 +106,7 @@ def test_known_tracks_of_dlib_need_no_dlib(put, tmp_path, monkeypatch):
     face_detector.cache_clear()
     monkeypatch.setitem(sys.modules, "dlib", None)
     assert face_tracks(table, "dlib").digest == first.digest
-    with pytest.raises(ValueError, match="faces is dlib, but"):
+    with pytest.raises(ValueError, match="found by dlib, which is not installed"):
         face_tracks(table, "dlib", tmp_path / "elsewhere")
 
 
