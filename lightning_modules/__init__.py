@@ -6,9 +6,10 @@ from .classification import ClassificationModule
 from .decisions import frame_scores, video_scores
 from .encoders import Encoder, normalisation
 from .frame_metrics import FrameMetrics
-from .losses import bce, dice, frame_loss, pixel_loss
+from .losses import bce, dice, focal, frame_loss, lovasz, tversky
 from .metrics import Evaluation
 from .networks import Network
+from .pixel_loss import PixelLoss
 from .pixel_metrics import PixelMetrics
 from .segmentation import SegmentationModule
 
@@ -22,6 +23,7 @@ __all__ = [
     "FrameMetrics",
     "MeanMask",
     "Network",
+    "PixelLoss",
     "PixelMetrics",
     "SegmentationModule",
     "all_fake",
@@ -30,9 +32,11 @@ __all__ = [
     "centre_box",
     "colour_features",
     "dice",
+    "focal",
     "frame_loss",
     "frame_scores",
+    "lovasz",
     "normalisation",
-    "pixel_loss",
+    "tversky",
     "video_scores",
 ]

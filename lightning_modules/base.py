@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, channels_last
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from .batch import Batch
@@ -14,34 +16,60 @@ from .encoders import normalisation
 from .metrics import Evaluation
 from .networks import Network
 from .optimisation import Recipe, lr_factor, make_optimizer
+from .start import Start, drop_gradients, set_modes
+from .weights import require_file
 
 Stage = Literal["train", "val", "test"]
+
+
+class Speed(NamedTuple):
+    """What makes a network faster or smaller without changing what it computes, but for rounding.
+
+    bf16 is Lightning's: `--trainer.precision bf16-mixed`.
+
+    Attributes:
+        compile: Whether `torch.compile` builds it; its first batches then take minutes.
+        channels_last: Whether images and weights lie channels last, which convolutions on a GPU in bf16 prefer.
+        gradient_checkpointing: Whether activations of the backbone are computed again instead of kept. Batch-norm
+            statistics then move twice a step.
+    """
+
+    compile: bool = False
+    channels_last: bool = False
+    gradient_checkpointing: bool = False
 
 
 class ForensicsModule(pl.LightningModule):
     """Trains a network and measures it.
 
-    ImageNet weights are loaded when a training starts from scratch, and at no other time: building, restoring a
-    checkpoint, testing and predicting need no network.
+    Weights to start from are loaded when a training starts, and at no other time: building, restoring a checkpoint,
+    testing and predicting need neither network nor file.
 
     Args:
         network: Images to logits.
-        pretrained: Whether a training from scratch starts from timm's ImageNet weights.
         evaluation: What is measured in validation and test.
         headline: Metric of the validation that the progress bar shows and by which checkpoints are chosen.
+        start: What a training starts from, and what it leaves alone.
         recipe: How the network is trained.
+        speed: What makes it faster or smaller.
     """
 
     def __init__(
-        self, network: Network, pretrained: bool, evaluation: Evaluation, headline: str, recipe: Recipe
+        self, network: Network, evaluation: Evaluation, headline: str, start: Start, recipe: Recipe, speed: Speed
     ) -> None:
         super().__init__()
         self.network = network
         self.evaluation = evaluation
         self.headline = headline
+        self.start = start
         self.recipe = recipe
+        self.speed = speed
         self._mean, self._std = normalisation(network.encoder.name)
-        self._weights_due = pretrained
+        self._weights_due = True
+        if start.frozen_epochs == "all":
+            network.encoder.backbone.requires_grad_(False)
+        if speed.gradient_checkpointing:
+            network.encoder.checkpoint_gradients()
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -55,6 +83,8 @@ class ForensicsModule(pl.LightningModule):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Computes logits from images (B, 3, H, W): `mask` (B, 1, H, W), `frame` (B,), or both."""
+        if self.speed.channels_last:
+            images = images.contiguous(memory_format=channels_last)
         logits: dict[str, Tensor] = self.network(images)
         return logits
 
@@ -127,27 +157,50 @@ class ForensicsModule(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Builds the optimiser and its schedule, which moves at every step."""
-        optimizer = make_optimizer(self.parameters(), self.recipe)
+        optimizer = make_optimizer(self.parameters(), self.recipe, self.network.encoder.backbone.parameters())
         total_steps = self.trainer.estimated_stepping_batches
         schedule = LambdaLR(optimizer, lambda step: lr_factor(step, self.recipe, total_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def check_weights(self) -> None:
         """Finds out before a long preparation whether the weights that a training starts from can be had."""
-        if self._weights_due:
+        if not self._weights_due:
+            return
+        if self.start.encoder_checkpoint:
+            require_file(self.start.encoder_checkpoint)
+        elif self.start.pretrained:
             self.network.encoder.find_weights()
 
+    def setup(self, stage: str) -> None:
+        """Lays out and compiles the network, once."""
+        if self.speed.channels_last:
+            self.network.to(memory_format=channels_last)
+        if self.speed.compile:
+            self.network.compile()
+
     def on_fit_start(self) -> None:
-        """Loads ImageNet weights, unless this training goes on from a checkpoint: those have been restored by now."""
-        if self._weights_due:
-            self.network.encoder.load_weights()
-            self._weights_due = False
+        """Loads the weights to start from, unless this training goes on from a checkpoint: it is restored by now."""
+        encoder, checkpoint = self.network.encoder, self.start.encoder_checkpoint
+        if self._weights_due and checkpoint:
+            rank_zero_info(f"encoder {encoder.name!r} from {checkpoint}: {encoder.load_file(checkpoint)}")
+        elif self._weights_due and self.start.pretrained:
+            encoder.load_weights()
+        self._weights_due = False
+
+    def on_train_epoch_start(self) -> None:
+        """Lets rest what is not trained in this epoch."""
+        set_modes(self.network.encoder, self.start, self.current_epoch)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Leaves alone what is not trained in this epoch."""
+        if self.start.frozen(self.current_epoch):
+            drop_gradients(self.network.encoder)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Stores how images must be normalised."""
         checkpoint["normalisation"] = {"mean": self._mean, "std": self._std}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restores how images must be normalised, and keeps ImageNet weights from replacing the restored ones."""
+        """Restores how images must be normalised, and keeps those to start from from replacing the restored weights."""
         self._mean, self._std = checkpoint["normalisation"]["mean"], checkpoint["normalisation"]["std"]
         self._weights_due = False

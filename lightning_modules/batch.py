@@ -29,5 +29,6 @@ METHODS = (
     "NeuralTextures",
     "FaceShifter",
     "DeepFakeDetection",
+    "SelfBlended",
 )
-"""Names of the values of `method`, as FaceForensics++ spells them."""
+"""Names of the values of `method`, as FaceForensics++ spells them; the last is made of originals while training."""

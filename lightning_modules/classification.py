@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor
 
-from .base import ForensicsModule
+from .base import ForensicsModule, Speed
 from .batch import Batch
 from .losses import frame_loss
 from .metrics import Evaluation
 from .networks import Network
 from .optimisation import OptimizerName, Recipe, ScheduleName
+from .start import Start
 
 
 class ClassificationModule(ForensicsModule):
@@ -17,32 +20,49 @@ class ClassificationModule(ForensicsModule):
 
     Args:
         encoder: Name of a timm model; the mean of its last feature map feeds one linear layer.
-        pretrained: Whether a training from scratch starts from timm's ImageNet weights.
+        output_stride: Stride of that map: 8, 16 or 32.
         frame_threshold: Score above which a frame or a video is called fake.
+        pretrained: Whether a training starts from timm's ImageNet weights.
+        encoder_checkpoint: File that the encoder starts from instead: another run's checkpoint, or timm weights.
+        frozen_epochs: Epochs during which the encoder is not trained, or "all".
+        frozen_batch_norm: Whether the encoder's batch-norm statistics are left as they are.
         optimizer: Optimiser.
         lr: Learning rate after the warm-up.
+        encoder_lr_factor: What it is multiplied by for the encoder.
         weight_decay: Weight decay of the optimiser.
         schedule: How the learning rate goes on after the warm-up, see `Recipe`.
         warmup_steps: Optimiser steps over which the learning rate rises from 0.
+        compile: Whether `torch.compile` builds the network.
+        channels_last: Whether images and weights lie channels last in memory.
+        gradient_checkpointing: Whether the encoder's activations are computed again instead of kept.
     """
 
     def __init__(
         self,
         encoder: str = "resnet50",
-        pretrained: bool = True,
+        output_stride: Literal[8, 16, 32] = 32,
         frame_threshold: float = 0.5,
+        pretrained: bool = True,
+        encoder_checkpoint: str | None = None,
+        frozen_epochs: int | Literal["all"] = 0,
+        frozen_batch_norm: bool = False,
         optimizer: OptimizerName = "adamw",
         lr: float = 3e-4,
+        encoder_lr_factor: float = 1.0,
         weight_decay: float = 0.01,
         schedule: ScheduleName = "cosine",
         warmup_steps: int = 0,
+        compile: bool = False,
+        channels_last: bool = False,
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__(
-            Network(encoder, frame_head=True),
-            pretrained,
+            Network(encoder, frame_head=True, output_stride=output_stride),
             Evaluation(pixels=False, frame_threshold=frame_threshold),
             headline="frame_auroc",
-            recipe=Recipe(optimizer, lr, weight_decay, schedule, warmup_steps),
+            start=Start(pretrained, encoder_checkpoint, frozen_epochs, frozen_batch_norm),
+            recipe=Recipe(optimizer, lr, weight_decay, schedule, warmup_steps, encoder_lr_factor),
+            speed=Speed(compile, channels_last, gradient_checkpointing),
         )
         self.save_hyperparameters()
 

@@ -8,13 +8,17 @@ from typing import Literal
 
 from segmentation_models_pytorch.base import SegmentationHead
 from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
-from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
-from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
+from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3Decoder, DeepLabV3PlusDecoder
+from segmentation_models_pytorch.decoders.fpn.decoder import FPNBlock, FPNDecoder, SegmentationBlock
+from segmentation_models_pytorch.decoders.segformer.decoder import SegformerDecoder
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+from segmentation_models_pytorch.decoders.unetplusplus.decoder import UnetPlusPlusDecoder
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-DecoderName = Literal["fcn", "unet", "fpn", "deeplabv3plus"]
+DecoderName = Literal["fcn", "unet", "unetplusplus", "fpn", "deeplabv3", "deeplabv3plus", "segformer"]
+
+ATROUS_RATES = (12, 24, 36)  # of DeepLab's pyramid: segmentation_models_pytorch's, the paper's at output stride 8
 
 
 class FCN(nn.Module):
@@ -24,7 +28,7 @@ class FCN(nn.Module):
 
     Args:
         channels: Channels of the encoder's maps, finest first.
-        strides: Their strides.
+        strides: Their strides; repeated where the encoder is dilated, as for all decoders here.
         classes: Number of values a pixel gets.
 
     Attributes:
@@ -52,19 +56,23 @@ class UNet(nn.Module):
 
     Args:
         channels: Channels of the encoder's maps, finest first.
-        strides: Their strides; one that is absent, such as 2 below a patch stem, is upsampled past.
+        strides: Their strides; one that is absent, such as 2 below a patch stem, is upsampled past; of maps with the
+            same stride the last is read.
         classes: Number of values a pixel gets.
     """
+
+    decoder_class: type[nn.Module] = UnetDecoder
 
     def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:
         super().__init__()
         depth = strides[-1].bit_length() - 1  # halvings: 5 down to stride 32
         self.strides = [2**i for i in range(depth + 1)]
-        position = {stride: i for i, stride in enumerate(strides)}
+        position = {stride: i for i, stride in enumerate(strides) if stride > 1}
         self.maps = [position.get(stride) for stride in self.strides]
-        self.used = [i for i in self.maps[1:] if i is not None]
+        self.used = [i for i in self.maps if i is not None]
+        self.used_strides = [strides[i] for i in self.used]
         widths = [16 * 2**i for i in reversed(range(depth))]  # 256, 128, 64, 32, 16
-        self.decoder = UnetDecoder([0 if i is None else channels[i] for i in self.maps], widths, n_blocks=depth)
+        self.decoder = self.decoder_class([0 if i is None else channels[i] for i in self.maps], widths, n_blocks=depth)
         self.head = SegmentationHead(widths[-1], classes, kernel_size=3)
         initialize_decoder(self.decoder)
         initialize_head(self.head)
@@ -80,25 +88,47 @@ class UNet(nn.Module):
         return logits
 
 
+class UNetPlusPlus(UNet):
+    """U-Net++ (Zhou et al. 2018): U-Net whose skips pass through nested blocks; see there for the arguments."""
+
+    decoder_class = UnetPlusPlusDecoder
+
+    def forward(self, maps: Sequence[Tensor], height: int, width: int) -> Tensor:
+        """Computes logits (B, classes, height, width) from the encoder's maps of an image of that size."""
+        extended = list(maps)
+        for i, map_ in zip(self.used, _extend([maps[i] for i in self.used], self.used_strides), strict=True):
+            extended[i] = map_
+        rows, columns = (size * self.strides[-1] for size in maps[-1].shape[-2:])
+        return super().forward(extended, rows, columns)[..., :height, :width]
+
+
 class FPN(nn.Module):
     """Feature pyramid (Lin et al. 2017) with the segmentation head of Kirillov et al. 2019.
 
     Args:
         channels: Channels of the encoder's maps, finest first.
-        strides: Their strides; the last four are read, each twice the one before.
+        strides: Their strides; the last four are read, each as the one before or twice it.
         classes: Number of values a pixel gets.
     """
 
     def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:
         super().__init__()
         self.strides = list(strides[-4:])
-        if len(self.strides) < 4 or any(2 * fine != coarse for fine, coarse in pairwise(self.strides)):
+        if len(self.strides) < 4 or any(coarse not in (fine, 2 * fine) for fine, coarse in pairwise(self.strides)):
             raise ValueError(
                 f"decoder 'fpn' needs four maps, each of twice the stride before, but these have "
                 f"{list(strides)}: use decoder 'fcn', or an encoder with strides [4, 8, 16, 32]"
             )
         self.used = list(range(len(strides) - 4, len(strides)))
         self.decoder = FPNDecoder(list(channels))
+        for name, i in (("p2", 0), ("p3", 1), ("p4", 2)):
+            if self.strides[i] == self.strides[i + 1]:
+                setattr(self.decoder, name, _LevelBlock(self.decoder.p5.out_channels, channels[self.used[i]]))
+        doublings = [(stride // self.strides[0]).bit_length() - 1 for stride in self.strides]
+        self.decoder.seg_blocks = nn.ModuleList(
+            SegmentationBlock(self.decoder.p5.out_channels, self.decoder.out_channels, n_upsamples=count)
+            for count in reversed(doublings)
+        )
         self.head = SegmentationHead(self.decoder.out_channels, classes, kernel_size=1, upsampling=self.strides[0])
         initialize_decoder(self.decoder)
         initialize_head(self.head)
@@ -110,10 +140,31 @@ class FPN(nn.Module):
         return logits[..., :height, :width]
 
 
+class DeepLabV3(nn.Module):
+    """DeepLabV3 (Chen et al. 2017): atrous pyramid on the last map, which the paper has at output stride 8 or 16.
+
+    Args:
+        channels: Channels of the encoder's maps, finest first.
+        strides: Their strides.
+        classes: Number of values a pixel gets.
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.used = [len(strides) - 1]
+        self.decoder = DeepLabV3Decoder(channels[-1], 256, ATROUS_RATES, aspp_separable=False, aspp_dropout=0.5)
+        self.head = SegmentationHead(256, classes, kernel_size=1, upsampling=strides[-1])
+        initialize_decoder(self.decoder)
+        initialize_head(self.head)
+
+    def forward(self, maps: Sequence[Tensor], height: int, width: int) -> Tensor:
+        """Computes logits (B, classes, height, width) from the encoder's maps of an image of that size."""
+        logits: Tensor = self.head(self.decoder([maps[-1]]))
+        return logits[..., :height, :width]
+
+
 class DeepLabV3Plus(nn.Module):
     """DeepLabV3+ (Chen et al. 2018): atrous pyramid on the last map, joined with the map of stride 4.
-
-    The paper runs it at output stride 16; over an encoder that cannot be dilated the last map is taken as it is.
 
     Args:
         channels: Channels of the encoder's maps, finest first.
@@ -135,7 +186,7 @@ class DeepLabV3Plus(nn.Module):
             (0, 0, fine, coarse),  # the decoder reads the third and the last
             encoder_depth=5,
             out_channels=256,
-            atrous_rates=(12, 24, 36),
+            atrous_rates=ATROUS_RATES,
             output_stride=16,
             aspp_separable=True,
             aspp_dropout=0.5,
@@ -152,15 +203,54 @@ class DeepLabV3Plus(nn.Module):
         return logits[..., :height, :width]
 
 
-DECODERS: dict[DecoderName, type[FCN | UNet | FPN | DeepLabV3Plus]] = {
+class SegFormer(nn.Module):
+    """The all-MLP decoder of SegFormer (Xie et al. 2021): every map projected, brought to stride 4 and joined.
+
+    Args:
+        channels: Channels of the encoder's maps, finest first.
+        strides: Their strides; maps of the image's own size are left out.
+        classes: Number of values a pixel gets.
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.used = [i for i, stride in enumerate(strides) if stride > 1]
+        self.strides = [strides[i] for i in self.used]
+        self.decoder = SegformerDecoder([3, *(channels[i] for i in self.used)])
+        self.head = SegmentationHead(256, classes, kernel_size=1, upsampling=4)
+        initialize_decoder(self.decoder)
+        initialize_head(self.head)
+
+    def forward(self, maps: Sequence[Tensor], height: int, width: int) -> Tensor:
+        """Computes logits (B, classes, height, width) from the encoder's maps of an image of that size."""
+        pyramid = _extend([maps[i] for i in self.used], self.strides)
+        rows, columns = (size * self.strides[-1] for size in pyramid[-1].shape[-2:])
+        size_only = pyramid[0].new_empty(0, 3, rows, columns)
+        logits: Tensor = self.head(self.decoder([size_only, *pyramid]))
+        return logits[..., :height, :width]
+
+
+DECODERS: dict[DecoderName, type[FCN | UNet | FPN | DeepLabV3 | DeepLabV3Plus | SegFormer]] = {
     "fcn": FCN,
     "unet": UNet,
+    "unetplusplus": UNetPlusPlus,
     "fpn": FPN,
+    "deeplabv3": DeepLabV3,
     "deeplabv3plus": DeepLabV3Plus,
+    "segformer": SegFormer,
 }
 
-OUTPUT_STRIDES: dict[DecoderName, int] = {"fcn": 32, "unet": 32, "fpn": 32, "deeplabv3plus": 16}
-"""Stride that each decoder's paper wants of the encoder's last map."""
+OUTPUT_STRIDE: dict[DecoderName, int] = {"deeplabv3": 8, "deeplabv3plus": 16}
+"""Stride of the encoder's last map that a decoder's paper wants, where it is not 32."""
+
+
+class _LevelBlock(FPNBlock):
+    """A step of the feature pyramid between two maps of one stride."""
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Adds the finer map (B, C, h, w) to the coarser one, which has its size."""
+        total: Tensor = x + self.skip_conv(skip)
+        return total
 
 
 def _resize(map_: Tensor, height: int, width: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import timm
@@ -13,7 +14,13 @@ from timm.models import PretrainedCfg
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .weights import cached_file, out_of_reach, require_reachable, server
+from .output_stride import dilate, join, joined_channels, keeps_branches
+from .simple_pyramid import SimplePyramid
+from .weights import Match, cached_file, load_from_file, out_of_reach, require_reachable, server
+
+OUTPUT_STRIDES = (8, 16, 32)
+PYRAMID = (4, 8, 16, 32)
+"""Strides made of a flat transformer's map."""
 
 
 class Encoder(nn.Module):
@@ -21,16 +28,23 @@ class Encoder(nn.Module):
 
     The map of stride `s` has `ceil(height / s)` by `ceil(width / s)` cells at any input size. Stems without padding
     (legacy_xception: 61 cells where 64 are due) have the missing cells repeated from the nearest border, half on each
-    side, which leaves every cell over the pixels it saw. Models that only take multiples of their stride (HRNet, DLA)
-    see the image with zeros to its right and below, and their maps are cut back.
+    side, which leaves every cell over the pixels it saw. Models that only take multiples of their stride (HRNet, DLA,
+    Swin, and all that are dilated here) see the image with zeros to its right and below, and their maps are cut back.
+
+    Flat transformers (ViT, DINOv2) get a pyramid of strides 4, 8, 16 and 32 over their last map, see `SimplePyramid`.
+
+    A last map finer than stride 32 comes from timm where it can give it, by `dilate` from other chains of stages, by
+    `join` from HRNet and by the pyramid over a flat transformer; any other model is refused.
 
     Building never downloads; see `load_weights`.
 
     Args:
-        name: Name of a timm model with feature maps at several strides.
-        output_stride: Stride wanted of the last map; a model to which timm cannot give it keeps its own.
+        name: Name of a timm model.
+        output_stride: Stride that no map exceeds: 8, 16 or 32.
 
     Attributes:
+        backbone: timm's part, which has ImageNet weights.
+        pyramid: What makes a pyramid of a flat transformer's map; none for other models.
         channels: Channels of each map, finest first.
         strides: Input pixels a cell of each map spans, each way; repeated where dilation replaces striding.
     """
@@ -40,24 +54,42 @@ class Encoder(nn.Module):
     def __init__(self, name: str, output_stride: int = 32) -> None:
         super().__init__()
         _require_known(name)
+        if output_stride not in OUTPUT_STRIDES:
+            raise ValueError(f"output_stride is {output_stride}, wanted one of {list(OUTPUT_STRIDES)}")
         self.name = name
-        self._options: dict[str, Any] = {"features_only": True}
-        if output_stride != 32:
-            self._options["output_stride"] = output_stride
-        try:
-            self.backbone = timm.create_model(name, **self._options)
-        except (AssertionError, TypeError):  # how timm's models answer an `output_stride` they do not have
-            self._options.pop("output_stride", None)
-            self.backbone = timm.create_model(name, **self._options)
+        self.output_stride = output_stride
+        self._options, self.backbone = _create(name, output_stride)
         self.channels: tuple[int, ...] = tuple(self.backbone.feature_info.channels())
         self.strides: tuple[int, ...] = tuple(self.backbone.feature_info.reduction())
-        if self.strides[0] == self.strides[-1]:
-            raise ValueError(
-                f"encoder {name!r} is flat: its maps all have stride {self.strides[0]}, but decoders need a pyramid "
-                "such as [4, 8, 16, 32]; use a convolutional or hierarchical model, for example 'resnet50'"
-            )
         self._channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
+        self._own_strides = self.strides
+        self._joins = False
+        self.pyramid: SimplePyramid | None = None
+        if self.strides[0] == self.strides[-1]:
+            self._multiple = patch = self.strides[-1]
+            self.strides = tuple(min(stride, output_stride) for stride in PYRAMID)
+            self.pyramid = SimplePyramid(self.channels[-1], patch, self.strides)
+            self.channels = (self.pyramid.width,) * len(PYRAMID)
+            return
         self._multiple = self._required_multiple()
+        if self.strides[-1] > output_stride:
+            self._refine()
+
+    def _refine(self) -> None:
+        """Brings maps beyond the output stride up to it where timm cannot."""
+        last, wanted = self.strides[-1], self.output_stride
+        if keeps_branches(self.backbone):
+            self._joins = True
+            self.channels = tuple(joined_channels(self.channels, self.strides, wanted))
+        elif dilate(self.backbone, wanted, 4 * last, self._channels_last):
+            self._multiple = last
+            self._own_strides = tuple(min(stride, wanted) for stride in self.strides)
+        else:
+            raise ValueError(
+                f"encoder {self.name!r} has stride {last} and cannot be brought to output stride {wanted}: use "
+                f"`output_stride: {last}`, or another encoder, for example 'convnext_tiny'"
+            )
+        self.strides = tuple(min(stride, wanted) for stride in self.strides)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Computes the pyramid.
@@ -74,10 +106,14 @@ class Encoder(nn.Module):
         maps = self.backbone(images)
         if self._channels_last:
             maps = [map_.permute(0, 3, 1, 2).contiguous() for map_ in maps]
-        return [
+        if self.pyramid is not None:
+            scales: list[Tensor] = self.pyramid(maps[-1], height, width)
+            return scales
+        maps = [
             _align(map_, -(-height // stride), -(-width // stride))
-            for map_, stride in zip(maps, self.strides, strict=True)
+            for map_, stride in zip(maps, self._own_strides, strict=True)
         ]
+        return join(maps, self._own_strides, self.output_stride) if self._joins else maps
 
     def find_weights(self) -> dict[str, str]:
         """Makes sure that timm's ImageNet weights can be had, and says what timm must be told to have them.
@@ -98,12 +134,32 @@ class Encoder(nn.Module):
         """Loads timm's ImageNet weights, from its local cache or from the network; raises as `find_weights` does."""
         source, overlay = self.backbone.pretrained_cfg, self.find_weights()
         try:
-            loaded = timm.create_model(self.name, pretrained=True, pretrained_cfg_overlay=overlay, **self._options)
+            loaded = timm.create_model(
+                self.name, features_only=True, pretrained=True, pretrained_cfg_overlay=overlay, **self._options
+            )
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EACCES, errno.EPERM):
                 raise
             raise out_of_reach(server(source), self.name) from error
         self.backbone.load_state_dict(loaded.state_dict())
+
+    def load_file(self, path: str) -> Match:
+        """Loads weights from another run's checkpoint or a file of timm's; see `weights.load_from_file`."""
+        return load_from_file(self, self.name, path)
+
+    def checkpoint_gradients(self) -> None:
+        """Keeps fewer activations for the backward pass and computes the others again: less memory, a third slower.
+
+        Raises:
+            ValueError: timm cannot do it for this model.
+        """
+        try:
+            self.backbone.set_grad_checkpointing(True)
+        except (AssertionError, AttributeError) as error:
+            raise ValueError(
+                f"gradient_checkpointing is true, but timm has none for encoder {self.name!r}: set it to false, or use "
+                "another encoder, for example 'resnet50'"
+            ) from error
 
     @torch.enable_grad()
     def freeze_unreached(self, used: Iterable[int]) -> None:
@@ -118,13 +174,14 @@ class Encoder(nn.Module):
         maps = self.eval()(torch.zeros(1, 3, *self._probe_size()))
         self.train(training)
         reached = _leaves(maps[i] for i in used)
-        for parameter in self.backbone.parameters():
+        for parameter in self.parameters():
             parameter.requires_grad_(id(parameter) in reached)
 
     def _probe_size(self) -> tuple[int, int]:
         """Smallest convenient image this model takes, (height, width) in pixels."""
         config = self.backbone.pretrained_cfg
-        height, width = config["input_size"][-2:] if config.get("fixed_input_size") else (65, 65)
+        fixed = config.get("fixed_input_size") and "dynamic_img_size" not in self._options
+        height, width = config["input_size"][-2:] if fixed else (65, 65)
         return height, width
 
     @torch.no_grad()
@@ -133,11 +190,22 @@ class Encoder(nn.Module):
         training = self.backbone.training
         try:
             self.backbone.eval()(torch.zeros(1, 3, *self._probe_size()))
-        except RuntimeError:  # sizes of two branches disagree
+        except (AssertionError, RuntimeError):  # sizes of two branches or of windows disagree
             return self.strides[-1]
         finally:
             self.backbone.train(training)
         return 1
+
+
+def _create(name: str, output_stride: int) -> tuple[dict[str, Any], Any]:
+    """Builds a timm pyramid with what the model takes of: images of any size, else the output stride."""
+    wishes: list[dict[str, Any]] = [{"dynamic_img_size": True}]
+    if output_stride != 32:
+        wishes.append({"output_stride": output_stride})
+    for wish in wishes:
+        with suppress(AssertionError, TypeError):  # how timm's models answer an argument they do not have
+            return wish, timm.create_model(name, features_only=True, **wish)
+    return {}, timm.create_model(name, features_only=True)
 
 
 def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -10,7 +10,7 @@ from segmentation_models_pytorch.base import ClassificationHead
 from segmentation_models_pytorch.base.initialization import initialize_head
 from torch import Tensor, nn
 
-from .decoders import DECODERS, OUTPUT_STRIDES, DecoderName
+from .decoders import DECODERS, OUTPUT_STRIDE, DecoderName
 from .encoders import Encoder
 
 
@@ -46,11 +46,17 @@ class Network(nn.Module):
         encoder: Name of a timm model.
         decoder: Family of the pixel decoder; none for a classifier.
         frame_head: Whether frames get a logit of their own.
-        classes: Values a pixel gets: 1, the logit of being forged.
+        classes: Values a pixel gets: 1, the logit of being forged, or the logits of real and of each method.
+        output_stride: Stride of the encoder's last map; by default what the decoder's paper wants.
     """
 
     def __init__(
-        self, encoder: str, decoder: DecoderName | None = None, frame_head: bool = False, classes: int = 1
+        self,
+        encoder: str,
+        decoder: DecoderName | None = None,
+        frame_head: bool = False,
+        classes: int = 1,
+        output_stride: int | None = None,
     ) -> None:
         super().__init__()
         if decoder is None and not frame_head:
@@ -62,7 +68,7 @@ class Network(nn.Module):
             raise ValueError(
                 f"decoder is {decoder!r}, wanted one of {list(get_args(DecoderName))}; did you mean {nearest!r}?"
             )
-        self.encoder = Encoder(encoder, output_stride=OUTPUT_STRIDES[decoder] if decoder else 32)
+        self.encoder = Encoder(encoder, output_stride or (OUTPUT_STRIDE.get(decoder, 32) if decoder else 32))
         channels, strides = self.encoder.channels, self.encoder.strides
         self.decoder = DECODERS[decoder](channels, strides, classes) if decoder else None
         self.frame_head = FrameHead(channels) if frame_head else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -26,6 +26,7 @@ class Recipe(NamedTuple):
         schedule: After the warm-up "cosine" falls to 0 at the last step, "constant" stays, and "step" falls to a tenth
             at half and again at three quarters of all steps.
         warmup_steps: Optimiser steps over which the learning rate rises linearly; a shorter training ends within.
+        encoder_lr_factor: What the learning rate is multiplied by for the encoder's backbone.
     """
 
     optimizer: OptimizerName = "adamw"
@@ -33,12 +34,30 @@ class Recipe(NamedTuple):
     weight_decay: float = 0.01
     schedule: ScheduleName = "cosine"
     warmup_steps: int = 0
+    encoder_lr_factor: float = 1.0
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> Optimizer:
-    """Builds the optimiser over those parameters that are trained."""
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
+def make_optimizer(
+    parameters: Iterable[nn.Parameter], recipe: Recipe, backbone: Iterable[nn.Parameter] = ()
+) -> Optimizer:
+    """Builds the optimiser over those parameters that are trained.
+
+    Args:
+        parameters: All of the network.
+        recipe: How they are trained.
+        backbone: Those of the encoder's backbone; a group of their own if their learning rate is another.
+    """
     lr, weight_decay = recipe.lr, recipe.weight_decay
+    trained: list[Any] = [parameter for parameter in parameters if parameter.requires_grad]
+    if recipe.encoder_lr_factor != 1:
+        slower = {id(parameter) for parameter in backbone}
+        trained = [
+            {"params": [parameter for parameter in trained if id(parameter) not in slower]},
+            {
+                "params": [parameter for parameter in trained if id(parameter) in slower],
+                "lr": lr * recipe.encoder_lr_factor,
+            },
+        ]
     if recipe.optimizer == "adamw":
         return AdamW(trained, lr=lr, weight_decay=weight_decay)
     if recipe.optimizer == "sgd":

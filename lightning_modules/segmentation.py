@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
 from torch import Tensor
 
-from .base import ForensicsModule
-from .batch import Batch
+from .base import ForensicsModule, Speed
+from .batch import METHODS, UNKNOWN, Batch
 from .decisions import Decision, frame_scores
 from .decoders import DecoderName
-from .losses import PixelLoss, frame_loss, pixel_loss
+from .losses import frame_loss
 from .metrics import Evaluation
 from .networks import Network
 from .optimisation import OptimizerName, Recipe, ScheduleName
+from .pixel_loss import PixelLoss
+from .start import Start
 
 
 class SegmentationModule(ForensicsModule):
@@ -20,61 +26,103 @@ class SegmentationModule(ForensicsModule):
     Args:
         encoder: Name of a timm model; its feature maps feed the decoder.
         decoder: Family of the decoder.
-        pretrained: Whether a training from scratch starts from timm's ImageNet weights.
+        output_stride: Stride of the encoder's last map: 8, 16 or 32; by default what the decoder's paper wants.
+        pixel_classes: What a pixel is told to be: forged ("binary"), or forged by which method ("methods"); figures
+            are those of forged or not in both.
         frame_head: Whether frames get a logit of their own, trained on the label; their score then comes from it and
             not from the mask.
-        loss: Loss on pixels.
+        loss: Loss on pixels: bce, dice, focal, lovasz, tversky, or a sum with weights, see `PixelLoss`.
+        label_smoothing: Of the pixels' classes in bce and focal, see `PixelLoss`.
+        class_weights: Of the pixels' classes, the real one first, see `PixelLoss`.
+        pixel_loss_weight: Weight of the pixels' loss beside that of the frame head.
         frame_loss_weight: Weight of the frame head's loss beside that of the pixels.
         decision: How a frame's score follows from its mask, where there is no frame head.
         pixel_threshold: Probability above which a pixel is called forged.
         frame_threshold: Score above which a frame or a video is called fake.
+        pretrained: Whether a training starts from timm's ImageNet weights.
+        encoder_checkpoint: File that the encoder starts from instead: another run's checkpoint, or timm weights.
+        frozen_epochs: Epochs during which the encoder is not trained, or "all".
+        frozen_batch_norm: Whether the encoder's batch-norm statistics are left as they are.
         optimizer: Optimiser.
         lr: Learning rate after the warm-up.
+        encoder_lr_factor: What it is multiplied by for the encoder.
         weight_decay: Weight decay of the optimiser.
         schedule: How the learning rate goes on after the warm-up, see `Recipe`.
         warmup_steps: Optimiser steps over which the learning rate rises from 0.
+        compile: Whether `torch.compile` builds the network.
+        channels_last: Whether images and weights lie channels last in memory.
+        gradient_checkpointing: Whether the encoder's activations are computed again instead of kept.
     """
 
     def __init__(
         self,
         encoder: str = "resnet50",
         decoder: DecoderName = "unet",
-        pretrained: bool = True,
+        output_stride: Literal[8, 16, 32] | None = None,
+        pixel_classes: Literal["binary", "methods"] = "binary",
         frame_head: bool = False,
-        loss: PixelLoss = "bce+dice",
+        loss: str = "bce+dice",
+        label_smoothing: float = 0.0,
+        class_weights: Sequence[float] | None = None,
+        pixel_loss_weight: float = 1.0,
         frame_loss_weight: float = 1.0,
         decision: Decision = "mean",
         pixel_threshold: float = 0.5,
         frame_threshold: float = 0.5,
+        pretrained: bool = True,
+        encoder_checkpoint: str | None = None,
+        frozen_epochs: int | Literal["all"] = 0,
+        frozen_batch_norm: bool = False,
         optimizer: OptimizerName = "adamw",
         lr: float = 3e-4,
+        encoder_lr_factor: float = 1.0,
         weight_decay: float = 0.01,
         schedule: ScheduleName = "cosine",
         warmup_steps: int = 0,
+        compile: bool = False,
+        channels_last: bool = False,
+        gradient_checkpointing: bool = False,
     ) -> None:
+        classes = 1 if pixel_classes == "binary" else len(METHODS)
+        if class_weights is not None and len(class_weights) != max(2, classes):
+            raise ValueError(
+                f"class_weights has {len(class_weights)} numbers, but pixel_classes is {pixel_classes!r}: wanted "
+                f"{max(2, classes)}, for {'real and forged' if classes == 1 else ', '.join(METHODS)}"
+            )
         super().__init__(
-            Network(encoder, decoder, frame_head),
-            pretrained,
+            Network(encoder, decoder, frame_head, classes, output_stride),
             Evaluation(True, pixel_threshold, frame_threshold),
             headline="pixel_iou_balanced",
-            recipe=Recipe(optimizer, lr, weight_decay, schedule, warmup_steps),
+            start=Start(pretrained, encoder_checkpoint, frozen_epochs, frozen_batch_norm),
+            recipe=Recipe(optimizer, lr, weight_decay, schedule, warmup_steps, encoder_lr_factor),
+            speed=Speed(compile, channels_last, gradient_checkpointing),
         )
         self.save_hyperparameters()
-        self.loss = loss
+        self.pixel_classes = pixel_classes
+        self.pixel_loss = PixelLoss(loss, label_smoothing, class_weights)
+        self.pixel_loss_weight = pixel_loss_weight
         self.frame_loss_weight = frame_loss_weight
         self.decision = decision
         self.pixel_threshold = pixel_threshold
 
     def losses(self, logits: dict[str, Tensor], batch: Batch) -> Tensor:
         """Pixel loss, plus the frame head's if there is one."""
-        total = pixel_loss(self.loss, logits["mask"], batch["mask"])
+        mask = batch["mask"]
+        if self.pixel_classes == "methods":
+            forged = (mask > 0) & (mask != UNKNOWN)
+            mask = torch.where(forged, batch["method"][:, None, None], mask)
+        total = self.pixel_loss_weight * self.pixel_loss(logits["mask"], mask)
         if "frame" in logits:
             total = total + self.frame_loss_weight * frame_loss(logits["frame"], batch["label"])
         return total
 
     def predictions(self, logits: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Probabilities of pixels (B, H, W) and of frames (B,)."""
-        mask_probability = logits["mask"].squeeze(1).float().sigmoid()
+        mask = logits["mask"].float()
+        if self.pixel_classes == "methods":
+            mask_probability = mask.softmax(1)[:, 1:].sum(1).clamp(max=1)
+        else:
+            mask_probability = mask.squeeze(1).sigmoid()
         if "frame" in logits:
             return mask_probability, logits["frame"].float().sigmoid()
         return mask_probability, frame_scores(mask_probability, self.decision, self.pixel_threshold)

@@ -1,16 +1,20 @@
-"""Where timm's weights lie: in a local cache, or on a server that may be out of reach."""
+"""Where an encoder's weights come from: timm's cache, a server that may be out of reach, or a file."""
 
 from __future__ import annotations
 
 import os
 import socket
 import threading
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import huggingface_hub
 import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 REACH_S = 5.0
 """Seconds a server may take to accept a connection before weights count as out of reach."""
@@ -60,3 +64,93 @@ def out_of_reach(host: str | None, name: str) -> ConnectionError:
         f"the ImageNet weights of encoder {name!r} are not in the local cache and cannot be had from {host}: connect "
         "to the network, copy a filled cache (HF_HOME, TORCH_HOME) here, or set `pretrained: false`"
     )
+
+
+class Match(NamedTuple):
+    """Which tensors of an encoder a file had.
+
+    Attributes:
+        loaded: Names of those that were loaded.
+        missing: Names of those that the file lacks, left as they were.
+        unused: Names of those in the file that the encoder has no place for, such as a classifier's.
+    """
+
+    loaded: list[str]
+    missing: list[str]
+    unused: list[str]
+
+    def __str__(self) -> str:
+        """One sentence on what matched."""
+        total = len(self.loaded) + len(self.missing)
+        rest = [
+            f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+            for what, names in (("not in the file", self.missing), ("of the file not used", self.unused))
+            if names
+        ]
+        return "; ".join([f"{len(self.loaded)} of {total} tensors loaded", *rest])
+
+
+def load_from_file(encoder: nn.Module, name: str, path: str) -> Match:
+    """Loads an encoder's weights from a file: another run's checkpoint, or weights as timm saves them.
+
+    Args:
+        encoder: An `Encoder`.
+        name: Of the timm model.
+        path: A checkpoint of one of these modules, or a `.pth`, `.pt`, `.bin` or `.safetensors` of tensors by name.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds weights of another model.
+    """
+    require_file(path)
+    found = _tensors(path)
+    places = {_plain(key): key for key in encoder.state_dict()}
+    matched = {places[plain]: value for key, value in found.items() if (plain := _plain(key)) in places}
+    own = encoder.state_dict()
+    misfits = [key for key, value in matched.items() if value.shape != own[key].shape]
+    if misfits or not matched:
+        got = (
+            f"whose {misfits[0]} has the shape {tuple(matched[misfits[0]].shape)}, not {tuple(own[misfits[0]].shape)}"
+            if misfits
+            else f"of which none has a name of its tensors (first {next(iter(found), 'none at all')!r})"
+        )
+        raise ValueError(
+            f"encoder_checkpoint is {path}, {got}: it is of another model than {name!r}; name the encoder it is of"
+        )
+    encoder.load_state_dict(matched, strict=False)
+    return Match(
+        sorted(matched),
+        sorted(own.keys() - matched.keys()),
+        sorted(key for key in found if _plain(key) not in places),
+    )
+
+
+def require_file(path: str) -> None:
+    """Refuses a file that is not there."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"encoder_checkpoint is {path}, which does not exist; wanted another run's checkpoint, such as "
+            "runs/table-2/resnet50-segmentation/seed0/checkpoints/best.ckpt, or a file of timm's weights"
+        )
+
+
+def _tensors(path: str) -> Mapping[str, Tensor]:
+    """The encoder's tensors in a file, by name: `backbone.` or `pyramid.` and the name within."""
+    if Path(path).suffix == ".safetensors":
+        content: dict[str, Any] = load_file(path)
+    else:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    content = content.get("state_dict", content)
+    prefix = "network.encoder."
+    if any(key.startswith(prefix) for key in content):
+        return {key.removeprefix(prefix): value for key, value in content.items() if key.startswith(prefix)}
+    return {f"backbone.{key}": value for key, value in content.items()}
+
+
+def _plain(key: str) -> str:
+    """A tensor's name, equal in timm's models and in the pyramids that it makes of them.
+
+    There a stage `stages.0` is `stages_0`, and the whole model may lie under `body` or `model`.
+    """
+    backbone = key.removeprefix("backbone.").removeprefix("body.").removeprefix("model.")
+    return backbone.replace("_", ".")

@@ -19,8 +19,8 @@ DOORS = {
     "av": {"datamodules/video.py", "datamodules/packets.py", "datamodules/planes.py"},
     "dlib": {"datamodules/detection.py"},
     "albumentations": {"datamodules/transforms.py"},
-    "timm": {"lightning_modules/encoders.py"},
-    "segmentation_models_pytorch": {f"lightning_modules/{name}.py" for name in ("decoders", "networks", "losses")},
+    "timm": {f"lightning_modules/{name}.py" for name in ("encoders", "output_stride", "simple_pyramid")},
+    "segmentation_models_pytorch": {f"lightning_modules/{name}.py" for name in ("decoders", "networks")},
     "wandb": {"experiments/tracking.py", "experiments/callbacks.py"},
 }
 LIGHTNING = {
