@@ -6,6 +6,7 @@ from .faceforensics import FaceForensicsDataModule
 from .faces import FaceTracks, face_tracks
 from .index import METHODS, Clip, clips_of, index, index_all
 from .masks import THRESHOLDS, UNKNOWN, forged_region, read_masks
+from .self_blend import SelfBlend
 from .splits import read_splits, split_of
 from .stream import EpochLoader, FrameStream
 from .transforms import CropTransform
@@ -23,6 +24,7 @@ __all__ = [
     "FaceForensicsDataModule",
     "FaceTracks",
     "FrameStream",
+    "SelfBlend",
     "VideoReader",
     "clips_of",
     "face_tracks",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from .index import METHODS, Clip, clips_of, index_all
+from .index import ON_DISK, Clip, clips_of, index_all
 from .masks import THRESHOLDS, mask_shift
 from .splits import SPLITS, Splits, home_of, missing_clips, read_splits, split_of
 
@@ -34,8 +34,8 @@ def examine(table: pd.DataFrame, splits: Splits) -> Iterator[Finding]:
         table: The index of one quality.
         splits: The official pairs.
     """
-    present = tuple(method for method in METHODS[1:] if method in set(table["method"]))
-    absent = [method for method in METHODS[1:] if method not in present]
+    present = tuple(method for method in ON_DISK[1:] if method in set(table["method"]))
+    absent = [method for method in ON_DISK[1:] if method not in present]
     if absent:
         yield Finding(False, f"not there: {', '.join(absent)}")
     missing = missing_clips(table, splits, present)

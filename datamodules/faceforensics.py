@@ -15,10 +15,10 @@ from tqdm import tqdm
 from .batch import Batch
 from .cache import CropCache
 from .faces import FaceTracks, face_tracks
-from .index import METHODS, Compression, cache_folder, index_all
+from .index import Compression, cache_folder, index_all
 from .masks import THRESHOLDS
 from .parallel import one_at_a_time
-from .selection import notes, refuse_one_class, select
+from .selection import notes, refuse_contradictions, refuse_one_class, select
 from .splits import Split, read_splits
 from .stream import EpochLoader, FrameStream
 from .transforms import CropTransform
@@ -42,7 +42,8 @@ class FaceForensicsDataModule(LightningDataModule):
     Args:
         root: Folder that holds `original_sequences` and `manipulated_sequences`.
         methods: Manipulations to learn and to test on; YouTube's originals always belong to it, those of the actors
-            with DeepFakeDetection.
+            with DeepFakeDetection. Without any, originals and what `self_blend` makes of them are learnt from: every
+            second validation clip is then self-blended, the same in every run, to choose a model by; a test needs some.
         compression: Quality of the videos.
         splits: Folder of `train.json`, `val.json` and `test.json`; by default `<root>/splits`.
         missing: When the disk lacks clips that the splits name: `error`, or go on with the others (`skip`).
@@ -55,6 +56,9 @@ class FaceForensicsDataModule(LightningDataModule):
         eval_frames_per_clip: Evenly spaced frames of each validation and test clip.
         balance: Equal numbers of real and fake training frames.
         augment: Flip and light photometric changes in training.
+        self_blend: Share of the originals' training frames shown as fakes, blended with themselves, see `SelfBlend`;
+            drawn anew in each epoch; their method is SelfBlended. With `balance` they count as the fakes they are:
+            originals give more frames in return, those of `methods` fewer.
         mask_thresholds: Grey levels that replace those of `masks.THRESHOLDS`, by method.
         mean: Of the three channels; by default what the model names as `mean`, without a model ImageNet's.
         std: Likewise.
@@ -75,7 +79,8 @@ class FaceForensicsDataModule(LightningDataModule):
     Raises:
         FileNotFoundError: Folder, splits or promised clips are missing.
         ValueError: A method is unknown or not on disk, a clip cannot be read, a face is not found, the training split
-            lacks originals or fakes, or `mean` is not the model's.
+            lacks originals or fakes, there is nothing to test on, `self_blend` is no share or does not go with the
+            rest, or `mean` is not the model's.
     """
 
     def __init__(
@@ -93,6 +98,7 @@ class FaceForensicsDataModule(LightningDataModule):
         balance: bool = False,
         redraw: bool = True,
         augment: bool = True,
+        self_blend: float = 0.0,
         mask_thresholds: dict[str, int] | None = None,
         mean: Triple | None = None,
         std: Triple | None = None,
@@ -108,9 +114,7 @@ class FaceForensicsDataModule(LightningDataModule):
         cache_gb: float = 0.0,
     ) -> None:
         super().__init__()
-        unknown = [method for method in methods if method not in METHODS[1:]]
-        if unknown or not methods:
-            raise ValueError(f"methods is {list(methods)}, but wanted one or more of {', '.join(METHODS[1:])}")
+        refuse_contradictions(methods, faces, balance, self_blend)
         if set(mask_thresholds or {}) - set(THRESHOLDS):
             raise ValueError(f"mask_thresholds is {mask_thresholds}, but the methods with masks are {list(THRESHOLDS)}")
         self.root = Path(root)
@@ -126,6 +130,7 @@ class FaceForensicsDataModule(LightningDataModule):
         self.balance = balance
         self.redraw = redraw
         self.augment = augment
+        self.self_blend = self_blend
         self.thresholds: Mapping[str, int] = {**THRESHOLDS, **(mask_thresholds or {})}
         self.mean = mean
         self.std = std
@@ -159,8 +164,7 @@ class FaceForensicsDataModule(LightningDataModule):
             for note in notes(clips, self.root, self.methods, read_splits(self.splits)):
                 tqdm.write(note)
         self._noted = True
-        if stage == "fit":
-            refuse_one_class(clips, self.methods)
+        refuse_one_class(clips, self.methods, stage)
 
     def train_dataloader(self) -> EpochLoader:
         """Frames drawn anew each epoch, mixed, augmented; resumed inside an epoch, it starts with the first unseen."""
@@ -171,8 +175,8 @@ class FaceForensicsDataModule(LightningDataModule):
         return self._train
 
     def val_dataloader(self) -> EpochLoader:
-        """Every planned frame of the validation split exactly once."""
-        return self._loader("val")
+        """Every planned frame of the validation split exactly once; without methods, every second clip self-blended."""
+        return self._loader("val", self_blend=0.0 if self.methods else 0.5)
 
     def test_dataloader(self) -> EpochLoader:
         """Every planned frame of the test split exactly once."""
@@ -238,7 +242,7 @@ class FaceForensicsDataModule(LightningDataModule):
             )
         return own or wanted or usual
 
-    def _stream(self, split: Split, train: bool, rank: int, ranks: int) -> FrameStream:
+    def _stream(self, split: Split, train: bool, rank: int, ranks: int, self_blend: float = 0.0) -> FrameStream:
         if self.clips is None or self.tracks is None:
             raise RuntimeError("the loaders were asked for before setup(stage): call it first, or let a Trainer do it")
         # Asked here and not in setup, for only after it a Trainer restores the checkpoint, which knows better.
@@ -261,11 +265,12 @@ class FaceForensicsDataModule(LightningDataModule):
             ranks=ranks,
             backend=self.backend,
             cache=self.cache,
+            self_blend=self.self_blend if train else self_blend,
         )
 
-    def _loader(self, split: Split, train: bool = False) -> EpochLoader:
+    def _loader(self, split: Split, train: bool = False, self_blend: float = 0.0) -> EpochLoader:
         rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        stream = self._stream(split, train, rank, ranks)
+        stream = self._stream(split, train, rank, ranks, self_blend)
         self._finish = stream.transform.finish
         if stream.left_out and rank == 0:
             tqdm.write(f"{stream.left_out} of {stream.samples} training frames fill no batch; others in each epoch")

@@ -16,7 +16,7 @@ from .video import probe
 
 Compression = Literal["raw", "c23", "c40"]
 
-METHODS = (
+ON_DISK = (
     "original",
     "Deepfakes",
     "Face2Face",
@@ -25,7 +25,10 @@ METHODS = (
     "FaceShifter",
     "DeepFakeDetection",
 )
-"""Names of the values of a batch's `method`; originals of YouTube and of actors are both 0."""
+"""FaceForensics++'s own names; originals of YouTube and of actors are both the first."""
+
+METHODS = (*ON_DISK, "SelfBlended")
+"""Names of the values of a batch's `method`; the last has no folder, it is made of originals, see `SelfBlend`."""
 
 FOLDERS: dict[Compression, tuple[str, ...]] = {"raw": ("raw", "c0"), "c23": ("c23",), "c40": ("c40",)}
 """Names of the folder of each quality; `raw` and `c0` are one thing."""
@@ -51,7 +54,7 @@ class Clip(NamedTuple):
         clip: File name without its ending.
         target: Id whose background, body and timing are seen.
         source: Id whose face or expression was put in; "" for an original.
-        method: One of `METHODS`.
+        method: One of `ON_DISK`.
         label: 0 original, 1 fake.
         compression: `raw`, `c23` or `c40`.
         path: Video.
@@ -148,7 +151,7 @@ def _table(
 
 
 def _clips(root: Path, compression: Compression) -> Iterator[dict[str, Any]]:
-    for method in METHODS:
+    for method in ON_DISK:
         parts = ("youtube", "actors") if method == "original" else (method,)
         for part in parts:
             folder = root / ("original_sequences" if method == "original" else "manipulated_sequences") / part

@@ -27,23 +27,26 @@ def even_frames(length: int, count: int) -> tuple[int, ...]:
     return tuple(int((part + 0.5) * length / count) for part in range(count))
 
 
-def frames_per_visit(clips: pd.DataFrame, count: int, balance: bool) -> pd.Series[int]:
+def frames_per_visit(clips: pd.DataFrame, count: int, balance: bool, self_blend: float = 0.0) -> pd.Series[int]:
     """How many frames each clip gives to an epoch.
 
     Balanced, real and fake frames are equally many, give or take one a fake: originals give more than `count`, in the
-    ratio of fakes to originals, as far as they have frames, and the fakes share out the number so reached.
+    ratio of fakes to originals, as far as they have frames, and the fakes share out the number so reached. Where a
+    share s of the originals' frames becomes fake, both kinds are equally many with 1 - 2 s fakes to a frame of an
+    original: (1 - s) real = s self-blended + (1 - 2 s) fakes.
 
     Args:
         clips: Rows of the index.
         count: Frames a clip.
         balance: Whether real and fake frames shall be equally many.
+        self_blend: Share of the originals' frames that will be shown as fakes; balanced, less than a half.
     """
     fakes = clips.label == 1
     wanted = pd.Series(count, index=clips.index)
     if balance and fakes.any() and not fakes.all():
-        wanted[~fakes] = np.ceil(count * fakes.sum() / (~fakes).sum())
+        wanted[~fakes] = np.ceil(count * fakes.sum() / (~fakes).sum() / (1 - 2 * self_blend))
         real = int(np.minimum(wanted, clips.frames)[~fakes].sum())
-        each, more = divmod(real, int(fakes.sum()))
+        each, more = divmod(round(real * (1 - 2 * self_blend)), int(fakes.sum()))
         wanted[fakes] = each + (np.arange(fakes.sum()) < more)
     return np.minimum(wanted, clips.frames).astype(int)
 
@@ -53,7 +56,9 @@ def evaluation_plan(clips: pd.DataFrame, count: int) -> list[Visit]:
     return [Visit(clip, even_frames(length, count)) for clip, length in clips.frames.items()]
 
 
-def training_plan(clips: pd.DataFrame, count: int, seed: int, draw: int, balance: bool = False) -> list[Visit]:
+def training_plan(
+    clips: pd.DataFrame, count: int, seed: int, draw: int, balance: bool = False, self_blend: float = 0.0
+) -> list[Visit]:
     """Frames drawn without repetition from every clip, in the order of the index.
 
     Args:
@@ -62,9 +67,10 @@ def training_plan(clips: pd.DataFrame, count: int, seed: int, draw: int, balance
         seed: Seed of the run.
         draw: Number of the draw, from 0: another one gives other frames.
         balance: See `frames_per_visit`.
+        self_blend: Likewise.
     """
     random = np.random.default_rng([seed, draw])
-    counts = frames_per_visit(clips, count, balance)
+    counts = frames_per_visit(clips, count, balance, self_blend)
     return [
         Visit(clip, tuple(np.sort(random.choice(length, counts[clip], replace=False)).tolist()))
         for clip, length in clips.frames.items()

@@ -8,9 +8,42 @@ from typing import Literal
 
 import pandas as pd
 
-from .index import Compression, clips_of
+from .index import ON_DISK, Compression, clips_of
 from .masks import THRESHOLDS, mask_shift
 from .splits import Splits, missing_clips, split_of
+
+
+def refuse_contradictions(methods: Sequence[str], faces: str, balance: bool, self_blend: float) -> None:
+    """Refuses settings of a data module that cannot be met, or not together.
+
+    Raises:
+        ValueError: A method is unknown, nothing would be fake, or `self_blend` is no share or does not go with another.
+    """
+    if set(methods) - set(ON_DISK[1:]) or not (methods or self_blend):
+        raise ValueError(
+            f"methods is {list(methods)}, but wanted one or more of {', '.join(ON_DISK[1:])}, "
+            "or none and self_blend above 0"
+        )
+    if not 0 <= self_blend < 1:
+        raise ValueError(
+            f"self_blend is {self_blend}, but wanted a share of the originals' frames, 0 or more and less than 1, "
+            "for some must stay real: 0.5 forges every second one"
+        )
+    if self_blend and faces == "whole":
+        raise ValueError(
+            f"self_blend is {self_blend} and faces is whole, but a face can be forged only where it is known to be: "
+            "use faces: masks, dlib or a CSV"
+        )
+    if balance and methods and self_blend >= 0.5:
+        raise ValueError(
+            f"self_blend is {self_blend} with balance, but as many fakes as real frames then leave no room for those "
+            "of methods: use less than 0.5, or no balance"
+        )
+    if balance and not methods and self_blend != 0.5:
+        raise ValueError(
+            f"self_blend is {self_blend} with balance and no methods, but only 0.5 makes as many fakes as real frames: "
+            "use that, or no balance"
+        )
 
 
 def select(
@@ -72,14 +105,19 @@ def notes(clips: pd.DataFrame, root: Path, methods: Sequence[str], splits: Split
         )
 
 
-def refuse_one_class(clips: pd.DataFrame, methods: Sequence[str]) -> None:
-    """Refuses to train on originals or fakes alone.
+def refuse_one_class(clips: pd.DataFrame, methods: Sequence[str], stage: str) -> None:
+    """Refuses to train or to test on originals or fakes alone; without methods, training makes its fakes itself.
 
     Raises:
-        ValueError: The training split holds one of them only.
+        ValueError: The training split holds one of them only, or there are no methods to test on.
     """
+    if stage == "test" and not methods:
+        raise ValueError(
+            "methods is [], so the test split holds originals only, but wanted fakes to find in it: "
+            "say with data.init_args.methods which to test on"
+        )
     training = clips[clips.split == "train"]
-    if training.label.nunique() == 1:
+    if stage == "fit" and methods and training.label.nunique() == 1:
         only = "fakes" if training.label.iloc[0] else "originals"
         raise ValueError(
             f"methods is {list(methods)}, of which the training split holds {len(training)} {only} only, but "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
@@ -16,6 +17,7 @@ from .index import clips_of
 from .masks import THRESHOLDS
 from .order import Order, batches_of_rank, batches_of_worker, training_order
 from .sampling import evaluation_plan, frames_per_visit, section, share, training_plan, worker_share
+from .self_blend import SelfBlend, drawn, self_blended
 from .transforms import CropTransform
 from .video import Backend
 
@@ -50,6 +52,8 @@ class FrameStream(IterableDataset[Sample]):
         ranks: Number of processes.
         backend: See `VideoReader`.
         cache: Where crops are kept; what is there is not decoded again.
+        self_blend: Share of the originals' frames shown as fakes, see `SelfBlend`: in training frames drawn anew in
+            each epoch, else whole clips, evenly spaced, and the same fakes in every run.
 
     Attributes:
         epoch: Epoch that the next pass visits.
@@ -75,6 +79,7 @@ class FrameStream(IterableDataset[Sample]):
         ranks: int = 1,
         backend: Backend = "pyav",
         cache: CropCache | None = None,
+        self_blend: float = 0.0,
     ) -> None:
         self.clips = clips
         self.clip_of = {clip.number: clip for clip in clips_of(clips)}
@@ -94,6 +99,10 @@ class FrameStream(IterableDataset[Sample]):
         self.ranks = ranks
         self.backend: Backend = backend
         self.cache = cache
+        self.self_blend = self_blend
+        self.blend = SelfBlend(margin)
+        originals = clips.index[clips.label == 0]
+        self.blended = set(originals[np.diff(np.floor(np.arange(len(originals) + 1) * self_blend)) > 0])
         self.epoch = 0
         self.consumed = 0
         if self.samples < ranks * (batch_size if train else 1):
@@ -106,7 +115,7 @@ class FrameStream(IterableDataset[Sample]):
     @property
     def samples(self) -> int:
         """Frames planned for an epoch over all ranks."""
-        return int(frames_per_visit(self.clips, self.count, self.train and self.balance).sum())
+        return int(frames_per_visit(self.clips, self.count, self.train and self.balance, self.self_blend).sum())
 
     @property
     def left_out(self) -> int:
@@ -121,7 +130,8 @@ class FrameStream(IterableDataset[Sample]):
 
     def order(self, worker: int = 0, workers: int = 1) -> Order:
         """The training order of a worker in this epoch, whole: a pure function of what the constructor was given."""
-        plan = training_plan(self.clips, self.count, self.seed, self.epoch if self.redraw else 0, self.balance)
+        draw = self.epoch if self.redraw else 0
+        plan = training_plan(self.clips, self.count, self.seed, draw, self.balance, self.self_blend)
         key, sizes = (self.seed, self.epoch), (self.batch_size, self.open_clips, self.pool)
         return training_order(self.clips, plan, key, *sizes, self.rank, self.ranks, worker, workers)
 
@@ -129,8 +139,15 @@ class FrameStream(IterableDataset[Sample]):
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         for crop in self._mixed(worker, workers) if self.train else self._in_order(worker, workers):
-            key = (self.seed, self.epoch, crop.clip, crop.frame)
-            yield sample_of(crop, *self.transform(crop.image, crop.mask, key))
+            key = (self.seed, self.epoch, crop.clip, crop.frame) if self.train else (0, 0, crop.clip, crop.frame)
+            shown = self_blended(crop, self.blend, key) if self._is_blended(crop, key) else crop
+            yield sample_of(shown, *self.transform(shown.image, shown.mask, key))
+
+    def _is_blended(self, crop: Crop, key: Sequence[int]) -> bool:
+        """Only originals are: an untouched frame of a fake clip is real, but that is known from its mask alone."""
+        if crop.method:
+            return False
+        return drawn(key, self.self_blend) if self.train else crop.clip in self.blended
 
     def _read(self, clip: int, frames: Sequence[int]) -> Generator[Crop]:
         known = self.clip_of[clip]

@@ -300,6 +300,84 @@ def test_training_is_augmented_unless_told_and_evaluation_never(tree):
     assert all(torch.equal(a["image"], b["image"]) for a, b in zip(first, second, strict=True))
 
 
+def methods_of(loader):
+    return [METHODS[method] for batch in loader for method in batch["method"].tolist()]
+
+
+def test_originals_are_self_blended_in_training_only(tree):
+    module = ready(tree, self_blend=0.5, frames_per_clip=12, predict_split="train")
+    training = methods_of(module.train_dataloader())
+    assert set(training) == {"original", "SelfBlended", *FOUR}
+    assert 0.2 < training.count("SelfBlended") / (training.count("original") + training.count("SelfBlended")) < 0.8
+    for loader in (module.val_dataloader(), module.test_dataloader(), module.predict_dataloader()):
+        assert set(methods_of(loader)) == {"original", *FOUR}
+
+
+def test_without_a_word_nothing_is_self_blended(tree):
+    assert "SelfBlended" not in methods_of(ready(tree, frames_per_clip=12).train_dataloader())
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_without_methods_originals_are_learnt_from_alone(tree, split):
+    module = ready(tree, methods=(), self_blend=0.5, frames_per_clip=12, predict_split=split)
+    assert set(module.clips.method) == {"original"}
+    assert set(methods_of(module.train_dataloader())) == {"original", "SelfBlended"}
+    assert set(methods_of(module.predict_dataloader())) == {"original"}
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate"])
+def test_without_methods_every_second_validation_clip_is_self_blended(tree, stage):
+    first, other = (
+        list(ready(tree, stage, methods=(), self_blend=share, seed=seed).val_dataloader())
+        for share, seed in ((0.2, 1), (0.7, 2))
+    )
+    assert methods_of(first) == ["original"] * 2 + ["SelfBlended"] * 2
+    assert all(torch.equal(a[name], b[name]) for a, b in zip(first, other, strict=True) for name in a)
+    assert [batch["label"].tolist() for batch in first] == [[0, 0, 1, 1]]
+    assert [mask.any().item() for mask in first[0]["mask"]] == [False, False, True, True]
+
+
+def test_without_methods_there_is_nothing_to_test_on(tree):
+    with pytest.raises(ValueError, match=r"methods is \[\], so the test split holds originals only.* data\.init_args"):
+        ready(tree, "test", methods=(), self_blend=0.5)
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ({"self_blend": -0.1}, "self_blend is -0.1, but wanted a share of the originals' frames, 0 or more and less"),
+        ({"self_blend": 1.0}, "self_blend is 1.0, but wanted .* some must stay real: 0.5 forges every second one"),
+        ({"self_blend": float("nan")}, "self_blend is nan, but wanted a share"),
+        ({"methods": ()}, r"methods is \[\], but wanted one or more of Deepfakes, .*, or none and self_blend above 0"),
+        ({"methods": ("SelfBlended",), "self_blend": 0.5}, r"methods is \['SelfBlended'\], but wanted one or more of"),
+        ({"self_blend": 0.2, "faces": "whole"}, "self_blend is 0.2 and faces is whole, but .*: use faces: masks, dlib"),
+        (
+            {"self_blend": 0.5, "balance": True},
+            "self_blend is 0.5 with balance, but .* use less than 0.5, or no balance",
+        ),
+        (
+            {"methods": (), "self_blend": 0.4, "balance": True},
+            "self_blend is 0.4 with balance and no methods, but only",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_self_blended_is_refused(tree, how, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        data(tree, **how)
+
+
+@pytest.mark.parametrize(("methods", "share"), [(FOUR, 0.2), ((), 0.5)], ids=["all", "none"])
+def test_balance_counts_self_blended_frames_as_fakes(tree, methods, share):
+    module = ready(tree, methods=methods, self_blend=share, balance=True, frames_per_clip=12, batch_size=1)
+    loader = module.train_dataloader()
+    labels = []
+    for epoch in range(8):
+        loader.epoch = lambda epoch=epoch: epoch
+        labels += [int(batch["label"]) for batch in loader]
+    assert 0.4 < sum(labels) / len(labels) < 0.6
+
+
 def test_a_trainer_takes_every_stage_and_draws_anew_each_epoch(tree, trainer):
     model, module = Learner(), data(tree, predict_split="val")
     trainer(max_epochs=2, num_sanity_val_steps=0).fit(model, module)
@@ -312,6 +390,21 @@ def test_a_trainer_takes_every_stage_and_draws_anew_each_epoch(tree, trainer):
     assert sorted(keys(model.shown["test"])) == sorted(keys(module.test_dataloader()))
     trainer().predict(model, module, return_predictions=False)
     assert sorted(keys(model.shown["predict"])) == val[0]
+
+
+def test_a_trainer_is_shown_other_self_blended_frames_in_each_epoch_and_one_validation(tree, trainer):
+    model = Learner()
+    module = data(tree, methods=(), self_blend=0.5, redraw=False, augment=False, frames_per_clip=8)
+    trainer(max_epochs=3, num_sanity_val_steps=0).fit(model, module)
+    epochs = [[batch for batch in model.shown["train"] if batch["epoch"] == epoch] for epoch in range(3)]
+    forged = [
+        {key for batch in epoch for key, label in zip(keys([batch]), batch["label"].tolist(), strict=True) if label}
+        for epoch in epochs
+    ]
+    assert len({frozenset(some) for some in forged}) == 3
+    first, *others = ([batch for batch in model.shown["val"] if batch["epoch"] == epoch] for epoch in range(3))
+    for other in others:
+        assert all(torch.equal(a["image"], b["image"]) for a, b in zip(first, other, strict=True))
 
 
 def test_mean_and_std_are_the_models(tree, trainer):

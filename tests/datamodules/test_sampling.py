@@ -108,6 +108,18 @@ def test_balanced_with_more_originals_than_fakes():
     assert real == fake == 48
 
 
+def test_balanced_originals_give_more_where_some_of_them_become_fakes():
+    """2 originals of 400 frames, 8 fakes: (1 - 1/4) of 160 frames stay real, 1/4 of 160 and 80 others are fake."""
+    wanted = frames_per_visit(clips(2, 8, length=400), 10, balance=True, self_blend=0.25)
+    assert wanted.tolist() == [80, 80] + [10] * 8
+    short = frames_per_visit(clips(2, 8, length=40), 10, balance=True, self_blend=0.25)  # as far as they have frames
+    assert short.tolist() == [40, 40] + [5] * 8
+
+
+def test_unbalanced_what_becomes_of_originals_changes_no_plan():
+    assert training_plan(clips(), 12, 0, 0, self_blend=0.25) == training_plan(clips(), 12, 0, 0)
+
+
 def test_balance_of_one_kind_alone_changes_nothing():
     assert frames_per_visit(clips(4, 0), 12, balance=True).tolist() == [12] * 4
     assert frames_per_visit(clips(0, 4), 12, balance=True).tolist() == [12] * 4
