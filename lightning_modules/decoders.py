@@ -16,6 +16,8 @@ from segmentation_models_pytorch.decoders.unetplusplus.decoder import UnetPlusPl
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .borders import repeat_borders
+
 DecoderName = Literal["fcn", "unet", "unetplusplus", "fpn", "deeplabv3", "deeplabv3plus", "segformer"]
 
 ATROUS_RATES = (12, 24, 36)  # of DeepLab's pyramid: segmentation_models_pytorch's, the paper's at output stride 8
@@ -266,6 +268,6 @@ def _extend(maps: Sequence[Tensor], strides: Sequence[int]) -> list[Tensor]:
     """
     rows, columns = (size * strides[-1] for size in maps[-1].shape[-2:])  # of the image, made a multiple
     return [
-        F.pad(map_, (0, columns // stride - map_.shape[-1], 0, rows // stride - map_.shape[-2]), mode="replicate")
+        repeat_borders(map_, 0, columns // stride - map_.shape[-1], 0, rows // stride - map_.shape[-2])
         for map_, stride in zip(maps, strides, strict=True)
     ]

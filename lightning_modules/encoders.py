@@ -14,6 +14,7 @@ from timm.models import PretrainedCfg
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .borders import repeat_borders
 from .output_stride import dilate, join, joined_channels, keeps_branches
 from .simple_pyramid import SimplePyramid
 from .weights import Match, cached_file, load_from_file, out_of_reach, require_reachable, server
@@ -228,8 +229,7 @@ def _require_known(name: str) -> None:
 def _align(map_: Tensor, height: int, width: int) -> Tensor:
     """Brings a map (B, C, h, w) to (B, C, height, width) without moving a cell by more than half of what is missing."""
     rows, columns = max(0, height - map_.shape[-2]), max(0, width - map_.shape[-1])
-    if rows or columns:
-        map_ = F.pad(map_, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2), mode="replicate")
+    map_ = repeat_borders(map_, columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
     return map_[..., :height, :width]
 
 

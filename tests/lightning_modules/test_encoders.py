@@ -7,8 +7,10 @@ import time
 import pytest
 import timm
 import torch
+from torch.nn import functional as F
 
 from lightning_modules import weights
+from lightning_modules.borders import repeat_borders
 from lightning_modules.encoders import Encoder, normalisation
 
 SIZES = [(64, 96), (65, 97), (113, 81)]
@@ -143,3 +145,9 @@ def test_a_model_without_weights_says_so():
     encoder.backbone.pretrained_cfg = {}
     with pytest.raises(ValueError, match="timm has no ImageNet weights for encoder 'test_resnet'"):
         encoder.load_weights()
+
+
+@pytest.mark.parametrize("amounts", [(0, 0, 0, 0), (1, 2, 0, 3), (0, 1, 2, 2), (3, 0, 1, 0)])
+def test_borders_are_repeated_as_padding_repeats_them(amounts):
+    map_ = torch.rand(2, 3, 4, 5)
+    assert torch.equal(repeat_borders(map_, *amounts), F.pad(map_, amounts, mode="replicate"))

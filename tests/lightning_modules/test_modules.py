@@ -6,7 +6,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lightning_modules import UNKNOWN, ClassificationModule, SegmentationModule
+from lightning_modules import METHODS, UNKNOWN, ClassificationModule, SegmentationModule
+from lightning_modules.decoders import DECODERS
 from lightning_modules.encoders import Encoder
 
 QUIET = {
@@ -78,6 +79,64 @@ def test_the_learning_rate_follows_its_schedule_by_the_step(batch):
     curve = LossCurve()
     pl.Trainer(max_epochs=2, callbacks=[curve], **QUIET).fit(module, repeat(batch, 3), repeat(batch))
     assert curve.rates == pytest.approx([0.1, 0.1, 0.0853553, 0.05, 0.0146447, 0], abs=1e-7)  # after each of 6 steps
+
+
+@pytest.mark.parametrize("loss", ["focal", "lovasz", "tversky", "2*bce+0.5*lovasz"])
+@pytest.mark.parametrize("pixel_classes", ["binary", "methods"])
+def test_one_batch_can_be_learnt_by_every_loss(loss, pixel_classes, batch):
+    pl.seed_everything(0)
+    module = modules(lr=3e-3, schedule="constant", loss=loss, pixel_classes=pixel_classes)["joint"]()
+    curve = LossCurve()
+    trainer = pl.Trainer(max_steps=80, callbacks=[curve], **QUIET)
+    trainer.fit(module, repeat(batch, 80), repeat(batch))
+    assert curve.losses[-1] < curve.losses[0] / 4
+    assert trainer.callback_metrics["val/pixel_iou_balanced"] > 0.8
+
+
+SPEED = [{"channels_last": True}, {"gradient_checkpointing": True}, {"compile": True}]
+
+
+@pytest.mark.parametrize("speed", SPEED, ids=lambda speed: next(iter(speed)))
+def test_what_makes_it_faster_or_smaller_changes_no_figure(speed, batch):
+    curves = []
+    for options in ({}, speed):
+        pl.seed_everything(0)
+        module = SegmentationModule("test_convnext", "fpn", pretrained=False, **options)
+        module.network.decoder.decoder.dropout.p = 0.0  # drawn in another order when compiled
+        curves.append(LossCurve())
+        pl.Trainer(max_steps=3, callbacks=[curves[-1]], **QUIET).fit(module, repeat(batch, 3), repeat(batch))
+    assert curves[1].losses == pytest.approx(curves[0].losses, rel=1e-3)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_every_decoder_trains_in_bf16(decoder, batch):
+    module = SegmentationModule("test_resnet", decoder, pretrained=False, loss="bce+lovasz+tversky")
+    trainer = pl.Trainer(max_steps=1, precision="bf16-mixed", **QUIET)
+    trainer.fit(module, repeat(batch), repeat(batch))
+    assert trainer.callback_metrics["train/loss"].isfinite()
+    assert "val/pixel_iou" in trainer.callback_metrics
+
+
+def test_an_encoder_without_gradient_checkpointing_says_so():
+    with pytest.raises(ValueError, match="gradient_checkpointing is true, but timm has none for encoder 'hrnet_w18'"):
+        SegmentationModule("hrnet_w18", pretrained=False, gradient_checkpointing=True)
+
+
+def test_pixels_can_be_told_by_which_method_they_were_forged(batch):
+    module = modules(pixel_classes="methods")["segmentation"]()
+    logits = torch.zeros(4, len(METHODS), 64, 64)
+    assert module(batch["image"])["mask"].shape == logits.shape
+    logits[:, 2] = 9.0
+    probability, _ = module.predictions({"mask": logits})
+    assert probability.min() > 0.99
+    one = torch.where(batch["mask"] == 1, batch["method"][:, None, None], batch["mask"])
+    right = 20 * torch.nn.functional.one_hot(one.clamp(max=2), len(METHODS)).movedim(-1, 1).float()
+    assert module.losses({"mask": right}, batch) < 1e-3 < module.losses({"mask": logits}, batch)
+
+
+def test_class_weights_must_be_one_a_class():
+    with pytest.raises(ValueError, match="class_weights has 3 numbers, but pixel_classes is 'binary': wanted 2"):
+        SegmentationModule("test_resnet", pretrained=False, class_weights=[1, 2, 3])
 
 
 @pytest.mark.parametrize("kind", KINDS)
