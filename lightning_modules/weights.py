@@ -62,7 +62,8 @@ def out_of_reach(host: str | None, name: str) -> ConnectionError:
     """The error that says how to go on without a server."""
     return ConnectionError(
         f"the ImageNet weights of encoder {name!r} are not in the local cache and cannot be had from {host}: connect "
-        "to the network, copy a filled cache (HF_HOME, TORCH_HOME) here, or set `pretrained: false`"
+        "to the network, copy a filled cache (HF_HOME, TORCH_HOME) here, name a file as `encoder_checkpoint`, or set "
+        "`pretrained: false`"
     )
 
 

@@ -1,4 +1,4 @@
-"""Measures the data room against the bare decoder and against what others do: `make bench`.
+"""Measures the data room against the bare decoder, and a training step against one by hand: `make bench`.
 
 All comparisons run in one process tree on the same files, in turn, several times over; what counts is the median of the
 ratios. A bound that is missed is printed as missed. The files are 16 clips with masks of 640x480 and of 1280x720, 450
@@ -33,6 +33,7 @@ from tqdm import tqdm
 from .clips import CLIPS, FRAMES, clip_paths, write_clip
 from .contestants import Clips, Result, median
 from .memory import growth_by_opening, growth_in_one_process, left_behind, worker_memory
+from .training import loop_step, module_step
 
 Contest = tuple[str, float, Callable[[], Result], Callable[[], Result]]
 """Name, bound, ours, theirs."""
@@ -40,7 +41,7 @@ Contest = tuple[str, float, Callable[[], Result], Callable[[], Result]]
 
 def main() -> None:
     """Runs the benchmark and writes `bench.json`."""
-    parser = argparse.ArgumentParser(prog="make bench", description="Measures the data room.")
+    parser = argparse.ArgumentParser(prog="make bench", description="Measures the data room and a training step.")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of files and results")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--clips", type=int, default=CLIPS)
@@ -93,6 +94,8 @@ def contests(small: Clips, large: Clips, few: int, many: int) -> list[Contest]:
     for count, bound in ((few, 0.85), (many, 0.5)):
         full, bare = partial(small.loader, count), partial(small.loader, count, transforms=False)
         rows.append((f"loader with training transforms / without, {count} a clip", bound, full, bare))
+    step = partial(module_step, small.scratch)
+    rows.append(("training step of resnet50-unet / in a loop by hand", 1 / 1.03, step, loop_step))
     return rows
 
 
@@ -152,7 +155,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         rates = [one for one in row["runs"] if isinstance(one, dict) and "ours" in one]
         shown = ", ".join(f"{median(one[who] for one in rates):.0f}" for who in ("ours", "theirs") if rates)
         verdict = "" if row["holds"] else "MISSED"
-        print(f"{row['name']:{width}}  {row['ratio']:7.2f}  {row['bound']:8.2f}  {verdict:6}  {shown}")
+        print(f"{row['name']:{width}}  {row['ratio']:7.2f}  {row['bound']:8.3g}  {verdict:6}  {shown}")
     decord = [row for row in rows if "decord loop" in row["name"]]
     if len(decord) == 2:
         r, s = (median(one["ours"] for one in row["runs"]) for row in decord)
