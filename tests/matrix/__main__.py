@@ -35,7 +35,7 @@ def main() -> None:
     for sentence in cells.refusal[~works].unique():
         print(f"refused: {sentence}")
     print(f"{works.sum()} of {len(cells)} work ({works.mean():.1%}), in {time.monotonic() - start:.0f} s")
-    sys.exit(works.mean() < 0.95)
+    sys.exit(int(works.mean() < 0.95))
 
 
 if __name__ == "__main__":
