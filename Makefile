@@ -15,7 +15,7 @@ rows = $(filter-out %/_base,$(patsubst experiments/%.yaml,%,$(sort $(wildcard ex
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test bench lint train baselines collect doctor mini table-0 table-1 table-2 demo-rows
+.PHONY: help install demo test test-reuse bench matrix lint train baselines collect doctor mini table-0 table-1 table-2 demo-rows
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,11 +62,17 @@ doctor: $(INSTALLED) ## say what is wrong with a data folder: DATA=<root>
 	@test -n "$(DATA)" || { echo "DATA is not given, wanted the folder of FaceForensics++"; exit 2; }
 	@$(PY) -m datamodules.doctor '$(DATA)' $(ARGS)
 
-bench: $(INSTALLED) ## measure decoding against the bare decoder, decord and PNG files (half an hour), ARGS='--repeats 1 --only loader'
+bench: $(INSTALLED) ## measure decoding against the bare decoder, decord and PNG files, and training (half an hour), ARGS='--repeats 1 --only loader'
 	OMP_NUM_THREADS=1 $(PY) -m tests.benchmarks $(ARGS)
+
+matrix: $(INSTALLED) ## try every encoder with every decoder at every output stride (half an hour), ARGS='--encoders resnet50'
+	OMP_NUM_THREADS=1 $(PY) -W ignore -m tests.matrix $(ARGS)
 
 test: $(INSTALLED) ## run the tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto
+
+test-reuse: $(INSTALLED) ## install the wheel into an empty environment and train there (minutes, a network, 10 GB for a while)
+	$(PY) -m pytest tests/test_reuse.py -m slow
 
 lint: $(INSTALLED) ## ruff and mypy
 	$(VENV)/bin/ruff check .

@@ -23,15 +23,15 @@ Stage = Literal["train", "val", "test"]
 
 
 class Speed(NamedTuple):
-    """What makes a network faster or smaller without changing what it computes, but for rounding.
+    """What makes a network faster or smaller, and gives the same figures but for rounding.
 
     bf16 is Lightning's: `--trainer.precision bf16-mixed`.
 
     Attributes:
         compile: Whether `torch.compile` builds it; its first batches then take minutes.
         channels_last: Whether images and weights lie channels last, which convolutions on a GPU in bf16 prefer.
-        gradient_checkpointing: Whether activations of the backbone are computed again instead of kept. Batch-norm
-            statistics then move twice a step.
+        gradient_checkpointing: Whether activations of the backbone are computed again instead of kept. Its batch-norm
+            statistics then move twice a step, so where it has some figures do change a little.
     """
 
     compile: bool = False
@@ -82,7 +82,7 @@ class ForensicsModule(pl.LightningModule):
         return self._std
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Computes logits from images (B, 3, H, W): `mask` (B, 1, H, W), `frame` (B,), or both."""
+        """Computes logits from images (B, 3, H, W): `mask` (B, classes, H, W), `frame` (B,), or both."""
         if self.speed.channels_last:
             images = images.contiguous(memory_format=channels_last)
         logits: dict[str, Tensor] = self.network(images)
@@ -172,7 +172,7 @@ class ForensicsModule(pl.LightningModule):
             self.network.encoder.find_weights()
 
     def setup(self, stage: str) -> None:
-        """Lays out and compiles the network, once."""
+        """Lays out and compiles the network."""
         if self.speed.channels_last:
             self.network.to(memory_format=channels_last)
         if self.speed.compile:
@@ -187,9 +187,10 @@ class ForensicsModule(pl.LightningModule):
             encoder.load_weights()
         self._weights_due = False
 
-    def on_train_epoch_start(self) -> None:
-        """Lets rest what is not trained in this epoch."""
-        set_modes(self.network.encoder, self.start, self.current_epoch)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Lets rest what is not trained in this epoch; Lightning's hook of an epoch's start is left out on resuming."""
+        if self.start.rests:
+            set_modes(self.network.encoder, self.start, self.current_epoch)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Leaves alone what is not trained in this epoch."""

@@ -12,7 +12,8 @@ Batch = Mapping[str, Tensor]
 `image`: float32 (B, 3, H, W), RGB, normalised by the `mean` and `std` of the module.
 `mask`: int64 (B, H, W), 0 real, 1 forged, 255 not known. Segmentation only.
 `label`: int64 (B,), 0 real, 1 fake.
-`method`: int64 (B,), position in `METHODS`; without it no figure per method is computed.
+`method`: int64 (B,), position in `METHODS`; without it no figure per method is computed, and `pixel_classes: methods`
+is refused.
 `clip`: int64 (B,), one number a video, so that four fakes of one pair are four clips; without it no figure per video.
 
 Other keys pass through unread.

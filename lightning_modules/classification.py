@@ -28,7 +28,7 @@ class ClassificationModule(ForensicsModule):
         frozen_batch_norm: Whether the encoder's batch-norm statistics are left as they are.
         optimizer: Optimiser.
         lr: Learning rate after the warm-up.
-        encoder_lr_factor: What it is multiplied by for the encoder.
+        encoder_lr_factor: What it is multiplied by for the encoder, but for the pyramid over a flat transformer.
         weight_decay: Weight decay of the optimiser.
         schedule: How the learning rate goes on after the warm-up, see `Recipe`.
         warmup_steps: Optimiser steps over which the learning rate rises from 0.

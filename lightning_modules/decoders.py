@@ -40,17 +40,20 @@ class FCN(nn.Module):
     def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:
         super().__init__()
         self.used = [i for i, stride in enumerate(strides) if stride >= 8]
+        self.strides = [strides[i] for i in self.used]
         self.scores = nn.ModuleList(nn.Conv2d(channels[i], classes, kernel_size=1) for i in self.used)
         initialize_head(self.scores)
 
     def forward(self, maps: Sequence[Tensor], height: int, width: int) -> Tensor:
         """Computes logits (B, classes, height, width) from the encoder's maps of an image of that size."""
-        scores = [score(maps[i]) for score, i in zip(self.scores, self.used, strict=True)]
+        pyramid = _extend([maps[i] for i in self.used], self.strides)
+        scores = [score(map_) for score, map_ in zip(self.scores, pyramid, strict=True)]
         total = scores.pop()  # coarsest first
         while scores:
             finer = scores.pop()
             total = finer + _resize(total, finer.shape[-2], finer.shape[-1])
-        return _resize(total, height, width)
+        rows, columns = (size * self.strides[-1] for size in pyramid[-1].shape[-2:])
+        return _resize(total, rows, columns)[..., :height, :width]
 
 
 class UNet(nn.Module):

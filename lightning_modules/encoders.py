@@ -59,7 +59,7 @@ class Encoder(nn.Module):
             raise ValueError(f"output_stride is {output_stride}, wanted one of {list(OUTPUT_STRIDES)}")
         self.name = name
         self.output_stride = output_stride
-        self._options, self.backbone = _create(name, output_stride)
+        self._options, self.backbone = _create(name, 32 if _misplaced_by_timm(name, output_stride) else output_stride)
         self.channels: tuple[int, ...] = tuple(self.backbone.feature_info.channels())
         self.strides: tuple[int, ...] = tuple(self.backbone.feature_info.reduction())
         self._channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
@@ -84,11 +84,11 @@ class Encoder(nn.Module):
             self.channels = tuple(joined_channels(self.channels, self.strides, wanted))
         elif dilate(self.backbone, wanted, 4 * last, self._channels_last):
             self._multiple = last
-            self._own_strides = tuple(min(stride, wanted) for stride in self.strides)
         else:
+            coarser = f"use `output_stride: {last}`, or" if last in OUTPUT_STRIDES else "use"
             raise ValueError(
-                f"encoder {self.name!r} has stride {last} and cannot be brought to output stride {wanted}: use "
-                f"`output_stride: {last}`, or another encoder, for example 'convnext_tiny'"
+                f"encoder {self.name!r} has stride {last} and cannot be brought to output stride {wanted}: {coarser} "
+                "another encoder, for example 'resnet50'"
             )
         self.strides = tuple(min(stride, wanted) for stride in self.strides)
 
@@ -110,11 +110,12 @@ class Encoder(nn.Module):
         if self.pyramid is not None:
             scales: list[Tensor] = self.pyramid(maps[-1], height, width)
             return scales
-        maps = [
+        if self._joins:
+            maps = join(maps, self._own_strides, self.output_stride)
+        return [
             _align(map_, -(-height // stride), -(-width // stride))
-            for map_, stride in zip(maps, self._own_strides, strict=True)
+            for map_, stride in zip(maps, self.strides, strict=True)
         ]
-        return join(maps, self._own_strides, self.output_stride) if self._joins else maps
 
     def find_weights(self) -> dict[str, str]:
         """Makes sure that timm's ImageNet weights can be had, and says what timm must be told to have them.
@@ -146,7 +147,7 @@ class Encoder(nn.Module):
 
     def load_file(self, path: str) -> Match:
         """Loads weights from another run's checkpoint or a file of timm's; see `weights.load_from_file`."""
-        return load_from_file(self, self.name, path)
+        return load_from_file(self, self.name, path, normalisation(self.name))
 
     def checkpoint_gradients(self) -> None:
         """Keeps fewer activations for the backward pass and computes the others again: less memory, a third slower.
@@ -196,6 +197,15 @@ class Encoder(nn.Module):
         finally:
             self.backbone.train(training)
         return 1
+
+
+def _misplaced_by_timm(name: str, output_stride: int) -> bool:
+    """Whether timm 1.0 dilates a model so that its cells no longer lie where those of the strided model do.
+
+    Its ConvNeXt is moved by one cell at stride 8, because the 2x2 convolution between two stages is padded on all
+    sides; the values of its MobileViT change.
+    """
+    return ("convnext" in name and output_stride == 8) or ("mobilevit" in name and output_stride < 32)
 
 
 def _create(name: str, output_stride: int) -> tuple[dict[str, Any], Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from timm.models import FeatureHookNet, FeatureListNet
@@ -16,7 +17,7 @@ WINDOWED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 """Layers that see more than one cell at once; all others can be left alone."""
 
 
-def dilate(backbone: nn.Module, output_stride: int, size: int, channels_last: bool) -> bool:
+def dilate(backbone: Any, output_stride: int, size: int, channels_last: bool) -> bool:
     """Turns the strides of a timm pyramid that lie beyond `output_stride` into dilation; its weights stay as they are.
 
     A strided layer visits every second cell; a dilated one visits all, each with the neighbours it would have had. That
@@ -33,7 +34,7 @@ def dilate(backbone: nn.Module, output_stride: int, size: int, channels_last: bo
         channels_last: Whether maps are (B, H, W, C).
 
     Returns:
-        Whether the backbone is of such a kind; if not, it is left alone.
+        Whether the backbone is of such a kind; if not, it is of no more use.
     """
     if isinstance(backbone, FeatureListNet):
         units = [child for child in backbone.children() if isinstance(child, WINDOWED) or any(child.children())]
@@ -42,13 +43,17 @@ def dilate(backbone: nn.Module, output_stride: int, size: int, channels_last: bo
     else:
         return False
     axis = 1 if channels_last else 2
-    for unit, (stride, factor) in _strides(backbone, units, size, axis).items():
+    try:
+        strides = _strides(backbone, units, size, axis)
+    except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):  # maps are not all it passes on
+        return False
+    for unit, (stride, factor) in strides.items():
         rate, phases = max(1, stride // output_stride), max(1, stride * factor // output_stride)
         if phases > 1:
             empty = -math.inf if isinstance(unit, nn.MaxPool2d) else 0.0
             unit.register_forward_pre_hook(partial(_split, rate=rate, phases=phases, axis=axis, empty=empty))
             unit.register_forward_hook(partial(_unite, phases=phases, axis=axis), prepend=True)  # before timm reads it
-    return True
+    return _fits(backbone, output_stride, size, axis)
 
 
 def keeps_branches(backbone: nn.Module) -> bool:
@@ -62,7 +67,7 @@ def join(maps: Sequence[Tensor], strides: Sequence[int], output_stride: int) -> 
     Bilinear and concatenated, after Wang et al. 2020 (Deep High-Resolution Representation Learning).
 
     Args:
-        maps: (B, C, ceil(H / stride), ceil(W / stride)) each, finest first.
+        maps: (B, C, H / stride, W / stride) each, finest first; the sides are multiples of the last stride.
         strides: Their strides.
         output_stride: Stride that no map may exceed.
     """
@@ -92,11 +97,30 @@ def _strides(backbone: nn.Module, units: Sequence[nn.Module], size: int, axis: i
 
     handles = [unit.register_forward_hook(look) for unit in units]
     training = backbone.training
-    backbone.eval()(torch.zeros(1, 3, size, size))
-    backbone.train(training)
-    for handle in handles:
-        handle.remove()
+    try:
+        backbone.eval()(torch.zeros(1, 3, size, size))
+    finally:
+        backbone.train(training)
+        for handle in handles:
+            handle.remove()
     return found
+
+
+@torch.no_grad()
+def _fits(backbone: Any, output_stride: int, size: int, axis: int) -> bool:
+    """Whether maps have as many cells as their strides say, but for the few that an unpadded stem lacks.
+
+    Unpadded layers further on (Inception) lose so many that a phase cannot be put back in its place.
+    """
+    training = backbone.training
+    try:
+        maps = backbone.eval()(torch.zeros(1, 3, size, size))
+    except RuntimeError:
+        return False
+    finally:
+        backbone.train(training)
+    due = [size // min(stride, output_stride) for stride in backbone.feature_info.reduction()]
+    return all(0.9 * cells <= map_.shape[axis] <= cells for map_, cells in zip(maps, due, strict=True))
 
 
 def _split(unit: nn.Module, inputs: tuple[Tensor, ...], *, rate: int, phases: int, axis: int, empty: float) -> Tensor:

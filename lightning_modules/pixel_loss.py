@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -79,7 +80,8 @@ class PixelLoss:
         return total
 
 
-def _terms(text: str) -> list[tuple[float, str]]:
+@cache
+def _terms(text: str) -> tuple[tuple[float, str], ...]:
     """Weights and names of the terms of a sum."""
     terms = []
     for term in text.split("+"):
@@ -97,7 +99,7 @@ def _terms(text: str) -> list[tuple[float, str]]:
                 f"{EXAMPLE!r}; did you mean {name!r}?"
             )
         terms.append((weight, name))
-    return terms
+    return tuple(terms)
 
 
 def _number(text: str) -> float:

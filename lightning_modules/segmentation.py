@@ -45,7 +45,7 @@ class SegmentationModule(ForensicsModule):
         frozen_batch_norm: Whether the encoder's batch-norm statistics are left as they are.
         optimizer: Optimiser.
         lr: Learning rate after the warm-up.
-        encoder_lr_factor: What it is multiplied by for the encoder.
+        encoder_lr_factor: What it is multiplied by for the encoder, but for the pyramid over a flat transformer.
         weight_decay: Weight decay of the optimiser.
         schedule: How the learning rate goes on after the warm-up, see `Recipe`.
         warmup_steps: Optimiser steps over which the learning rate rises from 0.
@@ -84,11 +84,6 @@ class SegmentationModule(ForensicsModule):
         gradient_checkpointing: bool = False,
     ) -> None:
         classes = 1 if pixel_classes == "binary" else len(METHODS)
-        if class_weights is not None and len(class_weights) != max(2, classes):
-            raise ValueError(
-                f"class_weights has {len(class_weights)} numbers, but pixel_classes is {pixel_classes!r}: wanted "
-                f"{max(2, classes)}, for {'real and forged' if classes == 1 else ', '.join(METHODS)}"
-            )
         super().__init__(
             Network(encoder, decoder, frame_head, classes, output_stride),
             Evaluation(True, pixel_threshold, frame_threshold),
@@ -100,6 +95,7 @@ class SegmentationModule(ForensicsModule):
         self.save_hyperparameters()
         self.pixel_classes = pixel_classes
         self.pixel_loss = PixelLoss(loss, label_smoothing, class_weights)
+        self.pixel_loss(torch.zeros(1, classes, 1, 1), torch.zeros(1, 1, 1, dtype=torch.int64))  # refuses what misfits
         self.pixel_loss_weight = pixel_loss_weight
         self.frame_loss_weight = frame_loss_weight
         self.decision = decision
@@ -107,10 +103,7 @@ class SegmentationModule(ForensicsModule):
 
     def losses(self, logits: dict[str, Tensor], batch: Batch) -> Tensor:
         """Pixel loss, plus the frame head's if there is one."""
-        mask = batch["mask"]
-        if self.pixel_classes == "methods":
-            forged = (mask > 0) & (mask != UNKNOWN)
-            mask = torch.where(forged, batch["method"][:, None, None], mask)
+        mask = _by_method(batch) if self.pixel_classes == "methods" else batch["mask"]
         total = self.pixel_loss_weight * self.pixel_loss(logits["mask"], mask)
         if "frame" in logits:
             total = total + self.frame_loss_weight * frame_loss(logits["frame"], batch["label"])
@@ -126,3 +119,12 @@ class SegmentationModule(ForensicsModule):
         if "frame" in logits:
             return mask_probability, logits["frame"].float().sigmoid()
         return mask_probability, frame_scores(mask_probability, self.decision, self.pixel_threshold)
+
+
+def _by_method(batch: Batch) -> Tensor:
+    """The mask (B, H, W) with the method's number for 1; pixels forged in a way that is not known are unknown."""
+    if "method" not in batch:
+        raise ValueError("pixel_classes is 'methods', but the batch has no `method`: add it, or use 'binary'")
+    mask, method = batch["mask"], batch["method"]
+    named = torch.where(method > 0, method, UNKNOWN)
+    return torch.where((mask > 0) & (mask != UNKNOWN), named[:, None, None], mask)

@@ -26,6 +26,11 @@ class Start(NamedTuple):
     frozen_epochs: int | Literal["all"] = 0
     frozen_batch_norm: bool = False
 
+    @property
+    def rests(self) -> bool:
+        """Whether anything is ever left alone."""
+        return bool(self.frozen_epochs) or self.frozen_batch_norm
+
     def frozen(self, epoch: int) -> bool:
         """Whether the backbone is not trained in an epoch, counted from 0."""
         return self.frozen_epochs == "all" or epoch < self.frozen_epochs

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import huggingface_hub
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -91,39 +92,44 @@ class Match(NamedTuple):
         return "; ".join([f"{len(self.loaded)} of {total} tensors loaded", *rest])
 
 
-def load_from_file(encoder: nn.Module, name: str, path: str) -> Match:
+def load_from_file(
+    encoder: nn.Module, name: str, path: str, normalisation: tuple[tuple[float, ...], tuple[float, ...]]
+) -> Match:
     """Loads an encoder's weights from a file: another run's checkpoint, or weights as timm saves them.
+
+    The pyramid over a flat transformer is loaded as far as the file has it, for this output stride; the backbone whole.
 
     Args:
         encoder: An `Encoder`.
         name: Of the timm model.
         path: A checkpoint of one of these modules, or a `.pth`, `.pt`, `.bin` or `.safetensors` of tensors by name.
+        normalisation: Mean and standard deviation that the encoder's images have.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It holds weights of another model.
+        ValueError: It holds no tensors, or those of another model.
     """
     require_file(path)
-    found = _tensors(path)
-    places = {_plain(key): key for key in encoder.state_dict()}
-    matched = {places[plain]: value for key, value in found.items() if (plain := _plain(key)) in places}
+    found, trained_with = _tensors(path)
     own = encoder.state_dict()
-    misfits = [key for key, value in matched.items() if value.shape != own[key].shape]
-    if misfits or not matched:
-        got = (
-            f"whose {misfits[0]} has the shape {tuple(matched[misfits[0]].shape)}, not {tuple(own[misfits[0]].shape)}"
-            if misfits
-            else f"of which none has a name of its tensors (first {next(iter(found), 'none at all')!r})"
-        )
+    places = {_plain(key): key for key in own}
+    matched = {places[plain]: value for key, value in found.items() if (plain := _plain(key)) in places}
+    misfits = {key for key, value in matched.items() if value.shape != own[key].shape}
+    matched = {key: value for key, value in matched.items() if key not in misfits}
+    missing = sorted(own.keys() - matched.keys())
+    lacking = [key for key in missing if key.startswith("backbone.") and not key.endswith("num_batches_tracked")]
+    if lacking:
         raise ValueError(
-            f"encoder_checkpoint is {path}, {got}: it is of another model than {name!r}; name the encoder it is of"
+            f"encoder_checkpoint is {path}, which fits {len(matched)} of {len(own)} tensors of {name!r} and not "
+            f"{lacking[0]!r}: it is of another model; name the encoder it is of"
+        )
+    if trained_with not in (None, normalisation):
+        raise ValueError(
+            f"encoder_checkpoint is {path}, trained on images of mean and standard deviation {trained_with}, but "
+            f"{name!r} takes {normalisation}: name the encoder it is of"
         )
     encoder.load_state_dict(matched, strict=False)
-    return Match(
-        sorted(matched),
-        sorted(own.keys() - matched.keys()),
-        sorted(key for key in found if _plain(key) not in places),
-    )
+    return Match(sorted(matched), missing, sorted(key for key in found if _plain(key) not in places))
 
 
 def require_file(path: str) -> None:
@@ -135,17 +141,30 @@ def require_file(path: str) -> None:
         )
 
 
-def _tensors(path: str) -> Mapping[str, Tensor]:
-    """The encoder's tensors in a file, by name: `backbone.` or `pyramid.` and the name within."""
-    if Path(path).suffix == ".safetensors":
-        content: dict[str, Any] = load_file(path)
-    else:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    content = content.get("state_dict", content)
+def _tensors(path: str) -> tuple[dict[str, Tensor], Any]:
+    """The encoder's tensors in a file, `backbone.` or `pyramid.` before each name, and a run's normalisation."""
+    try:
+        loaded: Any = load_file(path) if Path(path).suffix == ".safetensors" else _torch_load(path)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"encoder_checkpoint is {path}, which holds more than tensors or is damaged; wanted a checkpoint of this "
+            "project, or a file of tensors by name: save the model's `state_dict()` alone"
+        ) from error
+    content: dict[str, Any] = loaded
+    for wrapper in ("state_dict", "model"):
+        inner = content.get(wrapper)
+        content = inner if isinstance(inner, dict) else content
+    tensors = {key.removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
     prefix = "network.encoder."
-    if any(key.startswith(prefix) for key in content):
-        return {key.removeprefix(prefix): value for key, value in content.items() if key.startswith(prefix)}
-    return {f"backbone.{key}": value for key, value in content.items()}
+    if not any(key.startswith(prefix) for key in tensors):
+        return {f"backbone.{key}": value for key, value in tensors.items()}, None
+    stored = loaded["normalisation"]
+    normalisation = tuple(stored["mean"]), tuple(stored["std"])
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}, normalisation
+
+
+def _torch_load(path: str) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _plain(key: str) -> str:

@@ -153,7 +153,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     print(f"{'comparison':{width}}  {'ratio':>7}  {'at least':>8}          ours, theirs (a second)")
     for row in rows:
         rates = [one for one in row["runs"] if isinstance(one, dict) and "ours" in one]
-        shown = ", ".join(f"{median(one[who] for one in rates):.0f}" for who in ("ours", "theirs") if rates)
+        shown = ", ".join(f"{median(one[who] for one in rates):.5g}" for who in ("ours", "theirs") if rates)
         verdict = "" if row["holds"] else "MISSED"
         print(f"{row['name']:{width}}  {row['ratio']:7.2f}  {row['bound']:8.3g}  {verdict:6}  {shown}")
     decord = [row for row in rows if "decord loop" in row["name"]]

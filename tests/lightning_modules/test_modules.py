@@ -135,8 +135,20 @@ def test_pixels_can_be_told_by_which_method_they_were_forged(batch):
 
 
 def test_class_weights_must_be_one_a_class():
-    with pytest.raises(ValueError, match="class_weights has 3 numbers, but pixel_classes is 'binary': wanted 2"):
+    with pytest.raises(ValueError, match="class_weights"):
         SegmentationModule("test_resnet", pretrained=False, class_weights=[1, 2, 3])
+    with pytest.raises(ValueError, match="with one logit 'dice' has only the forged class's term"):
+        SegmentationModule("test_resnet", pretrained=False, class_weights=[1, 2], loss="dice")
+
+
+def test_pixels_forged_in_an_unknown_way_teach_no_method(batch):
+    module = modules(pixel_classes="methods")["segmentation"]()
+    logits = {"mask": torch.zeros(4, len(METHODS), 64, 64)}
+    nameless = {**batch, "method": torch.zeros(4, dtype=torch.int64)}
+    unknown = {**batch, "mask": torch.where(batch["mask"] == 1, UNKNOWN, batch["mask"])}
+    assert module.losses(logits, nameless) == module.losses(logits, unknown)
+    with pytest.raises(ValueError, match="pixel_classes is 'methods', but the batch has no `method`: add it"):
+        module.losses(logits, {key: value for key, value in batch.items() if key != "method"})
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,7 +10,7 @@ from torch import nn
 from lightning_modules.encoders import Encoder
 from lightning_modules.output_stride import join, joined_channels
 
-DILATED = ["legacy_xception", "vgg11", "swin_tiny_patch4_window7_224", "densenet121"]
+DILATED = ["legacy_xception", "vgg11", "swin_tiny_patch4_window7_224", "densenet121", "test_convnext", "mobilevit_xxs"]
 
 
 @pytest.mark.parametrize("name", DILATED)
@@ -76,11 +76,15 @@ def test_branches_are_joined_at_the_output_stride():
     assert joined_channels((1, 1, 1), (1, 2, 4), 2) == [1, 1, 2]
 
 
-def test_a_model_that_cannot_be_dilated_is_refused_with_what_works():
-    with pytest.raises(
-        ValueError, match=r"'hiera_tiny_224' .* cannot be brought to output stride 16: use `output_stri"
-    ):
-        Encoder("hiera_tiny_224", 16)
+@pytest.mark.parametrize("name", ["hiera_tiny_224", "inception_v3", "maxvit_tiny_tf_224", "pit_ti_224"])
+def test_a_model_that_cannot_be_dilated_is_refused_with_what_works(name):
+    with pytest.raises(ValueError, match=f"'{name}' .* cannot be brought to output stride 16: use `output_stride: 32`"):
+        Encoder(name, 16)
+
+
+def test_advice_can_be_followed():
+    with pytest.raises(ValueError, match=r"'levit_128s' has stride 64 and .* output stride 32: use another encoder"):
+        Encoder("levit_128s")
 
 
 def test_a_wrong_output_stride_is_refused():

@@ -1,5 +1,6 @@
 """What a training starts from, and what it leaves alone."""
 
+import argparse
 import copy
 import logging
 
@@ -58,23 +59,47 @@ def test_an_encoder_starts_from_another_run(batch, tmp_path, caplog):  # noqa: F
 
 
 def test_a_match_says_what_did_not(tmp_path):
-    weights = timm.create_model("test_resnet").state_dict()
-    del weights["conv1.0.weight"]
-    torch.save(weights, tmp_path / "part.pth")
-    match = Encoder("test_resnet").load_file(str(tmp_path / "part.pth"))
-    assert match.missing == ["backbone.conv1.0.weight"]
-    assert str(match).endswith(
-        "1 not in the file (backbone.conv1.0.weight); 2 of the file not used (backbone.fc.bias, backbone.fc.weight)"
-    )
+    weights = {f"module.{key}": value for key, value in timm.create_model("test_vit").state_dict().items()}
+    torch.save({"model": weights}, tmp_path / "w.pth")
+    match = Encoder("test_vit").load_file(str(tmp_path / "w.pth"))
+    total = len(Encoder("test_vit").state_dict())
+    new = len(Encoder("test_vit").pyramid.state_dict())
+    assert str(match).startswith(f"{total - new} of {total} tensors loaded; {new} not in the file (pyramid.scales.0")
+    assert "of the file not used (backbone." in str(match)
+
+
+def test_a_pyramid_of_another_output_stride_is_left_out(batch, tmp_path):  # noqa: F811
+    donor = SegmentationModule("test_vit", "deeplabv3plus", pretrained=False)
+    trained(donor, batch).save_checkpoint(tmp_path / "best.ckpt")
+    encoder = Encoder("test_vit", 32)
+    match = encoder.load_file(str(tmp_path / "best.ckpt"))
+    assert match.missing
+    assert all(key.startswith("pyramid.") for key in match.missing)
+    assert torch.equal(encoder.backbone.model.pos_embed, donor.network.encoder.backbone.model.pos_embed)
+
+
+def test_weights_for_other_images_are_refused(batch, tmp_path):  # noqa: F811
+    donor = ClassificationModule("deit_tiny_patch16_224", pretrained=False)
+    trained(donor, batch).save_checkpoint(tmp_path / "best.ckpt")
+    with pytest.raises(ValueError, match=r"on images of mean .*0\.485.* but 'vit_tiny_patch16_224' takes .*0\.5"):
+        Encoder("vit_tiny_patch16_224").load_file(str(tmp_path / "best.ckpt"))
+
+
+def test_a_file_of_more_than_tensors_is_refused(tmp_path):
+    torch.save({"args": argparse.Namespace(lr=1)}, tmp_path / "train.pth")
+    (tmp_path / "cut.safetensors").write_bytes(b"1234")
+    for name in ("train.pth", "cut.safetensors"):
+        with pytest.raises(ValueError, match=f"{name}, which holds more than tensors or is damaged; wanted"):
+            Encoder("test_resnet").load_file(str(tmp_path / name))
 
 
 def test_weights_of_another_model_are_refused(tmp_path):
     torch.save(timm.create_model("test_convnext").state_dict(), tmp_path / "other.pth")
-    with pytest.raises(ValueError, match=r"other\.pth, of which none .* of another model than 'test_resnet'"):
+    with pytest.raises(ValueError, match=r"other\.pth, which fits 0 of \d+ tensors of 'test_resnet' and not 'backbone"):
         Encoder("test_resnet").load_file(str(tmp_path / "other.pth"))
-    torch.save({"conv1.0.weight": torch.zeros(1)}, tmp_path / "narrow.pth")
-    with pytest.raises(ValueError, match=r"narrow\.pth, whose backbone\.conv1\.0\.weight has the shape \(1,\), not \("):
-        Encoder("test_resnet").load_file(str(tmp_path / "narrow.pth"))
+    torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "part.pth")
+    with pytest.raises(ValueError, match=r"part\.pth, which fits \d+ of 216 tensors of 'resnet34' and not 'backbone"):
+        Encoder("resnet34").load_file(str(tmp_path / "part.pth"))
 
 
 def test_a_missing_file_is_refused_before_a_long_preparation():
@@ -107,6 +132,31 @@ def test_an_encoder_is_trained_after_its_frozen_epochs(batch):  # noqa: F811
     assert watch.moved[:2] == [set(), set()]
     assert any("weight" in key for key in watch.moved[2])
     assert any("running_mean" in key for key in watch.moved[2])
+
+
+class SaveAfterOneStep(pl.Callback):
+    def __init__(self, path):
+        self.path = path
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):  # noqa: F811
+        if batch_idx == 0:
+            trainer.save_checkpoint(self.path)
+
+
+@pytest.mark.parametrize("rest", [{"frozen_epochs": 3}, {"frozen_batch_norm": True}])
+def test_what_rests_still_rests_after_an_epoch_is_taken_up_in_its_middle(rest, batch, tmp_path):  # noqa: F811
+    def statistics(module):
+        return {key: value.clone() for key, value in values(module).items() if "running" in key}
+
+    first = SegmentationModule(**PLAIN, **rest)
+    before = statistics(first)
+    trained(first, batch, callback=SaveAfterOneStep(tmp_path / "middle.ckpt"))
+    second = SegmentationModule(**PLAIN, **rest)
+    trainer = pl.Trainer(max_epochs=1, **QUIET)
+    trainer.fit(second, repeat(batch, 2), repeat(batch), ckpt_path=tmp_path / "middle.ckpt")
+    assert trainer.global_step == 2
+    assert all(torch.equal(value, before[key]) for key, value in statistics(first).items())
+    assert all(torch.equal(value, before[key]) for key, value in statistics(second).items())
 
 
 def test_batch_norm_statistics_can_be_left_alone(batch):  # noqa: F811
