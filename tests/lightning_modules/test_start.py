@@ -143,6 +143,7 @@ class SaveAfterOneStep(pl.Callback):
             trainer.save_checkpoint(self.path)
 
 
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch")
 @pytest.mark.parametrize("rest", [{"frozen_epochs": 3}, {"frozen_batch_norm": True}])
 def test_what_rests_still_rests_after_an_epoch_is_taken_up_in_its_middle(rest, batch, tmp_path):  # noqa: F811
     def statistics(module):
