@@ -15,7 +15,7 @@ rows = $(filter-out %/_base,$(patsubst experiments/%.yaml,%,$(sort $(wildcard ex
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-reuse bench matrix lint train baselines collect doctor mini table-0 table-1 table-2 demo-rows
+.PHONY: help install demo test test-reuse bench matrix lint train baselines collect cost export doctor mini table-0 table-1 table-2 demo-rows
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,14 @@ table-2: $(INSTALLED) ## segmentation, classification or both, DATA=<root>
 
 collect: $(INSTALLED) ## print the tables of runs/ and write runs/results.csv
 	@$(PY) -m experiments collect
+
+cost: $(INSTALLED) ## parameters, FLOPs and time a frame, without data: EXP=table-1/resnet50-unet or TABLE='table-1 table-2' [ARGS='--batch_size 8']
+	@test -n "$(EXP)$(TABLE)" || { echo "neither EXP nor TABLE is given, wanted EXP=table-1/resnet50-unet or TABLE=table-1"; exit 2; }
+	@$(PY) -m experiments cost $(EXP) $(TABLE) $(ARGS)
+
+export: $(INSTALLED) ## write a checkpoint as ONNX or torch.export file: CKPT=runs/.../best.ckpt OUT='model.onnx model.pt2' [ARGS='--video face.mp4']
+	@test -n "$(CKPT)" -a -n "$(OUT)" || { echo "CKPT and OUT are wanted, such as CKPT=runs/demo/joint/seed0/checkpoints/best.ckpt OUT=model.onnx"; exit 2; }
+	@$(PY) -m experiments export --checkpoint '$(CKPT)' --out $(OUT) $(ARGS)
 
 doctor: $(INSTALLED) ## say what is wrong with a data folder: DATA=<root>
 	@test -n "$(DATA)" || { echo "DATA is not given, wanted the folder of FaceForensics++"; exit 2; }

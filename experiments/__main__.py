@@ -1,4 +1,4 @@
-"""`python -m experiments fit|validate|test|predict|baselines|collect`."""
+"""`python -m experiments fit|validate|test|predict|baselines|collect|cost|export`."""
 
 from .cli import main
 

@@ -37,7 +37,11 @@ test       its best checkpoint on the test split, once; --name NAME for other te
 predict    writes predictions of its best checkpoint
 baselines  what a row's table stands beside: all-fake, all-real, centre box, mean mask, colour statistics
 collect    prints the tables of runs/ and writes results.csv: [FOLDER] [--table NAME]
+cost       parameters, FLOPs and time a frame, without data: table-1 table-2/resnet50-joint [--batch_size 8]
+export     a checkpoint as ONNX or torch.export file: --checkpoint runs/.../best.ckpt --out model.onnx [model.pt2]
 """
+
+COMMANDS = tuple(line.split()[0] for line in USAGE.splitlines()[2:])
 
 
 def with_table_base(arguments: Sequence[str]) -> list[str]:
@@ -65,13 +69,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if command in ("-h", "--help"):
         print(USAGE)
         return
-    if command not in ("fit", "validate", "test", "predict", "baselines", "collect"):
-        fail(f"unknown command {command!r}: use fit, validate, test, predict, baselines or collect")
+    if command not in COMMANDS:
+        fail(f"unknown command {command!r}: use {', '.join(COMMANDS[:-1])} or {COMMANDS[-1]}")
     try:
         if command == "collect":
             from .collect import collect
 
             collect(words[1:])
+            return
+        if command == "cost":
+            from .cost import cost
+
+            cost(words[1:])
+            return
+        if command == "export":
+            from .export import export
+
+            export(words[1:])
             return
         words = with_table_base(words)
         check_keys(read_layers(words[1:]))

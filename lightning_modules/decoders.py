@@ -86,7 +86,7 @@ class UNet(nn.Module):
         """Computes logits (B, classes, height, width) from the encoder's maps of an image of that size."""
         last = maps[-1]
         pyramid = [
-            last.new_empty(len(last), 0, -(-height // stride), -(-width // stride)) if i is None else maps[i]
+            last.new_empty(last.shape[0], 0, -(-height // stride), -(-width // stride)) if i is None else maps[i]
             for i, stride in zip(self.maps, self.strides, strict=True)
         ]
         logits: Tensor = self.head(self.decoder(pyramid))

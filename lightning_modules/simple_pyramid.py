@@ -73,7 +73,7 @@ def _sample(map_: Tensor, cell: float, stride: int, size: tuple[int, int]) -> Te
         (torch.arange(count, device=map_.device, dtype=torch.float32) + 0.5) * (2 * stride / (cell * cells)) - 1
         for count, cells in zip(size, map_.shape[-2:], strict=True)
     )
-    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).expand(len(map_), -1, -1, -1)
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).expand(map_.shape[0], -1, -1, -1)
     with torch.autocast(map_.device.type, enabled=False):  # positions need more digits than bf16 has
         sampled = F.grid_sample(map_.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled.to(map_.dtype)
