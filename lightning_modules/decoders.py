@@ -245,7 +245,7 @@ DECODERS: dict[DecoderName, type[FCN | UNet | FPN | DeepLabV3 | DeepLabV3Plus | 
     "segformer": SegFormer,
 }
 
-OUTPUT_STRIDE: dict[DecoderName, int] = {"deeplabv3": 8, "deeplabv3plus": 16}
+PREFERRED_STRIDE: dict[DecoderName, int] = {"deeplabv3": 8, "deeplabv3plus": 16}
 """Stride of the encoder's last map that a decoder's paper wants, where it is not 32."""
 
 

@@ -63,8 +63,7 @@ class Encoder(nn.Module):
         self.channels: tuple[int, ...] = tuple(self.backbone.feature_info.channels())
         self.strides: tuple[int, ...] = tuple(self.backbone.feature_info.reduction())
         self._channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
-        self._own_strides = self.strides
-        self._joins = False
+        self._to_join: tuple[int, ...] = ()  # strides of the maps that are joined
         self.pyramid: SimplePyramid | None = None
         if self.strides[0] == self.strides[-1]:
             self._multiple = patch = self.strides[-1]
@@ -80,7 +79,7 @@ class Encoder(nn.Module):
         """Brings maps beyond the output stride up to it where timm cannot."""
         last, wanted = self.strides[-1], self.output_stride
         if keeps_branches(self.backbone):
-            self._joins = True
+            self._to_join = self.strides
             self.channels = tuple(joined_channels(self.channels, self.strides, wanted))
         elif dilate(self.backbone, wanted, 4 * last, self._channels_last):
             self._multiple = last
@@ -110,8 +109,8 @@ class Encoder(nn.Module):
         if self.pyramid is not None:
             scales: list[Tensor] = self.pyramid(maps[-1], height, width)
             return scales
-        if self._joins:
-            maps = join(maps, self._own_strides, self.output_stride)
+        if self._to_join:
+            maps = join(maps, self._to_join, self.output_stride)
         return [
             _align(map_, -(-height // stride), -(-width // stride))
             for map_, stride in zip(maps, self.strides, strict=True)

@@ -10,7 +10,7 @@ from segmentation_models_pytorch.base import ClassificationHead
 from segmentation_models_pytorch.base.initialization import initialize_head
 from torch import Tensor, nn
 
-from .decoders import DECODERS, OUTPUT_STRIDE, DecoderName
+from .decoders import DECODERS, PREFERRED_STRIDE, DecoderName
 from .encoders import Encoder
 
 
@@ -68,7 +68,7 @@ class Network(nn.Module):
             raise ValueError(
                 f"decoder is {decoder!r}, wanted one of {list(get_args(DecoderName))}; did you mean {nearest!r}?"
             )
-        self.encoder = Encoder(encoder, output_stride or (OUTPUT_STRIDE.get(decoder, 32) if decoder else 32))
+        self.encoder = Encoder(encoder, output_stride or (PREFERRED_STRIDE.get(decoder, 32) if decoder else 32))
         channels, strides = self.encoder.channels, self.encoder.strides
         self.decoder = DECODERS[decoder](channels, strides, classes) if decoder else None
         self.frame_head = FrameHead(channels) if frame_head else None

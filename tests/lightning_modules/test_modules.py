@@ -106,6 +106,13 @@ def test_what_makes_it_faster_or_smaller_changes_no_figure(speed, batch):
         curves.append(LossCurve())
         pl.Trainer(max_steps=3, callbacks=[curves[-1]], **QUIET).fit(module, repeat(batch, 3), repeat(batch))
     assert curves[1].losses == pytest.approx(curves[0].losses, rel=1e-3)
+    kernel = next(p for p in module.network.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1)
+    took_effect = {
+        "channels_last": kernel.is_contiguous(memory_format=torch.channels_last),
+        "gradient_checkpointing": module.network.encoder.backbone.grad_checkpointing,
+        "compile": module.network._compiled_call_impl is not None,
+    }
+    assert {key for key, value in took_effect.items() if value} == set(speed)
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -135,7 +142,7 @@ def test_pixels_can_be_told_by_which_method_they_were_forged(batch):
 
 
 def test_class_weights_must_be_one_a_class():
-    with pytest.raises(ValueError, match="class_weights"):
+    with pytest.raises(ValueError, match="class_weights are .1, 2, 3., 3 for 2 classes"):
         SegmentationModule("test_resnet", pretrained=False, class_weights=[1, 2, 3])
     with pytest.raises(ValueError, match="with one logit 'dice' has only the forged class's term"):
         SegmentationModule("test_resnet", pretrained=False, class_weights=[1, 2], loss="dice")
