@@ -142,7 +142,7 @@ def test_pixels_can_be_told_by_which_method_they_were_forged(batch):
 
 
 def test_class_weights_must_be_one_a_class():
-    with pytest.raises(ValueError, match="class_weights are .1, 2, 3., 3 for 2 classes"):
+    with pytest.raises(ValueError, match=r"class_weights are .1, 2, 3., 3 for 2 classes"):
         SegmentationModule("test_resnet", pretrained=False, class_weights=[1, 2, 3])
     with pytest.raises(ValueError, match="with one logit 'dice' has only the forged class's term"):
         SegmentationModule("test_resnet", pretrained=False, class_weights=[1, 2], loss="dice")
