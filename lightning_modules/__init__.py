@@ -2,15 +2,18 @@
 
 from .baselines import MeanMask, all_fake, all_real, centre_box, colour_features
 from .batch import METHODS, UNKNOWN, Batch
+from .canvas import paste
 from .classification import ClassificationModule
 from .decisions import frame_scores, video_scores
 from .encoders import Encoder, normalisation
-from .frame_metrics import FrameMetrics
+from .frame_metrics import frame_figures
 from .losses import bce, dice, focal, frame_loss, lovasz, tversky
+from .measured import Measured
 from .metrics import Evaluation
 from .networks import Network
+from .operating_point import OperatingPoint
 from .pixel_loss import PixelLoss
-from .pixel_metrics import PixelMetrics
+from .pixel_metrics import pixel_figures
 from .segmentation import SegmentationModule
 
 __all__ = [
@@ -20,11 +23,11 @@ __all__ = [
     "ClassificationModule",
     "Encoder",
     "Evaluation",
-    "FrameMetrics",
     "MeanMask",
+    "Measured",
     "Network",
+    "OperatingPoint",
     "PixelLoss",
-    "PixelMetrics",
     "SegmentationModule",
     "all_fake",
     "all_real",
@@ -33,10 +36,13 @@ __all__ = [
     "colour_features",
     "dice",
     "focal",
+    "frame_figures",
     "frame_loss",
     "frame_scores",
     "lovasz",
     "normalisation",
+    "paste",
+    "pixel_figures",
     "tversky",
     "video_scores",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, channels_last
@@ -15,11 +17,15 @@ from .batch import Batch
 from .encoders import normalisation
 from .metrics import Evaluation
 from .networks import Network
+from .operating_point import OperatingPoint
 from .optimisation import Recipe, lr_factor, make_optimizer
 from .start import Start, drop_gradients, set_modes
 from .weights import require_file
 
 Stage = Literal["train", "val", "test"]
+
+HEAD = "head"
+"""Name of the rule by which a frame's score is the frame head's probability."""
 
 
 class Speed(NamedTuple):
@@ -47,7 +53,9 @@ class ForensicsModule(pl.LightningModule):
 
     Args:
         network: Images to logits.
-        evaluation: What is measured in validation and test.
+        pixels: Whether masks are predicted, and so judged.
+        decisions: Names of the rules that `frame_score` knows; of several, validation chooses one.
+        thresholds: Of pixels and of frames; what is None is chosen in validation, see `operating_point.chosen`.
         headline: Metric of the validation that the progress bar shows and by which checkpoints are chosen.
         start: What a training starts from, and what it leaves alone.
         recipe: How the network is trained.
@@ -55,11 +63,21 @@ class ForensicsModule(pl.LightningModule):
     """
 
     def __init__(
-        self, network: Network, evaluation: Evaluation, headline: str, start: Start, recipe: Recipe, speed: Speed
+        self,
+        network: Network,
+        pixels: bool,
+        decisions: Sequence[str],
+        thresholds: tuple[float | None, float | None],
+        headline: str,
+        start: Start,
+        recipe: Recipe,
+        speed: Speed,
     ) -> None:
         super().__init__()
         self.network = network
-        self.evaluation = evaluation
+        self.decisions = tuple(decisions)
+        self.validation = Evaluation(pixels, True, self.decisions, *thresholds)
+        self.testing = Evaluation(pixels, False, self.decisions, *thresholds)
         self.headline = headline
         self.start = start
         self.recipe = recipe
@@ -92,9 +110,27 @@ class ForensicsModule(pl.LightningModule):
         """The loss to descend."""
         raise NotImplementedError
 
-    def predictions(self, logits: dict[str, Tensor]) -> tuple[Tensor | None, Tensor]:
-        """Probabilities: of pixels (B, H, W), if there are any, and of frames (B,)."""
+    def mask_probability(self, logits: dict[str, Tensor]) -> Tensor | None:
+        """Forged probability of each pixel, (B, H, W), if the network has a decoder."""
         raise NotImplementedError
+
+    def frame_score(self, logits: dict[str, Tensor], mask_probability: Tensor | None, decision: str) -> Tensor:
+        """Fake probability of each frame, (B,), by one of `decisions`."""
+        raise NotImplementedError
+
+    def predictions(self, logits: dict[str, Tensor]) -> tuple[Tensor | None, Tensor]:
+        """Probabilities: of pixels (B, H, W), if there are any, and of frames (B,), by the rule that was chosen."""
+        mask_probability = self.mask_probability(logits)
+        return mask_probability, self.frame_score(logits, mask_probability, self.point.decision)
+
+    @property
+    def point(self) -> OperatingPoint:
+        """Thresholds and rule in use: those chosen by the last validation, which checkpoints keep."""
+        return self.testing.point
+
+    @point.setter
+    def point(self, point: OperatingPoint) -> None:
+        self.validation.point = self.testing.point = point
 
     def _step(self, batch: Batch, stage: Stage) -> Tensor:
         logits = self(batch["image"])
@@ -109,8 +145,12 @@ class ForensicsModule(pl.LightningModule):
             batch_size=len(batch["image"]),
             sync_dist=not training,
         )
-        if not training:
-            self.evaluation.update(batch, *self.predictions(logits))
+        if stage == "val":
+            masks = self.mask_probability(logits)
+            scores = [self.frame_score(logits, masks, decision) for decision in self.decisions]
+            self.validation.update(batch, masks, torch.stack(scores, dim=1))
+        elif stage == "test":
+            self.testing.update(batch, *self.predictions(logits))
         return loss
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -140,20 +180,21 @@ class ForensicsModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Logs the figures of the validation."""
-        self._log_evaluation("val")
+        self._log_evaluation("val", self.validation)
 
     def on_test_epoch_end(self) -> None:
         """Logs the figures of the test."""
-        self._log_evaluation("test")
+        self._log_evaluation("test", self.testing)
 
-    def _log_evaluation(self, stage: Stage) -> None:
+    def _log_evaluation(self, stage: Stage, evaluation: Evaluation) -> None:
         if not self.trainer.sanity_checking:
             # The metrics have gathered all processes' frames, so every process logs the same figures and `sync_dist`
             # only averages equal numbers; it is set because Lightning warns otherwise.
-            for key, value in self.evaluation.compute().items():
+            for key, value in evaluation.compute().items():
                 shown = stage == "val" and key == self.headline
                 self.log(f"{stage}/{key}", value, prog_bar=shown, batch_size=1, sync_dist=True)
-        self.evaluation.reset()
+            self.point = evaluation.point
+        evaluation.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Builds the optimiser and its schedule, which moves at every step."""
@@ -198,10 +239,12 @@ class ForensicsModule(pl.LightningModule):
             drop_gradients(self.network.encoder)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Stores how images must be normalised."""
+        """Stores how images must be normalised, and what the last validation chose."""
         checkpoint["normalisation"] = {"mean": self._mean, "std": self._std}
+        checkpoint["operating_point"] = self.point._asdict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restores how images must be normalised, and keeps those to start from from replacing the restored weights."""
+        """Restores both, and keeps the weights to start from from replacing the restored ones."""
         self._mean, self._std = checkpoint["normalisation"]["mean"], checkpoint["normalisation"]["std"]
+        self.point = OperatingPoint(**checkpoint["operating_point"])
         self._weights_due = False

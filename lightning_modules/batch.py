@@ -15,6 +15,10 @@ Batch = Mapping[str, Tensor]
 `method`: int64 (B,), position in `METHODS`; without it no figure per method is computed, and `pixel_classes: methods`
 is refused.
 `clip`: int64 (B,), one number a video, so that four fakes of one pair are four clips; without it no figure per video.
+`frame`: int64 (B,), position in the video; it says in what is measured which frame is meant.
+`canvas`: int64 (B, h, w), values of `mask`. The truth that pixel metrics take, where that is not `mask` itself.
+`canvas_own`: the same of the labels that were trained on, where those are others.
+`box`, `canvas_box`: float32 (B, 4), x0 y0 x1 y1 in pixels of the video frame: what image and canvas show of it.
 
 Other keys pass through unread.
 """

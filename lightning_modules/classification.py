@@ -6,10 +6,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from .base import ForensicsModule, Speed
+from .base import HEAD, ForensicsModule, Speed
 from .batch import Batch
 from .losses import frame_loss
-from .metrics import Evaluation
 from .networks import Network
 from .optimisation import OptimizerName, Recipe, ScheduleName
 from .start import Start
@@ -21,7 +20,8 @@ class ClassificationModule(ForensicsModule):
     Args:
         encoder: Name of a timm model; the mean of its last feature map feeds one linear layer.
         output_stride: Stride of that map: 8, 16 or 32.
-        frame_threshold: Score above which a frame or a video is called fake.
+        frame_threshold: Score above which a frame or a video is called fake; by default chosen in validation and kept
+            in checkpoints.
         pretrained: Whether a training starts from timm's ImageNet weights.
         encoder_checkpoint: File that the encoder starts from instead: another run's checkpoint, or timm weights.
         frozen_epochs: Epochs during which the encoder is not trained, or "all".
@@ -41,7 +41,7 @@ class ClassificationModule(ForensicsModule):
         self,
         encoder: str = "resnet50",
         output_stride: Literal[8, 16, 32] = 32,
-        frame_threshold: float = 0.5,
+        frame_threshold: float | None = None,
         pretrained: bool = True,
         encoder_checkpoint: str | None = None,
         frozen_epochs: int | Literal["all"] = 0,
@@ -58,7 +58,9 @@ class ClassificationModule(ForensicsModule):
     ) -> None:
         super().__init__(
             Network(encoder, frame_head=True, output_stride=output_stride),
-            Evaluation(pixels=False, frame_threshold=frame_threshold),
+            pixels=False,
+            decisions=(HEAD,),
+            thresholds=(None, frame_threshold),
             headline="frame_auroc",
             start=Start(pretrained, encoder_checkpoint, frozen_epochs, frozen_batch_norm),
             recipe=Recipe(optimizer, lr, weight_decay, schedule, warmup_steps, encoder_lr_factor),
@@ -70,6 +72,9 @@ class ClassificationModule(ForensicsModule):
         """Binary cross-entropy on the label."""
         return frame_loss(logits["frame"], batch["label"])
 
-    def predictions(self, logits: dict[str, Tensor]) -> tuple[None, Tensor]:
-        """Probabilities of frames (B,)."""
-        return None, logits["frame"].float().sigmoid()
+    def mask_probability(self, logits: dict[str, Tensor]) -> None:
+        """There is no decoder."""
+
+    def frame_score(self, logits: dict[str, Tensor], mask_probability: Tensor | None, decision: str) -> Tensor:
+        """Fake probability of each frame, (B,)."""
+        return logits["frame"].float().sigmoid()

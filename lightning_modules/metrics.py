@@ -3,59 +3,167 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
-from .batch import METHODS, Batch
-from .frame_metrics import FrameMetrics
-from .pixel_metrics import PixelMetrics
+from .batch import METHODS, UNKNOWN, Batch
+from .canvas import paste
+from .frame_metrics import frame_figures
+from .measured import BINS, Measured, bins_of, joined
+from .operating_point import OperatingPoint, chosen
+from .pixel_metrics import pixel_figures
+
+KEPT = 64
+"""Batches after which histograms of the same clip are added up."""
 
 
-class Evaluation(nn.Module):
-    """Everything measured in one pass over a split, by a model or by a trivial baseline.
+class Evaluation(Metric):
+    """Everything measured in one pass over a split, by a model or by a trivial baseline; exact over several processes.
 
+    Pixels are judged on `canvas` where a batch has one, with the prediction laid over it (see `paste`), else on `mask`.
     A batch without `method` counts as one nameless method, one without `clip` yields no video figures; what each key
-    pools is written in `PixelMetrics` and `FrameMetrics`.
+    pools is written in `pixel_figures` and `frame_figures`.
+
+    In memory stay 48 bytes a frame and 4 a decision rule, and 16 kB a clip.
 
     Args:
         pixels: Whether masks are judged; if not, pixel keys are absent.
-        pixel_threshold: Probability above which a pixel is called forged.
-        frame_threshold: Score above which a frame or a video is called fake.
+        choosing: Whether `compute` chooses the operating point first, see `chosen`, and computes the figures at it: for
+            the validation split, and for no other.
+        decisions: Names of the rules by which frames are scored; among several, `choosing` chooses.
+        pixel_threshold: Probability above which a pixel is called forged; None is to be chosen.
+        frame_threshold: Score above which a frame or a video is called fake; None is to be chosen.
         methods: Names of the values of `method`, the original first.
+
+    Attributes:
+        point: Thresholds and rule in use; 0.5 and the first rule until others are chosen or assigned.
+        measured: What the last `compute` was about.
     """
+
+    full_state_update = False
+    facts: list[Tensor]
+    scores: list[Tensor]
+    groups: list[Tensor]
+    histograms: list[Tensor]
 
     def __init__(
         self,
         pixels: bool = True,
-        pixel_threshold: float = 0.5,
-        frame_threshold: float = 0.5,
+        choosing: bool = False,
+        decisions: Sequence[str] = ("score",),
+        pixel_threshold: float | None = None,
+        frame_threshold: float | None = None,
         methods: Sequence[str] = METHODS,
     ) -> None:
         super().__init__()
-        self.pixel = PixelMetrics(pixel_threshold, methods) if pixels else None
-        self.frame = FrameMetrics(frame_threshold, methods)
+        self.pixels = pixels
+        self.choosing = choosing
+        self.decisions = tuple(decisions)
+        self.given = (pixel_threshold, frame_threshold)
+        self.methods = tuple(methods)
+        pixel, frame = (0.5 if threshold is None else threshold for threshold in self.given)
+        self.point = OperatingPoint(pixel, frame, frame, self.decisions[0])
+        self.measured: Measured | None = None
+        # int32 (B, 12): clip, frame, method, label, and TP, FP, FN, TN on the canvas and by the own labels
+        self.add_state("facts", [], dist_reduce_fx="cat")
+        self.add_state("scores", [], dist_reduce_fx="cat")  # float32 (B, R)
+        self.add_state("groups", [], dist_reduce_fx="cat")  # int64 (G, 3)
+        self.add_state("histograms", [], dist_reduce_fx="cat")  # int64 (G, 2, BINS)
 
     def update(self, batch: Batch, mask_probability: Tensor | None, frame_score: Tensor) -> None:
         """Adds a batch.
 
         Args:
-            batch: `label`, and `mask` where pixels are judged; `method` and `clip` if known.
+            batch: `label`, and `mask` or `canvas` with both boxes where pixels are judged; `method`, `clip` and `frame`
+                if known.
             mask_probability: Forged probability of each pixel, (B, H, W), in [0, 1]; read only where pixels are judged.
-            frame_score: Fake probability of each frame, (B,), in [0, 1].
+            frame_score: Fake probability of each frame, in [0, 1], (B,), or (B, R) by several rules.
         """
         label = batch["label"]
         method = batch.get("method", torch.zeros_like(label))
-        if self.pixel is not None and mask_probability is not None:
-            self.pixel.update(mask_probability, batch["mask"], label, method)
-        self.frame.update(frame_score, label, method, batch.get("clip"))
+        clip, frame = (batch.get(key, torch.full_like(label, -1)) for key in ("clip", "frame"))
+        _require_probabilities(frame_score, "frame")
+        nothing = label.new_zeros(len(label), 4)
+        counts, own = nothing, nothing
+        if self.pixels:
+            truth, probability = _on_canvas(batch, cast("Tensor", mask_probability))
+            group = torch.stack([clip, method, label], dim=1)
+            counts = self._count(truth, probability, group)
+            if "canvas_own" in batch:
+                own = self._confusion(batch["canvas_own"], probability)
+        self.facts.append(torch.cat([torch.stack([clip, frame, method, label], dim=1), counts, own], dim=1).int())
+        self.scores.append(frame_score.float().view(len(label), -1))
 
     def compute(self) -> dict[str, Tensor]:
         """Figures by key, float32 scalars, over the frames of all processes."""
-        return (self.pixel.compute() if self.pixel is not None else {}) | self.frame.compute()
+        self.measured = measured = self._measured()
+        if self.choosing:
+            self.point = chosen(measured, self.decisions, *self.given)
+        several = measured.scores.shape[1] > 1
+        column = self.decisions.index(self.point.decision) if several else 0
+        thresholds = self.point.frame_threshold, self.point.video_threshold
+        figures = pixel_figures(measured, self.point.pixel_threshold if self.choosing else None, self.methods)
+        figures |= frame_figures(measured, *thresholds, column, self.methods)
+        return {key: value.float().to(self.device) for key, value in figures.items()}
 
-    def reset(self) -> None:
-        """Forgets all batches."""
-        if self.pixel is not None:
-            self.pixel.reset()
-        self.frame.reset()
+    def _count(self, truth: Tensor, probability: Tensor, group: Tensor) -> Tensor:
+        """Adds a batch's pixels to the histograms of its groups (B, 3) and returns their counts."""
+        groups, place = group.unique(dim=0, return_inverse=True)
+        known = truth != UNKNOWN
+        cell = (2 * place[:, None, None] + (truth > 0)) * BINS + bins_of(probability)
+        cells = 2 * BINS * len(groups)
+        seen = torch.where(known, cell, cells).flatten().bincount(minlength=cells + 1)[:cells]
+        self.groups.append(groups)
+        self.histograms.append(seen.view(-1, 2, BINS))
+        if len(self.groups) >= KEPT:
+            groups, histograms = joined(torch.cat(self.groups), torch.cat(self.histograms))
+            self.groups, self.histograms = [groups], [histograms]
+        return self._confusion(truth, probability)
+
+    def _confusion(self, truth: Tensor, probability: Tensor) -> Tensor:
+        """TP, FP, FN, TN of each frame, (B, 4)."""
+        known = truth != UNKNOWN
+        forged = (truth > 0) & known
+        called = (probability > self.point.pixel_threshold) & known
+        hits, calls, region, area = (pixels.flatten(1).sum(1) for pixels in (forged & called, called, forged, known))
+        return torch.stack([hits, calls - hits, region - hits, area - region - calls + hits], dim=1)
+
+    def _measured(self) -> Measured:
+        facts, scores = (dim_zero_cat(state).cpu().long() for state in (self.facts, self.scores))
+        scores = dim_zero_cat(self.scores).cpu().double()
+        order = facts[:, 1].argsort(stable=True)
+        order = order[facts[order, 0].argsort(stable=True)]
+        facts, scores = facts[order], scores[order]
+        clip, frame, method, label = facts[:, :4].unbind(1)
+        if self.pixels:
+            groups, histograms = joined(dim_zero_cat(self.groups).cpu(), dim_zero_cat(self.histograms).cpu())
+            counts, own = facts[:, 4:8], facts[:, 8:]
+        else:
+            groups, histograms = facts.new_zeros(0, 3), facts.new_zeros(0, 2, BINS)
+            counts, own = None, facts[:, 8:]
+        return Measured(clip, frame, method, label, scores, counts, own if own.any() else None, groups, histograms)
+
+
+def _on_canvas(batch: Batch, probability: Tensor) -> tuple[Tensor, Tensor]:
+    """What pixels are judged against, and the prediction there."""
+    if "canvas" not in batch:
+        truth = batch["mask"]
+        known = torch.where(truth != UNKNOWN, probability, 0.0)
+        _require_probabilities(known, "mask")
+        return truth, known
+    _require_probabilities(probability, "mask")
+    truth = batch["canvas"]
+    return truth, paste(probability, batch["box"], batch["canvas_box"], (truth.shape[-2], truth.shape[-1]))
+
+
+def _require_probabilities(values: Tensor, what: str) -> None:
+    """Refuses NaN and what cannot be a probability, such as logits."""
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(
+            f"{what} scores must be probabilities in [0, 1], but lie in [{values.min():.3g}, {values.max():.3g}]: "
+            "pass `logits.sigmoid()`, and if they are NaN lower the learning rate"
+        )

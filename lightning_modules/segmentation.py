@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
-from .base import ForensicsModule, Speed
+from .base import HEAD, ForensicsModule, Speed
 from .batch import METHODS, UNKNOWN, Batch
-from .decisions import Decision, frame_scores
+from .decisions import DECISIONS, Decision, frame_scores
 from .decoders import DecoderName
 from .losses import frame_loss
-from .metrics import Evaluation
 from .networks import Network
 from .optimisation import OptimizerName, Recipe, ScheduleName
 from .pixel_loss import PixelLoss
@@ -36,9 +35,10 @@ class SegmentationModule(ForensicsModule):
         class_weights: Of the pixels' classes, the real one first, see `PixelLoss`.
         pixel_loss_weight: Weight of the pixels' loss beside that of the frame head.
         frame_loss_weight: Weight of the frame head's loss beside that of the pixels.
-        decision: How a frame's score follows from its mask, where there is no frame head.
-        pixel_threshold: Probability above which a pixel is called forged.
-        frame_threshold: Score above which a frame or a video is called fake.
+        decision: How a frame's score follows from its mask, where there is no frame head; "val" is the rule with the
+            highest frame AUROC in validation, and is kept in checkpoints.
+        pixel_threshold: Probability above which a pixel is called forged; by default chosen in validation, likewise.
+        frame_threshold: Score above which a frame or a video is called fake; likewise.
         pretrained: Whether a training starts from timm's ImageNet weights.
         encoder_checkpoint: File that the encoder starts from instead: another run's checkpoint, or timm weights.
         frozen_epochs: Epochs during which the encoder is not trained, or "all".
@@ -66,9 +66,9 @@ class SegmentationModule(ForensicsModule):
         class_weights: Sequence[float] | None = None,
         pixel_loss_weight: float = 1.0,
         frame_loss_weight: float = 1.0,
-        decision: Decision = "mean",
-        pixel_threshold: float = 0.5,
-        frame_threshold: float = 0.5,
+        decision: Decision | Literal["val"] = "val",
+        pixel_threshold: float | None = None,
+        frame_threshold: float | None = None,
         pretrained: bool = True,
         encoder_checkpoint: str | None = None,
         frozen_epochs: int | Literal["all"] = 0,
@@ -86,7 +86,9 @@ class SegmentationModule(ForensicsModule):
         classes = 1 if pixel_classes == "binary" else len(METHODS)
         super().__init__(
             Network(encoder, decoder, frame_head, classes, output_stride),
-            Evaluation(True, pixel_threshold, frame_threshold),
+            pixels=True,
+            decisions=(HEAD,) if frame_head else DECISIONS if decision == "val" else (decision,),
+            thresholds=(pixel_threshold, frame_threshold),
             headline="pixel_iou_balanced",
             start=Start(pretrained, encoder_checkpoint, frozen_epochs, frozen_batch_norm),
             recipe=Recipe(optimizer, lr, weight_decay, schedule, warmup_steps, encoder_lr_factor),
@@ -98,8 +100,6 @@ class SegmentationModule(ForensicsModule):
         self.pixel_loss(torch.zeros(1, classes, 1, 1), torch.zeros(1, 1, 1, dtype=torch.int64))  # refuses what misfits
         self.pixel_loss_weight = pixel_loss_weight
         self.frame_loss_weight = frame_loss_weight
-        self.decision = decision
-        self.pixel_threshold = pixel_threshold
 
     def losses(self, logits: dict[str, Tensor], batch: Batch) -> Tensor:
         """Pixel loss, plus the frame head's if there is one."""
@@ -109,16 +109,18 @@ class SegmentationModule(ForensicsModule):
             total = total + self.frame_loss_weight * frame_loss(logits["frame"], batch["label"])
         return total
 
-    def predictions(self, logits: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Probabilities of pixels (B, H, W) and of frames (B,)."""
+    def mask_probability(self, logits: dict[str, Tensor]) -> Tensor:
+        """Forged probability of each pixel, (B, H, W)."""
         mask = logits["mask"].float()
         if self.pixel_classes == "methods":
-            mask_probability = mask.softmax(1)[:, 1:].sum(1).clamp(max=1)
-        else:
-            mask_probability = mask.squeeze(1).sigmoid()
+            return mask.softmax(1)[:, 1:].sum(1).clamp(max=1)
+        return mask.squeeze(1).sigmoid()
+
+    def frame_score(self, logits: dict[str, Tensor], mask_probability: Tensor | None, decision: str) -> Tensor:
+        """Fake probability of each frame, (B,): the frame head's, or by a rule on the mask."""
         if "frame" in logits:
-            return mask_probability, logits["frame"].float().sigmoid()
-        return mask_probability, frame_scores(mask_probability, self.decision, self.pixel_threshold)
+            return logits["frame"].float().sigmoid()
+        return frame_scores(cast("Tensor", mask_probability), cast("Decision", decision))
 
 
 def _by_method(batch: Batch) -> Tensor:

@@ -16,8 +16,8 @@ def test_a_frame_is_scored_by_its_mask(decision, score):
     assert frame_scores(MASK, decision).tolist() == pytest.approx([score])
 
 
-def test_the_area_is_that_above_the_threshold():
-    assert frame_scores(MASK, "area", pixel_threshold=0.8).tolist() == pytest.approx([0.2])
+def test_the_area_is_that_above_a_half():
+    assert frame_scores(MASK.clamp(max=0.5), "area").tolist() == [0]
 
 
 def test_each_frame_is_scored_alone():

@@ -7,29 +7,34 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
 import torch
 from sklearn import metrics as sk
 from torchmetrics.classification import BinaryAUROC
 
-from lightning_modules import METHODS, UNKNOWN, Evaluation, FrameMetrics, PixelMetrics
+from lightning_modules import METHODS, UNKNOWN, Evaluation
 
 ROOT = Path(__file__).parents[2]
 
 
-def pixel_figures(probability, mask, label, method=None, **options):
-    metric = PixelMetrics(**options)
+def pixel_figures(probability, mask, label, method=None, threshold=0.5):
+    evaluation = Evaluation(pixel_threshold=threshold)
     label = torch.as_tensor(label)
-    method = label if method is None else torch.as_tensor(method)
-    metric.update(torch.as_tensor(probability, dtype=torch.float32), torch.as_tensor(mask), label, method)
-    return {key: value.item() for key, value in metric.compute().items()}
+    batch = {
+        "mask": torch.as_tensor(mask),
+        "label": label,
+        "method": label if method is None else torch.as_tensor(method),
+    }
+    evaluation.update(batch, torch.as_tensor(probability, dtype=torch.float32), torch.zeros(len(label)))
+    return {key: value.item() for key, value in evaluation.compute().items() if key.startswith("pixel")}
 
 
-def frame_figures(score, label, method=None, clip=None, **options):
-    metric = FrameMetrics(**options)
+def frame_figures(score, label, method=None, clip=None, threshold=0.5):
+    evaluation = Evaluation(pixels=False, frame_threshold=threshold)
     label = torch.as_tensor(label)
-    method = label if method is None else torch.as_tensor(method)
-    metric.update(torch.as_tensor(score), label, method, None if clip is None else torch.as_tensor(clip))
-    return {key: value.item() for key, value in metric.compute().items()}
+    batch = {"label": label, "method": label if method is None else torch.as_tensor(method)}
+    evaluation.update(batch | ({} if clip is None else {"clip": torch.as_tensor(clip)}), None, torch.as_tensor(score))
+    return {key: value.item() for key, value in evaluation.compute().items()}
 
 
 def split(frames=60, seed=0):
@@ -102,13 +107,14 @@ def test_pixel_metrics_equal_a_plain_loop():
 
     def expected(frames):
         tp = fp = fn = tn = fp_real = real_pixels = fakes = reals = 0
-        ious, truth, score = [], [], []
+        ious, truth, score, binned = [], [], [], []
         for i in frames:
             known = mask[i] != UNKNOWN
             t, p = mask[i][known] == 1, probability[i][known] > 0.5
             tp, fp, fn, tn = tp + (t & p).sum(), fp + (~t & p).sum(), fn + (t & ~p).sum(), tn + (~t & ~p).sum()
             truth.extend(t)
             score.extend(probability[i][known])
+            binned.extend(np.floor((np.clip(scipy.special.logit(probability[i][known]), -12, 12) / 12 + 1) * 512))
             if label[i] == 0:
                 fp_real, real_pixels, reals = fp_real + p.sum(), real_pixels + p.size, reals + 1
             elif known.any():
@@ -120,7 +126,8 @@ def test_pixel_metrics_equal_a_plain_loop():
             "pixel_iou_per_frame": np.mean(ious),
             "pixel_f1": sk.f1_score(truth, np.array(score) > 0.5),
             "pixel_accuracy": sk.accuracy_score(truth, np.array(score) > 0.5),
-            "pixel_auroc": sk.roc_auc_score(truth, score),
+            "pixel_auroc": sk.roc_auc_score(truth, binned),
+            "pixel_ap": sk.average_precision_score(truth, binned),
             "pixel_fpr_real": fp_real / real_pixels,
         }
 
@@ -130,7 +137,7 @@ def test_pixel_metrics_equal_a_plain_loop():
         wanted |= {f"{key}/{METHODS[m]}": value for key, value in expected(frames).items()}
     assert figures.keys() == wanted.keys()
     for key, value in wanted.items():
-        assert figures[key] == pytest.approx(value, abs=1e-3 if "auroc" in key else 1e-6), key
+        assert figures[key] == pytest.approx(value, abs=1e-6), key
 
 
 def test_pixel_auroc_is_true_for_probabilities_crowded_at_zero():
@@ -173,7 +180,8 @@ def test_thresholds_are_those_given():
 def test_what_is_not_defined_is_nan():
     figures = pixel_figures([[[0.1, 0.2]]], [[[0, 0]]], [0])
     undefined = {key for key, value in figures.items() if math.isnan(value)}
-    assert undefined == {"pixel_iou", "pixel_iou_balanced", "pixel_iou_per_frame", "pixel_f1", "pixel_auroc"}
+    keys = ("iou", "iou_balanced", "iou_per_frame", "f1", "auroc", "ap")
+    assert undefined == {f"pixel_{key}" for key in keys}
     assert math.isnan(pixel_figures([[[0.9]]], [[[1]]], [1])["pixel_fpr_real"])
     figures = frame_figures([0.1, 0.2], [1, 1], clip=[0, 1])
     undefined = {key for key, value in figures.items() if math.isnan(value)}
@@ -235,9 +243,17 @@ def test_metrics_are_equal_in_whatever_batches_frames_come():
     assert {key: value.item() for key, value in whole.compute().items()} == {
         key: value.item() for key, value in parts.compute().items()
     }
-    parts.reset()
-    with pytest.warns(UserWarning, match="before the ``update``"):
-        assert parts.pixel.compute()["pixel_accuracy"].isnan()
+
+
+def test_after_a_reset_nothing_is_left():
+    batch, probability, score = split()
+    evaluation, fresh = Evaluation(), Evaluation()
+    evaluation.update(*split(seed=1))
+    evaluation.compute()
+    evaluation.reset()
+    for one in (evaluation, fresh):
+        one.update(batch, probability, score)
+    assert evaluation.compute() == fresh.compute()
 
 
 def test_a_batch_that_knows_only_image_and_label_gets_frame_metrics():
@@ -247,32 +263,37 @@ def test_a_batch_that_knows_only_image_and_label_gets_frame_metrics():
     assert evaluation.compute().keys() == {f"frame_{key}" for key in keys}
 
 
-def test_two_processes_give_the_metrics_of_one(tmp_path):
-    batch, probability, score = split()
+@pytest.mark.parametrize("processes", [2, 3])
+def test_several_processes_give_the_metrics_of_one(processes, tmp_path):
+    batch, probability, score = split(61)  # a prime
     alone = Evaluation()
     alone.update(batch, probability, score)
     torch.save((batch, probability, score), tmp_path / "split.pt")
     script = """if True:
         import sys, torch
         from lightning_modules import Evaluation
-        rank, folder = int(sys.argv[1]), sys.argv[2]
-        torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+        rank, ranks, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+        torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=ranks)
         batch, probability, score = torch.load(f"{folder}/split.pt")
         evaluation = Evaluation()
-        for part in torch.arange(60).split(23)[rank::2]:  # 37 frames here, 23 there
+        for part in torch.arange(61).split(11)[rank::ranks]:
             evaluation.update({k: v[part] for k, v in batch.items()}, probability[part], score[part])
-        torch.save(evaluation.compute(), f"{folder}/{rank}.pt")
+        torch.save((evaluation.compute(), evaluation.measured), f"{folder}/{rank}.pt")
     """
-    processes = [
-        subprocess.Popen([sys.executable, "-c", script, str(rank), str(tmp_path)], cwd=ROOT) for rank in (0, 1)
+    words = [sys.executable, "-c", script]
+    started = [
+        subprocess.Popen([*words, str(rank), str(processes), str(tmp_path)], cwd=ROOT) for rank in range(processes)
     ]
     try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
+        assert [process.wait(timeout=120) for process in started] == [0] * processes
     finally:
-        for process in processes:
+        for process in started:
             process.kill()
-    for rank in (0, 1):
-        figures = torch.load(tmp_path / f"{rank}.pt")
-        assert figures.keys() == alone.compute().keys()
-        for key, value in alone.compute().items():
+    wanted = alone.compute()
+    for rank in range(processes):
+        figures, measured = torch.load(tmp_path / f"{rank}.pt", weights_only=False)
+        assert figures.keys() == wanted.keys()
+        for key, value in wanted.items():
             assert figures[key].item() == pytest.approx(value.item(), abs=1e-7), key
+        assert torch.equal(measured.groups, alone.measured.groups)
+        assert torch.equal(measured.histograms, alone.measured.histograms)

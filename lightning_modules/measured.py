@@ -1,0 +1,96 @@
+"""What one evaluation has seen: a row a frame, and a histogram of the pixels' scores for every clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .batch import METHODS
+
+BINS = 1024
+LOGIT_RANGE = 12.0
+"""Histograms are even in the logit, -12 to 12, because a trained network's probabilities crowd at 0 and 1."""
+
+
+class Measured(NamedTuple):
+    """All that figures are computed from, on the CPU, frames in the order of clip and frame.
+
+    Attributes:
+        clip: int64 (N,), video of each frame; -1 where it is not known.
+        frame: int64 (N,), position in it; -1 where it is not known.
+        method: int64 (N,), position in `METHODS`.
+        label: int64 (N,), 0 real, 1 fake.
+        scores: float64 (N, R), fake probability of each frame by each decision rule.
+        counts: int64 (N, 4), pixels that are true positive, false positive, false negative, true negative; "forged" is
+            positive, pixels not known are none of these. None where pixels are not judged.
+        own: int64 (N, 4), the same by the labels that were trained on; None where those are the official ones.
+        groups: int64 (G, 3), clip, method and label, ascending: what a histogram counts the frames of.
+        histograms: int64 (G, 2, BINS), known pixels by score, the real ones first; without groups where pixels are not
+            judged.
+    """
+
+    clip: Tensor
+    frame: Tensor
+    method: Tensor
+    label: Tensor
+    scores: Tensor
+    counts: Tensor | None
+    own: Tensor | None
+    groups: Tensor
+    histograms: Tensor
+
+
+class Scope(NamedTuple):
+    """The part of an evaluation that some figures are about.
+
+    Attributes:
+        suffix: What is appended to their keys: nothing, or `/<method>`.
+        frames: bool (N,).
+        groups: bool (G,).
+    """
+
+    suffix: str
+    frames: Tensor
+    groups: Tensor
+
+
+def scopes(measured: Measured, methods: Sequence[str] = METHODS) -> Iterator[Scope]:
+    """All frames together, and then every method's fakes with the originals.
+
+    A real frame is one of label 0, be it of an original or an untouched frame of a fake clip; the latter is in no
+    method's scope, for it is no original.
+    """
+
+    def of(method: Tensor, label: Tensor, position: int) -> Tensor:
+        return ((method == position) & (label == 1)) | ((method == 0) & (label == 0))
+
+    _, group_method, group_label = measured.groups.unbind(1)
+    yield Scope("", torch.ones_like(measured.label, dtype=torch.bool), torch.ones_like(group_label, dtype=torch.bool))
+    for position in measured.method[measured.label == 1].unique().tolist():
+        if position > 0:
+            yield Scope(
+                f"/{methods[position]}",
+                of(measured.method, measured.label, position),
+                of(group_method, group_label, position),
+            )
+
+
+def bins_of(probability: Tensor) -> Tensor:
+    """The cell of a histogram that each probability belongs to, int64 of the same shape."""
+    place = (probability.float().logit().clamp(-LOGIT_RANGE, LOGIT_RANGE) / LOGIT_RANGE + 1) * (BINS / 2)
+    return place.long().clamp(max=BINS - 1)
+
+
+def edge_of(bin: int) -> float:
+    """The probability at which a cell begins."""
+    return float(torch.tensor((2 * bin / BINS - 1) * LOGIT_RANGE, dtype=torch.float64).sigmoid())
+
+
+def joined(groups: Tensor, histograms: Tensor) -> tuple[Tensor, Tensor]:
+    """Adds up the histograms of each group; groups ascending."""
+    found, place = groups.unique(dim=0, return_inverse=True)
+    total = torch.zeros(len(found), *histograms.shape[1:], dtype=histograms.dtype, device=histograms.device)
+    return found, total.index_add(0, place, histograms)

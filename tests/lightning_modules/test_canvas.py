@@ -1,0 +1,78 @@
+"""Predictions laid over the pixels that everything is measured on."""
+
+import pytest
+import torch
+
+from lightning_modules import UNKNOWN, Evaluation, paste
+
+WHOLE = torch.tensor([[0.0, 0.0, 8.0, 8.0]])
+
+
+def test_the_same_crop_at_the_same_size_is_left_as_it_is():
+    masks = torch.rand(1, 8, 8)
+    assert paste(masks, WHOLE, WHOLE, (8, 8)) is masks
+
+
+def test_a_smaller_crop_leaves_its_surroundings_real():
+    laid = paste(torch.ones(1, 4, 4), torch.tensor([[2.0, 4.0, 6.0, 8.0]]), WHOLE, (8, 8))
+    wanted = torch.zeros(8, 8)
+    wanted[4:8, 2:6] = 1
+    assert torch.equal(laid[0], wanted)
+
+
+def test_a_wider_crop_gives_its_part():
+    masks = torch.arange(64.0).view(1, 8, 8) / 64
+    assert torch.allclose(paste(masks, WHOLE, torch.tensor([[2.0, 1.0, 6.0, 5.0]]), (4, 4)), masks[:, 1:5, 2:6])
+
+
+def test_values_between_pixels_are_bilinear():
+    ramp = (torch.arange(8.0) / 8).expand(1, 8, 8)  # value of column x at its centre: x / 8
+    laid = paste(ramp, WHOLE, torch.tensor([[2.25, 0.0, 6.25, 4.0]]), (4, 4))
+    assert torch.allclose(laid[0, 0], (torch.arange(2, 6) + 0.25) / 8)
+
+
+def test_twice_the_size_is_halved_by_the_mean_of_four():
+    masks = torch.rand(1, 16, 16)
+    wanted = masks.view(1, 8, 2, 8, 2).mean((2, 4))
+    assert torch.allclose(paste(masks, WHOLE, WHOLE, (8, 8)), wanted, atol=1e-6)
+
+
+def test_each_frame_has_a_crop_of_its_own():
+    masks = torch.stack([torch.zeros(4, 4), torch.ones(4, 4)])
+    boxes = torch.tensor([[0.0, 0.0, 8.0, 8.0], [0.0, 0.0, 4.0, 8.0]])
+    laid = paste(masks, boxes, WHOLE.expand(2, -1), (8, 8))
+    assert laid.mean((1, 2)).tolist() == [0, 0.5]
+
+
+def test_pixels_are_judged_on_the_canvas_and_not_on_what_was_trained_on():
+    truth = torch.zeros(1, 8, 8, dtype=torch.int64)
+    truth[0, :, :4] = 1
+    batch = {
+        "label": torch.tensor([1]),
+        "method": torch.tensor([1]),
+        "mask": torch.full((1, 4, 4), UNKNOWN),
+        "canvas": truth,
+        "box": torch.tensor([[0.0, 0.0, 2.0, 8.0]]),
+        "canvas_box": WHOLE,
+    }
+    evaluation = Evaluation(pixel_threshold=0.5)
+    evaluation.update(batch, torch.ones(1, 4, 4), torch.ones(1))
+    figures = evaluation.compute()
+    assert figures["pixel_iou"] == 0.5  # half of the forged region lies where the crop does not see it
+    assert "pixel_iou_own" not in figures
+    evaluation.reset()
+    evaluation.update(
+        batch | {"canvas_own": (torch.arange(8) < 2).long().expand(1, 8, 8)}, torch.ones(1, 4, 4), torch.ones(1)
+    )
+    figures = evaluation.compute()
+    assert (figures["pixel_iou"], figures["pixel_iou_own"]) == (0.5, 1)
+
+
+def test_a_network_that_has_diverged_is_refused():
+    batch = {"label": torch.tensor([1]), "canvas": torch.ones(1, 8, 8, dtype=torch.int64)} | dict.fromkeys(
+        ("box", "canvas_box"), WHOLE
+    )
+    masks = torch.full((1, 4, 4), 0.5)
+    masks[0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"mask scores must be probabilities.*lower the learning rate"):
+        Evaluation().update(batch, masks, torch.ones(1))

@@ -1,0 +1,79 @@
+"""What validation chooses, and where it is applied."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sk
+
+from lightning_modules import UNKNOWN, Evaluation
+from lightning_modules.operating_point import best_threshold
+from tests.lightning_modules.test_metrics import split
+
+
+def chosen(batch, probability, score, **options):
+    evaluation = Evaluation(choosing=True, **options)
+    evaluation.update(batch, probability, score)
+    return evaluation.compute(), evaluation.point
+
+
+def test_the_threshold_of_frames_has_the_highest_balanced_accuracy():
+    batch, _, score = split(200)
+    score = (score * 20).round() / 20  # ties
+    best = best_threshold(score.double(), batch["label"])
+    reached = sk.balanced_accuracy_score(batch["label"], score > best)
+    assert reached == pytest.approx(
+        max(sk.balanced_accuracy_score(batch["label"], score > t) for t in np.linspace(-0.01, 1.01, 500))
+    )
+
+
+def test_between_classes_that_are_told_apart_lies_the_middle():
+    score = torch.tensor([0.1, 0.2, 0.6, 0.7], dtype=torch.float64)
+    assert best_threshold(score, torch.tensor([0, 0, 1, 1])) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(("score", "label"), [([0.2, 0.2], [0, 1]), ([0.1, 0.9], [1, 1]), ([0.3], [0])])
+def test_what_cannot_be_told_is_a_half(score, label):
+    assert best_threshold(torch.tensor(score, dtype=torch.float64), torch.tensor(label)) == 0.5
+
+
+def test_the_threshold_of_pixels_has_the_highest_balanced_iou():
+    batch, probability, score = split()
+    probability = (probability.logit() - 3).sigmoid()  # badly calibrated: 0.5 is far too high
+    figures, point = chosen(batch, probability, score)
+
+    def iou(threshold):
+        evaluation = Evaluation(pixel_threshold=threshold)
+        evaluation.update(batch, probability, score)
+        return evaluation.compute()["pixel_iou_balanced"].item()
+
+    assert point.pixel_threshold < 0.3
+    assert figures["pixel_iou_balanced"].item() == pytest.approx(iou(point.pixel_threshold), abs=1e-6)
+    assert figures["pixel_iou_balanced"].item() == pytest.approx(
+        max(iou(threshold) for threshold in torch.linspace(-6, 6, 513).sigmoid().tolist()), abs=2e-3
+    )
+    assert "pixel_iou_per_frame" not in figures  # that would need the threshold beforehand
+
+
+def test_the_rule_has_the_highest_auroc_and_the_first_of_equals_wins():
+    batch, probability, score = split()
+    rules = torch.stack([1 - score, score, score], dim=1)
+    figures, point = chosen(batch, probability, rules, decisions=("worse", "better", "as good"))
+    assert point.decision == "better"
+    assert figures["frame_auroc"].item() == pytest.approx(sk.roc_auc_score(batch["label"], score), abs=1e-6)
+
+
+def test_thresholds_that_were_given_are_kept():
+    _, point = chosen(*split(), pixel_threshold=0.2, frame_threshold=0.7)
+    assert (point.pixel_threshold, point.frame_threshold, point.video_threshold) == (0.2, 0.7, 0.7)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_split_of_one_kind_or_without_known_pixels_chooses_what_it_can(label):
+    batch, probability, score = split()
+    one = dict(batch, label=torch.full_like(batch["label"], label))
+    one["mask"] = one["mask"] * label
+    _, point = chosen(one, probability, score)
+    assert point.frame_threshold == 0.5
+    blind = dict(batch, mask=torch.full_like(batch["mask"], UNKNOWN))
+    _, point = chosen(blind, probability, score)
+    assert point.pixel_threshold == 0.5
