@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from torch import Tensor
+
+CANVAS_MARGIN = 1.3
+"""Margin of the crop in which pixel metrics are computed, whatever a network was shown."""
+
+CANVAS_SIZE = 256
+"""Side of that crop once it is resized, in pixels."""
 
 
 class Batch(TypedDict):
     """What a loader yields.
 
-    A sample is the same without the first axis, its image and mask still bytes: see `CropTransform`.
+    A sample is the same without the first axis, its image and masks still bytes: see `CropTransform`.
+
+    The canvas is in the batches of an evaluation (validation, test, predict) and not in those of a training. It is the
+    same whatever crop, size and labels are trained on, so what is measured on it can be compared.
 
     Attributes:
         image: float32 (B, 3, H, W), RGB, normalised by the mean and standard deviation of the encoder's weights.
@@ -20,6 +29,9 @@ class Batch(TypedDict):
         clip: int64 (B,), row of the index, so that four fakes of one pair are four clips.
         frame: int64 (B,), position in the clip.
         box: float32 (B, 4), x0 y0 x1 y1 of the crop in pixels of the video frame.
+        canvas: int64 (B, 256, 256), official truth in the crop at margin 1.3: 0 real, 1 forged, 255 not known; resized
+            by nearest, as `mask` is.
+        canvas_box: float32 (B, 4), x0 y0 x1 y1 of that crop in pixels of the video frame.
     """
 
     image: Tensor
@@ -29,7 +41,9 @@ class Batch(TypedDict):
     clip: Tensor
     frame: Tensor
     box: Tensor
+    canvas: NotRequired[Tensor]
+    canvas_box: NotRequired[Tensor]
 
 
 Sample = Batch
-"""One sample: a `Batch` without its first axis, image and mask still uint8."""
+"""One sample: a `Batch` without its first axis, image and masks still uint8."""

@@ -11,13 +11,33 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .batch import Sample
+from .batch import CANVAS_MARGIN, Sample
 from .cache import CropCache
 from .crop_file import Cut
 from .faces import FaceTracks
 from .index import METHODS, Clip
-from .masks import RULE, THRESHOLDS, Mask, read_truths, stencil
+from .masks import RULE, THRESHOLDS, Mask, Stencil, Truth, read_truths, stencil
+from .transforms import on_canvas
 from .video import Backend, Image, VideoReader
+
+Box = tuple[int, int, int, int]
+"""x0 y0 x1 y1 in pixels of the video frame."""
+
+
+class Canvas(NamedTuple):
+    """The truth where it is measured, before it is resized.
+
+    Attributes:
+        truth: (h, w), 0 real, 1 forged, 255 not known.
+        box: Where that is.
+    """
+
+    truth: Mask
+    box: Box
+
+    def showing(self, mask: Mask, box: Box) -> Canvas:
+        """The canvas of a frame that is forged where a mask of some box says so, and nowhere else."""
+        return self._replace(truth=Truth(mask, *box[:2]).within(self.box))
 
 
 class Crop(NamedTuple):
@@ -30,7 +50,8 @@ class Crop(NamedTuple):
         method: Position in `METHODS`.
         clip: Row of the index.
         frame: Position in the clip.
-        box: x0 y0 x1 y1 in pixels of the video frame.
+        box: Where it was cut out.
+        canvas: The truth where it is measured, if it is.
     """
 
     image: Image
@@ -39,7 +60,8 @@ class Crop(NamedTuple):
     method: int
     clip: int
     frame: int
-    box: tuple[int, int, int, int]
+    box: Box
+    canvas: Canvas | None = None
 
 
 def read_crops(
@@ -50,6 +72,7 @@ def read_crops(
     thresholds: Mapping[str, int] = THRESHOLDS,
     backend: Backend = "pyav",
     cache: CropCache | None = None,
+    canvas: FaceTracks | None = None,
 ) -> Generator[Crop]:
     """Cuts the face out of frames of one clip, in one forward pass over its mask and then one over its video.
 
@@ -57,6 +80,9 @@ def read_crops(
     push each other's pictures out of the processor's cache, which costs a tenth.
 
     A frame of a fake whose mask is empty shows nothing rendered: it is real, so its label is 0 and so is its mask.
+
+    Where the canvas is another crop than the one cut out, the mask is read once more for it, in a pass of its own: so
+    it is the same whether crops come from a video or from a cache.
 
     Args:
         clip: A row of the index.
@@ -66,13 +92,16 @@ def read_crops(
         thresholds: See `masks.THRESHOLDS`.
         backend: See `VideoReader`.
         cache: Where crops are kept; what is there is not decoded again.
+        canvas: Where the faces are whose truth is measured, at `CANVAS_MARGIN`; without, there is no canvas.
     """
-    box_of = dict(zip(frames, map(tuple, tracks.crops(clip, frames, margin).tolist()), strict=True))
+    boxes = _boxes(tracks, clip, frames, margin)
+    box_of = dict(zip(frames, boxes, strict=True))
+    wide = _boxes(canvas, clip, frames, CANVAS_MARGIN) if canvas else []
+    apart = _stencils(clip, frames, wide, thresholds, backend) if wide != boxes and wide else []
 
     def decode(wanted: Sequence[int]) -> Generator[Cut]:
         boxes = [box_of[frame] for frame in wanted]
-        with closing(read_truths(clip, wanted, thresholds, backend)) as truths:
-            stencils = [stencil(truth, box) for truth, box in zip(truths, boxes, strict=True)]
+        stencils = _stencils(clip, wanted, boxes, thresholds, backend)
         with closing(VideoReader(clip.path, backend).read(wanted, boxes)) as images:
             for image, forged in zip(images, stencils, strict=True):
                 yield Cut(image, forged.mask(), int(clip.label and forged.anything))
@@ -84,8 +113,20 @@ def read_crops(
         cuts = cache.through(_key(clip, tracks, margin, thresholds), frames, shapes, decode)
     method = METHODS.index(clip.method)
     with closing(cuts):
-        for (frame, box), cut in zip(box_of.items(), cuts, strict=True):
-            yield Crop(cut.image, cut.mask, cut.label, method, clip.number, frame, box)
+        for number, (frame, box, cut) in enumerate(zip(frames, boxes, cuts, strict=True)):
+            shown = Canvas(apart[number].mask() if apart else cut.mask, wide[number]) if wide else None
+            yield Crop(cut.image, cut.mask, cut.label, method, clip.number, frame, box, shown)
+
+
+def _boxes(tracks: FaceTracks, clip: Clip, frames: Sequence[int], margin: float) -> list[Box]:
+    return [(x0, y0, x1, y1) for x0, y0, x1, y1 in tracks.crops(clip, frames, margin).tolist()]
+
+
+def _stencils(
+    clip: Clip, frames: Sequence[int], boxes: Sequence[Box], thresholds: Mapping[str, int], backend: Backend
+) -> list[Stencil]:
+    with closing(read_truths(clip, frames, thresholds, backend)) as truths:
+        return [stencil(truth, box) for truth, box in zip(truths, boxes, strict=True)]
 
 
 def _key(clip: Clip, tracks: FaceTracks, margin: float, thresholds: Mapping[str, int]) -> str:
@@ -105,4 +146,16 @@ def sample_of(crop: Crop, image: Tensor, mask: Tensor) -> Sample:
     """Joins a crop's transformed image and mask with what is known of it."""
     label, method, clip, frame = torch.tensor([crop.label, crop.method, crop.clip, crop.frame])
     box = torch.tensor(crop.box, dtype=torch.float32)
-    return {"image": image, "mask": mask, "label": label, "method": method, "clip": clip, "frame": frame, "box": box}
+    sample: Sample = {
+        "image": image,
+        "mask": mask,
+        "label": label,
+        "method": method,
+        "clip": clip,
+        "frame": frame,
+        "box": box,
+    }
+    if crop.canvas:
+        sample["canvas"] = on_canvas(crop.canvas.truth)
+        sample["canvas_box"] = torch.tensor(crop.canvas.box, dtype=torch.float32)
+    return sample

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import pandas as pd
 from pytorch_lightning import LightningDataModule
+from pytorch_lightning.trainer.states import TrainerFn, TrainerStatus
 from tqdm import tqdm
 
 from .batch import Batch
 from .cache import CropCache
-from .faces import FaceTracks, face_tracks
+from .faces import FaceTracks, canvas_tracks, face_tracks
 from .index import Compression, cache_folder, index_all
 from .masks import THRESHOLDS
 from .parallel import one_at_a_time
@@ -145,13 +146,16 @@ class FaceForensicsDataModule(LightningDataModule):
         self.cache_dir = Path(cache_dir) if cache_dir else None
         self.cache = CropCache(cache_folder(self.cache_dir), cache_gb) if cache_gb else None
         self._noted = False
+        self._may_test = False
         self._finish: Callable[[Batch], Batch] | None = None
         self._train: EpochLoader | None = None
         self._position: dict[str, int] = {}
         self.clips: pd.DataFrame | None = None
-        """The selected rows of the index with their `split`; known after `setup`."""
+        """The selected rows of the index with their `split` and their `pair`; known after `setup`."""
         self.tracks: FaceTracks | None = None
-        """Known after `setup`."""
+        """What crops are cut out by; known after `setup`."""
+        self.canvas_tracks: FaceTracks | None = None
+        """Where pixels are measured: the official masks' boxes, `tracks` for targets without; known after `setup`."""
 
     def prepare_data(self) -> None:
         """Reads headers and finds faces once, so that the other processes find them in the cache."""
@@ -165,6 +169,7 @@ class FaceForensicsDataModule(LightningDataModule):
                 tqdm.write(note)
         self._noted = True
         refuse_one_class(clips, self.methods, stage)
+        self._may_test = stage in ("test", "predict") or (self._may_test and stage != "fit")
 
     def train_dataloader(self) -> EpochLoader:
         """Frames drawn anew each epoch, mixed, augmented; resumed inside an epoch, it starts with the first unseen."""
@@ -229,7 +234,9 @@ class FaceForensicsDataModule(LightningDataModule):
                     on_disk = on_disk[on_disk.target.str.fullmatch(r"\d{3}")]
                 splits = read_splits(self.splits)
                 clips = select(on_disk, self.root, self.methods, self.compression, splits, self.missing)
-                self.tracks = face_tracks(on_disk, self.faces, self.cache_dir, needed=set(clips.target))
+                targets = set(clips.target)
+                self.tracks = face_tracks(on_disk, self.faces, self.cache_dir, targets)
+                self.canvas_tracks = canvas_tracks(on_disk, self.tracks, self.cache_dir, targets)
                 self.clips = clips
         return self.clips, self.tracks
 
@@ -266,9 +273,12 @@ class FaceForensicsDataModule(LightningDataModule):
             backend=self.backend,
             cache=self.cache,
             self_blend=self.self_blend if train else self_blend,
+            canvas=None if train else self.canvas_tracks,
         )
 
     def _loader(self, split: Split, train: bool = False, self_blend: float = 0.0) -> EpochLoader:
+        if split == "test":
+            self._refuse_test_while_fitting()
         rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         stream = self._stream(split, train, rank, ranks, self_blend)
         self._finish = stream.transform.finish
@@ -284,6 +294,20 @@ class FaceForensicsDataModule(LightningDataModule):
             prefetch_factor=self.prefetch if self.num_workers else None,
             pin_memory=self._on_gpu(),
         )
+
+    def _refuse_test_while_fitting(self) -> None:
+        """What is chosen with the test split in sight cannot be tested on it."""
+        state = self.trainer.state if self.trainer else None
+        if state and state.status == TrainerStatus.RUNNING and state.fn in (TrainerFn.FITTING, TrainerFn.VALIDATING):
+            raise RuntimeError(
+                f"the test split was asked for while the Trainer runs {state.fn.value}, but nothing may be chosen by "
+                "it: use the validation split, and test when training has ended"
+            )
+        if self.clips is not None and not self._may_test:
+            raise RuntimeError(
+                "the test split was asked for before setup('test'), but nothing may be chosen by it: use the "
+                "validation split, and call setup('test') when training has ended"
+            )
 
     def _epoch(self) -> int:
         return self.trainer.current_epoch if self.trainer else 0

@@ -29,16 +29,17 @@ class FaceTracks:
     """Where the face is in every frame of every target.
 
     Attributes:
-        source: `masks`, `dlib`, `whole`, or the path of a CSV.
+        source: `masks`, `dlib`, `whole`, the path of a CSV, or two of them joined by `, else `.
         digest: Hash of all boxes, for provenance.
-        boxes: By target, one box a frame, tight round the face, in pixels of the target's original.
+        boxes: By target, one box a frame, tight round the face, in pixels of the target's original; None stands for
+            whole frames.
         frame: By target, what is seen of its original in every clip made of it: x0 x1 and the height. A crop stays
             inside, so it is the same for all of them.
     """
 
     source: str
     digest: str
-    boxes: Mapping[str, Boxes]
+    boxes: Mapping[str, Boxes | None]
     frame: Mapping[str, tuple[int, int, int]]
 
     def crops(self, clip: Clip, frames: Sequence[int], margin: float) -> NDArray[np.int64]:
@@ -57,10 +58,10 @@ class FaceTracks:
             (N, 4) x0 y0 x1 y1 in pixels of this clip's frame.
         """
         left, right, height = self.frame[clip.target]
-        if self.source == "whole":
+        track = self.boxes[clip.target]
+        if track is None:
             whole = [left - clip.dx, 0, right - clip.dx, height]
             return np.tile(np.array(whole, np.int64), (len(frames), 1))
-        track = self.boxes[clip.target]
         numbers = np.asarray(frames, int)
         rewinds = clip.method == "Face2Face"
         x0, y0, x1, y1 = track[numbers % len(track) if rewinds else np.minimum(numbers, len(track) - 1)].T
@@ -94,7 +95,7 @@ def face_tracks(
     table = table[table.frames > 0]
     frame = {str(target): _common_frame(clips) for target, clips in table.groupby("target")}
     if source == "whole":
-        return FaceTracks("whole", "whole", {}, frame)
+        return FaceTracks("whole", "whole", dict.fromkeys(frame), frame)
     lengths = _target_lengths(table)
     wanted = set(lengths if needed is None else needed)
     if source == "masks":
@@ -112,8 +113,38 @@ def face_tracks(
             f"{'masks, ' if source == 'dlib' else ''}whole, or a CSV with the columns target, frame, x0, y0, x1, y1"
         )
     boxes = {target: _without_gaps(grouped[target], lengths[target]) for target in lengths if target in grouped}
-    digest = hashlib.sha256(b"".join(boxes[target].tobytes() for target in sorted(boxes))).hexdigest()
-    return FaceTracks(source, digest, boxes, frame)
+    return FaceTracks(source, _digest(boxes), boxes, frame)
+
+
+def canvas_tracks(
+    table: pd.DataFrame, own: FaceTracks, cache_dir: Path | None = None, needed: Collection[str] | None = None
+) -> FaceTracks:
+    """Finds where the truth is measured, alike for all that are compared: in the official masks where there are any.
+
+    Args:
+        table: The index of all that is on disk, see `index_all`.
+        own: What crops are cut out by; it is taken for targets without a mask.
+        cache_dir: See `face_tracks`.
+        needed: Targets that are measured, to say what was used for them; by default all.
+
+    Returns:
+        Tracks whose source is `masks`, that of `own`, or `masks, else` that of `own`.
+    """
+    if own.source == "masks":
+        return own
+    oracle = face_tracks(table, "masks", cache_dir, needed=())
+    measured = set(own.boxes if needed is None else needed)
+    if not measured & oracle.boxes.keys():
+        return own
+    if measured <= oracle.boxes.keys():
+        return oracle
+    boxes = {**own.boxes, **oracle.boxes}
+    return FaceTracks(f"masks, else {own.source}", _digest(boxes), boxes, own.frame)
+
+
+def _digest(boxes: Mapping[str, Boxes | None]) -> str:
+    tracks = (boxes[target] for target in sorted(boxes))
+    return hashlib.sha256(b"".join(b"whole" if track is None else track.tobytes() for track in tracks)).hexdigest()
 
 
 def _refuse_without_original(table: pd.DataFrame, wanted: set[str]) -> None:

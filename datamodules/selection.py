@@ -65,7 +65,7 @@ def select(
         missing: When the disk lacks clips that the splits name: `error`, or go on with the others (`skip`).
 
     Returns:
-        The rows taken, with their `split`.
+        The rows taken, with their `split` and their `pair`.
 
     Raises:
         FileNotFoundError: Promised clips are missing.
@@ -88,7 +88,17 @@ def select(
     broken = clips[clips.frames == 0]
     if len(broken):
         raise ValueError(f"{len(broken)} clips cannot be read, first {broken.path.iloc[0]}: download them again")
-    return clips.assign(split=split_of(clips, splits))
+    return clips.assign(split=split_of(clips, splits), pair=pair_of(clips, splits))
+
+
+def pair_of(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
+    """Names the people of every clip of an index: clips of one pair are no independent measurements.
+
+    An identity pair is named as the split files write it, `003_000`, for both originals and all fakes of the two.
+    DeepFakeDetection knows no pairs: there it is the target's actor, `01`.
+    """
+    pairs = {identity: "_".join(pair) for listed in splits.values() for pair in listed for identity in pair}
+    return table.target.map(pairs).fillna(table.target.str.split("__").str[0])
 
 
 def notes(clips: pd.DataFrame, root: Path, methods: Sequence[str], splits: Splits) -> Iterator[str]:

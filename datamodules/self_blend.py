@@ -146,7 +146,8 @@ def _recoloured(image: MatLike, random: np.random.Generator) -> MatLike:
 def self_blended(crop: Crop, blend: SelfBlend, key: Sequence[int]) -> Crop:
     """The fake made of an original's crop; its method is SelfBlended."""
     image, mask = blend(crop.image, key)
-    return crop._replace(image=image, mask=mask, label=1, method=METHODS.index("SelfBlended"))
+    canvas = crop.canvas and crop.canvas.showing(mask, crop.box)
+    return crop._replace(image=image, mask=mask, label=1, method=METHODS.index("SelfBlended"), canvas=canvas)
 
 
 def drawn(key: Sequence[int], share: float) -> bool:

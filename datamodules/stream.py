@@ -54,6 +54,7 @@ class FrameStream(IterableDataset[Sample]):
         cache: Where crops are kept; what is there is not decoded again.
         self_blend: Share of the originals' frames shown as fakes, see `SelfBlend`: in training frames drawn anew in
             each epoch, else whole clips, evenly spaced, and the same fakes in every run.
+        canvas: Where the faces are whose truth is measured, see `Batch`; without, there is no canvas.
 
     Attributes:
         epoch: Epoch that the next pass visits.
@@ -80,6 +81,7 @@ class FrameStream(IterableDataset[Sample]):
         backend: Backend = "pyav",
         cache: CropCache | None = None,
         self_blend: float = 0.0,
+        canvas: FaceTracks | None = None,
     ) -> None:
         self.clips = clips
         self.clip_of = {clip.number: clip for clip in clips_of(clips)}
@@ -100,6 +102,7 @@ class FrameStream(IterableDataset[Sample]):
         self.backend: Backend = backend
         self.cache = cache
         self.self_blend = self_blend
+        self.canvas = canvas
         self.blend = SelfBlend(margin)
         originals = clips.index[clips.label == 0]
         self.blended = set(originals[np.diff(np.floor(np.arange(len(originals) + 1) * self_blend)) > 0])
@@ -151,7 +154,8 @@ class FrameStream(IterableDataset[Sample]):
 
     def _read(self, clip: int, frames: Sequence[int]) -> Generator[Crop]:
         known = self.clip_of[clip]
-        return read_crops(known, frames, self.tracks, self.margin, self.thresholds, self.backend, self.cache)
+        how = (self.margin, self.thresholds, self.backend, self.cache, self.canvas)
+        return read_crops(known, frames, self.tracks, *how)
 
     def _in_order(self, worker: int, workers: int) -> Iterator[Crop]:
         start, stop = share(self.samples, self.rank, self.ranks)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .batch import Batch
+from .batch import CANVAS_SIZE, Batch
 from .masks import Mask
 from .video import Image
 
@@ -68,8 +68,17 @@ class CropTransform:
         return torch.from_numpy(pixels), torch.from_numpy(np.ascontiguousarray(moved["mask"]))
 
     def finish(self, batch: Batch) -> Batch:
-        """Makes of bytes what a network takes, wherever the batch lies: image float32, normalised, mask int64."""
+        """Makes of bytes what a network takes, wherever the batch lies: image float32, normalised, masks int64."""
         image = batch["image"]
         mean, std = (torch.tensor(values, device=image.device)[:, None, None] for values in (self.mean, self.std))
         normalised = image.float().div_(255).sub_(mean).div_(std)  # in place: a batch of 32 at 299 pixels is 34 MB
-        return {**batch, "image": normalised, "mask": batch["mask"].long()}
+        finished: Batch = {**batch, "image": normalised, "mask": batch["mask"].long()}
+        if "canvas" in batch:
+            finished["canvas"] = batch["canvas"].long()
+        return finished
+
+
+def on_canvas(truth: Mask) -> Tensor:
+    """Resizes a truth (h, w) by nearest to uint8 (256, 256), as `CropTransform` does masks."""
+    sides = (CANVAS_SIZE, CANVAS_SIZE)
+    return torch.from_numpy(np.ascontiguousarray(cv2.resize(truth, sides, interpolation=cv2.INTER_NEAREST)))

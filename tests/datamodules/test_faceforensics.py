@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 import torch
-from pytorch_lightning import LightningModule, Trainer, seed_everything
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import nn
 
@@ -95,6 +95,7 @@ def test_every_stage_reads_its_own_split(tree):
     module = ready(tree)
     assert splits_of(module, module.train_dataloader()) == {"train"}
     assert splits_of(module, module.val_dataloader()) == {"val"}
+    module.setup("test")
     assert splits_of(module, module.test_dataloader()) == {"test"}
     assert splits_of(module, module.predict_dataloader()) == {"test"}
     assert len(keys(module.train_dataloader())) == 28  # 7 whole batches of 10 clips x 3 frames
@@ -105,6 +106,53 @@ def test_every_stage_reads_its_own_split(tree):
 def test_predict_visits_the_split_it_is_told(tree, split):
     module = ready(tree, "predict", predict_split=split)
     assert splits_of(module, module.predict_dataloader()) == {split}
+
+
+def test_the_test_split_stays_closed_until_it_is_set_up(tree):
+    module = ready(tree)
+    for stage in ("test", "predict"):
+        module.setup("fit")
+        for loader in (module.test_dataloader, module.predict_dataloader):
+            with pytest.raises(RuntimeError, match=r"before setup\('test'\), but nothing may be chosen by it: use"):
+                loader()
+        module.setup("validate")
+        with pytest.raises(RuntimeError, match="nothing may be chosen by it"):
+            module.test_dataloader()
+        module.setup(stage)
+        module.setup("validate")
+        assert splits_of(module, module.test_dataloader()) == {"test"}
+        assert splits_of(module, module.val_dataloader()) == {"val"}
+    assert splits_of(module, ready(tree, predict_split="val").predict_dataloader()) == {"val"}
+
+
+class Peeping(Callback):
+    """Looks at the test split when told."""
+
+    def __init__(self, data, hook):
+        self.data = data
+        self.refused = 0
+        setattr(self, hook, self.peep)
+
+    def peep(self, *_):
+        for loader in (self.data.test_dataloader, self.data.predict_dataloader):
+            with pytest.raises(RuntimeError, match=r"while the Trainer runs (fit|validate), but nothing may be"):
+                loader()
+            self.refused += 1
+
+
+@pytest.mark.parametrize("verb", ["fit", "validate"])
+@pytest.mark.parametrize("hook", ["on_sanity_check_start", "on_train_batch_end", "on_validation_epoch_end"])
+def test_nobody_sees_the_test_split_while_a_trainer_fits_or_validates(tree, trainer, verb, hook):
+    module = ready(tree, "test")  # an earlier test opens nothing
+    peeping = Peeping(module, hook)
+    running = trainer(max_epochs=1, limit_train_batches=1, limit_val_batches=1, callbacks=[peeping])
+    getattr(running, verb)(Learner(), module)
+    assert (peeping.refused > 0) == (verb == "fit" or hook == "on_validation_epoch_end")
+    if verb == "fit":
+        with pytest.raises(RuntimeError, match=r"before setup\('test'\)"):
+            module.test_dataloader()
+    running.test(Learner(), module, verbose=False)
+    assert splits_of(module, module.test_dataloader()) == {"test"}
 
 
 @pytest.mark.parametrize("stage", ["train", "val", "test", "predict"])
@@ -309,6 +357,7 @@ def test_originals_are_self_blended_in_training_only(tree):
     training = methods_of(module.train_dataloader())
     assert set(training) == {"original", "SelfBlended", *FOUR}
     assert 0.2 < training.count("SelfBlended") / (training.count("original") + training.count("SelfBlended")) < 0.8
+    module.setup("test")
     for loader in (module.val_dataloader(), module.test_dataloader(), module.predict_dataloader()):
         assert set(methods_of(loader)) == {"original", *FOUR}
 
@@ -322,6 +371,7 @@ def test_without_methods_originals_are_learnt_from_alone(tree, split):
     module = ready(tree, methods=(), self_blend=0.5, frames_per_clip=12, predict_split=split)
     assert set(module.clips.method) == {"original"}
     assert set(methods_of(module.train_dataloader())) == {"original", "SelfBlended"}
+    module.setup("predict")
     assert set(methods_of(module.predict_dataloader())) == {"original"}
 
 
@@ -469,6 +519,24 @@ def test_one_data_module_serves_models_of_different_means(tree, trainer):
         model = Learner(mean=(mean,) * 3, std=(1.0, 1.0, 1.0))
         trainer(limit_test_batches=1).test(model, module, verbose=False)
         assert (model.shown["test"][0]["image"].min() < 0) == (mean > 0)
+
+
+def test_a_clip_names_the_people_it_was_made_of(own_tree, film):
+    film(own_tree / "original_sequences/actors/c23/videos/01__kitchen.mp4", size=(160, 128))
+    name = "01_02__kitchen__ABCD1234.mp4"
+    for place, faces in (("c23", ()), ("masks", (32, 32, 64, 64))):
+        film(own_tree / f"manipulated_sequences/DeepFakeDetection/{place}/videos/{name}", size=(160, 128), faces=faces)
+    clips = ready(own_tree, "test", methods=(*FOUR, "DeepFakeDetection")).clips
+    pairs = [
+        pair
+        for split in ("train", "val", "test")
+        for pair in json.loads((own_tree / f"splits/{split}.json").read_text())
+    ]
+    for one, other in pairs:
+        of_pair = clips[clips.pair == f"{one}_{other}"]
+        assert sorted(of_pair["clip"]) == sorted([one, other] + 4 * [f"{one}_{other}", f"{other}_{one}"])
+    assert sorted(clips["clip"][clips.pair == "01"]) == ["01_02__kitchen__ABCD1234", "01__kitchen"]
+    assert clips.pair.nunique() == len(pairs) + 1
 
 
 def test_the_splits_of_a_tree_are_those_of_its_files(tree):

@@ -182,7 +182,7 @@ def test_balance_is_counted_in_frames(stream):
 def test_a_batch_keeps_its_contract(stream, table, tracks, train):
     clips = {clip.number: clip for clip in clips_of(table)}
     for batch in load(stream(train=train)):
-        assert list(batch) == ["image", "mask", "label", "method", "clip", "frame", "box"]
+        assert list(batch) == ["image", "mask", "label", "method", "clip", "frame", "box"]  # a canvas only if asked
         shapes = {name: tuple(tensor.shape[1:]) for name, tensor in batch.items()}
         assert shapes == {
             "image": (3, SIZE, SIZE),
