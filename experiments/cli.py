@@ -37,6 +37,7 @@ test       its best checkpoint on the test split, once; --name NAME for other te
 predict    writes predictions of its best checkpoint
 baselines  what a row's table stands beside: all-fake, all-real, centre box, mean mask, colour statistics
 collect    prints the tables of runs/ and writes results.csv: [FOLDER] [--table NAME]
+compare    two tested runs: differences, intervals, p: runs/table-2/a/seed0 runs/table-2/b/seed0 [--all]
 cost       parameters, FLOPs and time a frame, without data: table-1 table-2/resnet50-joint [--batch_size 8]
 export     a checkpoint as ONNX or torch.export file: --checkpoint runs/.../best.ckpt --out model.onnx [model.pt2]
 """
@@ -76,6 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from .collect import collect
 
             collect(words[1:])
+            return
+        if command == "compare":
+            from .compare import compare
+
+            compare(words[1:])
             return
         if command == "cost":
             from .cost import cost

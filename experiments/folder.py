@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 FREE = (
@@ -45,9 +46,13 @@ class RunFolder:
         self.best = path / "checkpoints" / "best.ckpt"
         self.last = path / "checkpoints" / "last.ckpt"
 
+    def file(self, kind: str, name: str | None, suffix: str) -> Path:
+        """A file that a test leaves, such as `frames.parquet`; `name` is that of another test set."""
+        return self.path / (f"{kind}-{name}.{suffix}" if name else f"{kind}.{suffix}")
+
     def metrics(self, name: str | None) -> Path:
         """File of the test metrics; `name` is that of another test set."""
-        return self.path / (f"metrics-{name}.json" if name else "metrics.json")
+        return self.file("metrics", name, "json")
 
     @property
     def trained(self) -> bool:
@@ -93,15 +98,29 @@ class RunFolder:
 
     def note(self, stage: str, facts: Mapping[str, Any]) -> None:
         """Adds what is known of a stage to `provenance.json`."""
-        path = self.path / "provenance.json"
-        known = json.loads(path.read_text()) if path.is_file() else {}
-        write_text(path, json.dumps({**known, stage: facts}, indent=2) + "\n")
+        self._provenance(**{stage: facts})
+
+    def count_test(self) -> None:
+        """Notes that the test split is about to be looked at; one that is cut short counts too."""
+        self._provenance(test_evaluations=self.test_evaluations + 1)
+
+    @property
+    def test_evaluations(self) -> int:
+        """How often the test split has been looked at in this folder."""
+        return int(self._provenance().get("test_evaluations", 0))
 
     def noted(self, stage: str) -> dict[str, Any]:
         """What `provenance.json` says of a stage; empty where it says nothing."""
-        path = self.path / "provenance.json"
-        facts: dict[str, Any] = (json.loads(path.read_text()) if path.is_file() else {}).get(stage, {})
+        facts: dict[str, Any] = self._provenance().get(stage, {})
         return facts
+
+    def _provenance(self, **added: Any) -> dict[str, Any]:
+        path = self.path / "provenance.json"
+        known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        if added:
+            known |= added
+            write_text(path, json.dumps(known, indent=2) + "\n")
+        return known
 
 
 def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -119,6 +138,11 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def digest(table: pd.DataFrame) -> str:
+    """Short hash of a table's content."""
+    return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()[:16]
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -17,8 +17,10 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from datamodules import FaceForensicsDataModule
 from lightning_modules.base import ForensicsModule
 
-from .folder import RunFolder, config_hash, surroundings, write_metrics
+from .folder import RunFolder, config_hash, digest, surroundings, write_metrics
+from .intervals import write_intervals
 from .keys import read_layers
+from .result import result_of, write_result
 from .tracking import settle_mode
 
 
@@ -150,19 +152,33 @@ class ForensicsCLI(LightningCLI):
             self._say(f"{path} exists: this checkpoint has been tested, and the test split is touched once")
             return
         started = time.monotonic()
+        if self.trainer.is_global_zero:
+            self.folder.count_test()
         results = self.trainer.test(**options)
         if self.trainer.is_global_zero:
-            # The loss is no figure to compare: Dice is pooled over a batch, so it depends on what shares one.
-            write_metrics(path, {key: value for key, value in results[0].items() if key != "test/loss"})
-            checkpoint = str(options["ckpt_path"])
+            checkpoint = Path(options["ckpt_path"])
             epoch = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]
-            stage = f"test-{name}" if name else "test"
-            self._note(stage, self.resolved, started, metrics=path.name, checkpoint=checkpoint, epoch=epoch)
+            facts = {"metrics": path.name, "checkpoint": str(checkpoint), "epoch": epoch}
+            facts["checkpoint_digest"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
+            facts["operating_point"] = {**self.model.point._asdict(), "chosen_on": "val"}
+            self._note(f"test-{name}" if name else "test", self.resolved, started, **facts)
+            result = result_of(self.model.testing, self.datamodule.clips)
+            write_result(result, self.folder, name)
+            write_intervals(result, self.folder, name)
+            # The loss is no figure to compare: Dice is pooled over a batch, so it depends on what shares one. Last, for
+            # these figures say that the test is done.
+            write_metrics(path, {key: value for key, value in results[0].items() if key != "test/loss"})
 
     def predict(self, **options: Any) -> None:
         """Writes predictions of the best checkpoint; see `callbacks.PredictionFile`."""
         options["return_predictions"] = False
-        self.trainer.predict(**(options if self.settings.trainer.fast_dev_run else self._from_best(options)))
+        if self.settings.trainer.fast_dev_run:
+            self.trainer.predict(**options)
+            return
+        options = self._from_best(options)
+        if self.trainer.is_global_zero and self.datamodule.predict_split == "test":
+            self.folder.count_test()
+        self.trainer.predict(**options)
 
     def _from_best(self, options: dict[str, Any]) -> dict[str, Any]:
         if options.get("ckpt_path"):
@@ -178,8 +194,9 @@ class ForensicsCLI(LightningCLI):
     def _note(self, stage: str, config: dict[str, Any], started: float, **facts: Any) -> None:
         if not self.trainer.is_global_zero:
             return
-        tracks, clips = self.datamodule.tracks, self.datamodule.clips
-        homes = clips[["method", "clip", "split"]].to_csv(index=False)
+        data, clips = self.datamodule, self.datamodule.clips
+        chooser = self.trainer.checkpoint_callback
+        best = getattr(chooser, "best_model_score", None) if stage == "fit" else None
         self.folder.note(
             stage,
             {
@@ -188,10 +205,13 @@ class ForensicsCLI(LightningCLI):
                 "device": str(self.trainer.strategy.root_device),
                 "processes": self.trainer.world_size,
                 "config": config_hash(config),
-                "faces": {"source": tracks.source, "digest": tracks.digest} if tracks else None,
+                "faces": {"source": data.tracks.source, "digest": data.tracks.digest},
+                "canvas": {"source": data.canvas_tracks.source, "digest": data.canvas_tracks.digest},
                 "clips": clips.groupby(["split", "method"]).size().unstack(fill_value=0).to_dict("index"),
-                "splits": hashlib.sha256(homes.encode()).hexdigest()[:16],
-                "selected_by": getattr(self.trainer.checkpoint_callback, "monitor", None),
+                "splits": digest(clips[["method", "clip", "split"]]),
+                "index": digest(clips.drop(columns=["path", "mask_path"])),
+                "selected_by": getattr(chooser, "monitor", None),
+                **({} if best is None else {"selected_at": float(best)}),
                 **facts,
             },
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,20 +13,42 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from tqdm import tqdm
 
-from lightning_modules import Batch, Evaluation, MeanMask, all_fake, all_real, centre_box, colour_features
-
-from .folder import RunFolder, config_hash, surroundings, write_metrics
-from .row import ForensicsCLI
-
-NAMES = (
-    "baseline-all-fake",
-    "baseline-all-real",
-    "baseline-centre-box",
-    "baseline-mean-mask",
-    "baseline-colour-regression",
+from datamodules.batch import CANVAS_MARGIN
+from lightning_modules import (
+    Batch,
+    Evaluation,
+    MeanMask,
+    OperatingPoint,
+    all_fake,
+    all_real,
+    centre_box,
+    colour_features,
 )
 
+from .folder import RunFolder, config_hash, surroundings, write_metrics
+from .geometry import CROP_FEATURES, FILE_FEATURES, GeometryTrees, auroc_without_ties
+from .intervals import write_intervals
+from .result import result_of, write_result
+from .row import ForensicsCLI
+
+OF_PIXELS = ("baseline-all-fake", "baseline-all-real", "baseline-centre-box", "baseline-mean-mask")
+NAMES = (*OF_PIXELS, "baseline-colour-regression", "baseline-geometry-crop", "baseline-geometry-file")
+
 Prediction = tuple[Tensor | None, Tensor]
+Baseline = Callable[[Batch], Prediction]
+
+
+class Regression(Protocol):
+    """What learns to score frames (B,) by features of training batches."""
+
+    def update(self, batch: Batch) -> None:
+        """Keeps the features of a training batch."""
+
+    def fit(self) -> None:
+        """Fits to all training batches."""
+
+    def __call__(self, batch: Batch) -> Prediction:
+        """Scores frames (B,); says nothing of pixels."""
 
 
 class ColourRegression:
@@ -55,7 +78,9 @@ class ColourRegression:
 
 
 def run_baselines(cli: ForensicsCLI) -> None:
-    """Fits the baselines on the training split, tests them, and leaves each in a row's folder of its own.
+    """Fits the baselines on the training split, lets validation choose, tests, and leaves each in a folder of its own.
+
+    All of them see the canvas: what they say is the same beside rows of whatever crop and labels.
 
     Args:
         cli: A row of the table they belong to, built and not run; its data are used, its model is not.
@@ -67,23 +92,58 @@ def run_baselines(cli: ForensicsCLI) -> None:
         print(f"{table}: the baselines have been tested already")
         return
     data.augment = False
+    data.margin, data.labels = CANVAS_MARGIN, "official"
     data.frames_per_clip = min(data.frames_per_clip, data.eval_frames_per_clip)
     data.prepare_data()
     data.setup("fit")
-    mean_mask, colour = MeanMask(), ColourRegression()
+    mean_mask = MeanMask()
+    regressions: dict[str, Regression] = {
+        "baseline-colour-regression": ColourRegression(),
+        "baseline-geometry-crop": GeometryTrees(data.clips, CROP_FEATURES),
+        "baseline-geometry-file": GeometryTrees(data.clips, FILE_FEATURES),
+    }
     for batch in tqdm(data.train_dataloader(), "fitting baselines", unit="batch"):
         mean_mask.update(batch)
-        colour.update(batch)
-    colour.fit()
-    predictors: tuple[Callable[[Batch], Prediction], ...] = (all_fake, all_real, centre_box, mean_mask, colour)
-    baselines = dict(zip(NAMES, predictors, strict=True))
-    evaluations = {name: Evaluation(pixels=name != NAMES[-1]) for name in baselines}
-    for batch in tqdm(data.test_dataloader(), "testing baselines", unit="batch"):
+        for regression in regressions.values():
+            regression.update(batch)
+    for regression in regressions.values():
+        regression.fit()
+    constants = {"baseline-all-fake": all_fake, "baseline-all-real": all_real, "baseline-centre-box": centre_box}
+    baselines: dict[str, Baseline] = {**constants, "baseline-mean-mask": mean_mask, **regressions}
+    validation = _evaluated(baselines, data.val_dataloader(), "validating baselines", {})
+    for folder in folders.values():
+        folder.count_test()
+    data.setup("test")
+    points = {name: evaluation.point for name, evaluation in validation.items()}
+    for name, evaluation in _evaluated(baselines, data.test_dataloader(), "testing baselines", points).items():
+        result = result_of(evaluation, data.clips)
+        metrics = {f"test/{key}": float(value) for key, value in evaluation.compute().items()}
+        facts = {**surroundings(), "config": config, "operating_point": evaluation.point._asdict()}
+        facts["faces"] = {"source": data.tracks.source, "digest": data.tracks.digest}
+        if isinstance(baseline := baselines[name], GeometryTrees):
+            frames = result.frames
+            metrics["test/frame_auroc_untied"] = auroc_without_ties(frames["score"], frames["label"])
+            facts["importance"] = baseline.importance()
+        folders[name].note("test", facts)
+        write_result(result, folders[name], None)
+        write_intervals(result, folders[name], None)
+        write_metrics(folders[name].metrics(None), metrics)
+    print(f"wrote {len(baselines)} baselines to {table}")
+
+
+def _evaluated(
+    baselines: Mapping[str, Baseline],
+    batches: Iterable[Batch],
+    title: str,
+    points: Mapping[str, OperatingPoint],
+) -> dict[str, Evaluation]:
+    """Measures baselines on a split: at operating points that are known, or else choosing them."""
+    evaluations = {name: Evaluation(pixels=name in OF_PIXELS, choosing=not points) for name in baselines}
+    for name, point in points.items():
+        evaluations[name].point = point
+    for batch in tqdm(batches, title, unit="batch"):
         for name, predict in baselines.items():
             evaluations[name].update(batch, *predict(batch))
-    for name, evaluation in evaluations.items():
-        metrics = {f"test/{key}": float(value) for key, value in evaluation.compute().items()}
-        write_metrics(folders[name].metrics(None), metrics)
-        faces = {"source": data.tracks.source, "digest": data.tracks.digest}
-        folders[name].note("test", {**surroundings(), "config": config, "faces": faces})
-    print(f"wrote {len(evaluations)} baselines to {table}")
+    for evaluation in evaluations.values():
+        evaluation.compute()
+    return evaluations

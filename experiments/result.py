@@ -1,0 +1,93 @@
+"""What an evaluation leaves beside its figures: every frame's score and counts, every clip's histogram of pixels."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from datamodules.index import write_parquet
+from lightning_modules import METHODS, Evaluation, OperatingPoint
+
+from .folder import RunFolder
+
+COUNTS = ["tp", "fp", "fn", "tn"]
+"""Columns of a frame's pixels on the canvas; with `own_` before them, of those by the labels that were trained on."""
+
+
+class Result(NamedTuple):
+    """An evaluation, by names that hold for every run on the same data.
+
+    Attributes:
+        frames: One row a frame: `method`, `clip`, `pair`, `label`, `frame`, `score`; `tp`, `fp`, `fn`, `tn` where
+            pixels were judged; the same behind `own_` where labels of its own were trained on.
+        groups: One row for each clip and label: `method`, `clip`, `pair`, `label`; none where pixels were not judged.
+        histograms: int64 (G, 2, BINS), see `lightning_modules.Measured`.
+        point: The operating point in use.
+    """
+
+    frames: pd.DataFrame
+    groups: pd.DataFrame
+    histograms: NDArray[np.int64]
+    point: OperatingPoint
+
+
+def result_of(evaluation: Evaluation, clips: pd.DataFrame) -> Result:
+    """Names what an evaluation has measured.
+
+    Args:
+        evaluation: After `compute`.
+        clips: The rows of the index that batches number, with `clip` and `pair`.
+    """
+    measured = evaluation.measured
+    if measured is None:
+        raise ValueError("the evaluation has computed nothing yet: call compute() first")
+    score = measured.scores[:, 0].numpy()
+    frames = _named(measured.clip, measured.method, measured.label, clips).assign(
+        frame=measured.frame.numpy(), score=score
+    )
+    for prefix, counts in (("", measured.counts), ("own_", measured.own)):
+        if counts is not None:
+            frames[[prefix + name for name in COUNTS]] = counts.numpy()
+    clip, method, label = measured.groups.unbind(1)
+    groups = _named(clip, method, label, clips)
+    return Result(frames, groups, measured.histograms.numpy(), evaluation.point)
+
+
+def _named(clip: Any, method: Any, label: Any, clips: pd.DataFrame) -> pd.DataFrame:
+    known = clips.loc[clip.numpy(), ["clip", "pair"]].reset_index(drop=True)
+    known.insert(0, "method", np.array(METHODS)[method.numpy()])
+    return known.assign(label=label.numpy())
+
+
+def write_result(result: Result, folder: RunFolder, name: str | None) -> None:
+    """Writes `frames.parquet` and `histograms.npz`, or `frames-NAME.parquet` and so on for other test data."""
+    write_parquet(result.frames, folder.file("frames", name, "parquet"))
+    path = folder.file("histograms", name, "npz")
+    unfinished = path.with_name(f".{path.name}")
+    groups = {column: result.groups[column].to_numpy(dtype=str) for column in ("method", "clip", "pair")}
+    np.savez_compressed(
+        unfinished, histograms=result.histograms.astype(np.int32), label=result.groups["label"].to_numpy(), **groups
+    )
+    unfinished.replace(path)
+
+
+def read_result(folder: RunFolder, name: str | None = None) -> Result:
+    """Reads what `write_result` wrote.
+
+    Raises:
+        FileNotFoundError: Nothing was tested there.
+    """
+    path = folder.file("frames", name, "parquet")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist, but holds what a test has measured: give a run's folder, such as "
+            "runs/table-2/resnet50-joint/seed0, that `python -m experiments test` has tested"
+        )
+    with np.load(folder.file("histograms", name, "npz")) as stored:
+        groups = pd.DataFrame({column: stored[column] for column in ("method", "clip", "pair", "label")})
+        histograms = stored["histograms"].astype(np.int64)
+    noted = folder.noted(f"test-{name}" if name else "test")["operating_point"]
+    return Result(pd.read_parquet(path), groups, histograms, OperatingPoint(**noted))

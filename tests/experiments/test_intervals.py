@@ -1,0 +1,162 @@
+"""Intervals by bootstrap over identity pairs: the arithmetic, and how often they hold the truth."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import norm as normal
+from sklearn import metrics as sk
+
+from experiments.intervals import compared, draws, ends, intervals
+from experiments.resampling import weighted_figures
+from experiments.result import Result, result_of
+from lightning_modules import Evaluation, OperatingPoint
+from tests.lightning_modules.test_metrics import split
+
+
+def evaluated(seed=0, frames=120):
+    """An evaluation of all kinds of frames; ten clips, each fake paired with the original of its number."""
+    batch, probability, score = split(frames, seed)
+    evaluation = Evaluation(pixel_threshold=0.4, frame_threshold=0.6)
+    score[::7] = 0.25  # ties
+    batch["canvas_own"] = batch["mask"].flip(0)
+    batch |= {"canvas": batch["mask"], "frame": torch.arange(frames)}
+    batch |= dict.fromkeys(("box", "canvas_box"), torch.tensor([[0.0, 0.0, 9.0, 8.0]]).expand(frames, -1))
+    evaluation.update(batch, probability, score)
+    figures = {key: value.item() for key, value in evaluation.compute().items()}
+    numbers = sorted(batch["clip"].unique().tolist())
+    clips = pd.DataFrame({"clip": map(str, numbers), "pair": [f"pair {n % 10}" for n in numbers]}, index=numbers)
+    return result_of(evaluation, clips), figures
+
+
+def test_weights_of_one_give_the_figures_themselves():
+    result, figures = evaluated()
+    weighted = weighted_figures(result, np.ones((1, 3)))
+    assert weighted.keys() == figures.keys()
+    assert any("_own/" in key for key in figures)
+    for key, value in figures.items():
+        assert weighted[key][0] == pytest.approx(value, abs=1e-6, nan_ok=True), key
+
+
+def test_a_pair_of_weight_two_counts_as_if_it_were_there_twice():
+    result, _ = evaluated()
+    weighted = weighted_figures(result, np.array([[2.0, 0.0, 1.0]]))
+    frames = result.frames
+    repeated = pd.concat(
+        [
+            frames[frames["pair"] == "pair 0"],
+            frames[frames["pair"] == "pair 0"].assign(clip=lambda rows: rows["clip"] + " again"),
+            frames[frames["pair"] == "pair 2"],
+        ]
+    )
+    groups = [result.groups["pair"].map({"pair 0": 2, "pair 1": 0, "pair 2": 1}).to_numpy()[:, None, None]]
+    twice = Result(
+        repeated.assign(pair="one"), result.groups.assign(pair="one"), result.histograms * groups[0], result.point
+    )
+    expected = weighted_figures(twice, np.ones((1, 1)))
+    for key, value in expected.items():
+        assert weighted[key][0] == pytest.approx(value[0], abs=1e-9, nan_ok=True), key
+    assert weighted["frame_ap"][0] == pytest.approx(sk.average_precision_score(repeated["label"], repeated["score"]))
+
+
+def test_where_a_draw_holds_one_class_only_nothing_is_ranked():
+    result, _ = evaluated()
+    alone = result._replace(frames=result.frames.assign(pair=result.frames["label"].astype(str)))
+    alone = alone._replace(groups=result.groups.assign(pair=result.groups["label"].astype(str)))
+    weighted = weighted_figures(alone, np.array([[1.0, 1.0], [2.0, 0.0]]))
+    assert np.isnan(weighted["frame_auroc"]).tolist() == [False, True]
+    assert np.isfinite(ends(weighted["frame_auroc"], 2)).all()
+
+
+def test_every_figure_lies_in_its_interval_and_every_run_gives_the_same():
+    result, figures = evaluated(frames=600)
+    found = intervals(result, 200)
+    assert found == intervals(result, 200)
+    inside = [low <= figures[key] <= high for key, (low, high) in found.items() if not np.isnan(low)]
+    assert np.mean(inside) > 0.95
+
+
+def test_a_run_compared_with_itself_does_not_differ():
+    result, _ = evaluated()
+    for comparison in compared(result, result, 50):
+        assert comparison.difference == 0 or np.isnan(comparison.difference)
+        assert comparison.p == 1 or np.isnan(comparison.p)
+
+
+def test_a_difference_on_every_pair_is_found_and_has_the_sign_of_first_minus_second():
+    result, _ = evaluated(frames=400)
+    better = result._replace(
+        frames=result.frames.assign(score=0.5 * result.frames["score"] + 0.5 * result.frames["label"])
+    )
+    (auroc,) = (one for one in compared(better, result, 200) if one.key == "frame_auroc")
+    assert auroc.difference > 0
+    assert 0 < auroc.low < auroc.difference < auroc.high
+    assert auroc.p == pytest.approx(2 / 201)
+    (turned,) = (one for one in compared(result, better, 200) if one.key == "frame_auroc")
+    assert turned.low == pytest.approx(-auroc.high)
+
+
+def test_runs_on_other_frames_are_not_compared():
+    result, _ = evaluated()
+    fewer = result._replace(frames=result.frames.iloc[1:])
+    with pytest.raises(ValueError, match="different frames: 120 and 119, of which 1 are in one only"):
+        compared(result, fewer)
+
+
+def test_draws_take_as_many_as_there_are():
+    weights = draws(7, 100)
+    assert weights.shape == (100, 7)
+    assert (weights.sum(1) == 7).all()
+    assert weights.mean() == pytest.approx(1)
+
+
+PAIRS, FAKES = 70, 8  # as in the test split of FaceForensics++, of four methods
+
+
+def simulated(random):
+    """A test set in which a pair's originals, and a pair's fakes, share an effect as large as a clip's own noise.
+
+    Two originals and eight fakes a pair, a frame each, with 100 forged pixels in a fake, 50 of them hit on average.
+    """
+    pair = np.repeat(np.arange(PAIRS), 2 + FAKES)
+    clip = np.arange(len(pair))
+    fake = clip % (2 + FAKES) >= 2
+    effect = random.normal(size=(PAIRS, 2))[pair, fake.astype(int)] + random.normal(size=len(clip))
+    hit = np.clip(np.round(50 + 10 * effect), 0, 100).astype(int) * fake
+    frames = pd.DataFrame(
+        {
+            "method": np.where(fake, "Deepfakes", "original"),
+            "clip": clip.astype(str),
+            "pair": pair.astype(str),
+            "label": fake.astype(int),
+            "frame": 0,
+            "score": effect + 2 * fake,
+            "tp": hit,
+            "fp": 0,
+            "fn": 100 * fake - hit,
+            "tn": 100 * ~fake,
+        }
+    )
+    groups = frames[["method", "clip", "pair", "label"]].iloc[:0]
+    return Result(frames, groups, np.zeros((0, 2, 1), np.int64), OperatingPoint())
+
+
+# A fake's score minus a real one's is normal with mean 2 and variance 4.
+TRUTH = {"pixel_iou_per_frame": 0.5, "frame_auroc": normal.cdf(2 / 4**0.5)}
+
+
+def coverage(by, simulations):
+    """How often the interval holds the truth."""
+    random = np.random.default_rng(0)
+    held = []
+    for _ in range(simulations):
+        found = intervals(simulated(random), by=by)
+        held.append([low <= TRUTH[key] <= high for key in TRUTH for low, high in [found[key]]])
+    return np.mean(held, axis=0)
+
+
+def test_intervals_over_pairs_hold_the_truth_and_those_over_clips_do_not():
+    over_pairs, over_clips = coverage("pair", 400), coverage("clip", 100)
+    print(f"held by intervals over pairs: {over_pairs}, over clips: {over_clips}, of {list(TRUTH)}")
+    assert ((over_pairs >= 0.92) & (over_pairs <= 0.98)).all()
+    assert (over_clips < 0.92).all()
