@@ -120,7 +120,7 @@ class Overlays(Callback):
     def on_test_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,
+        pl_module: Any,
         outputs: Any,
         batch: Mapping[str, Tensor],
         batch_idx: int,
@@ -151,7 +151,9 @@ class Overlays(Callback):
                 image,
                 part["mask"][number].cpu().numpy(),
                 None if masks is None else masks[number].numpy(),
-                f"{method} {name} frame {frame}: score {predicted['frame_score'][number]:.2f}",
+                f"{method} {name} frame {frame}: score {predicted['frame_score'][number]:.2f}, fake from "
+                f"{pl_module.point.frame_threshold:.2f}",
+                pl_module.point.pixel_threshold,
             )
             Image.fromarray(picture).save(folder / f"{method}-{name}-{frame:04d}.png")
 
@@ -170,7 +172,8 @@ class PredictionFile(Callback):
     """Writes `predictions/predictions.csv`, a row a frame, and forged probabilities as grey PNGs of the crop.
 
     The PNG of a frame is `predictions/masks/<method>/<clip>/<frame>.png`; 255 is probability 1. The columns x0 y0 x1 y1
-    say where in the video's frame it lies.
+    say where in the video's frame it lies, `predicted` is 1 where the score lies above the threshold that validation
+    chose.
 
     Args:
         masks: Whether PNGs are written.
@@ -185,7 +188,7 @@ class PredictionFile(Callback):
     def on_predict_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,
+        pl_module: Any,
         outputs: Any,
         batch: Mapping[str, Tensor],
         batch_idx: int,
@@ -199,7 +202,8 @@ class PredictionFile(Callback):
             frame = int(batch["frame"][number])
             box = dict(zip(("x0", "y0", "x1", "y1"), batch["box"][number].int().tolist(), strict=True))
             facts = {"method": method, "clip": name, "frame": frame, "label": int(batch["label"][number])}
-            self._rows.append({**facts, "score": float(score), **box})
+            called = int(score > pl_module.point.frame_threshold)
+            self._rows.append({**facts, "score": float(score), "predicted": called, **box})
             if self.masks and "mask_probability" in predicted:
                 path = folder / method / name / f"{frame:04d}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,9 @@ COLUMNS = {
 }
 """What is printed; `results.csv` holds every metric."""
 
+WITH_INTERVAL = ("test/pixel_iou_balanced", "test/frame_auroc")
+"""What is printed with its 95 % interval; `results.csv` holds those of every metric, as `<metric> low` and `high`."""
+
 
 CROPS = {
     "masks": "crops from the official masks (oracle)",
@@ -41,7 +44,7 @@ def results(runs: Path) -> pd.DataFrame:
 
     Returns:
         One row a file: `table`, `row`, `seed`, `test_set` ("" for the table's own), `faces` (source of the crops), then
-        the metrics; NaN where a metric is not defined or not measured.
+        the metrics and the ends of their intervals; NaN where a metric is not defined or not measured.
     """
     rows = []
     for path in sorted(runs.glob("*/*/seed*/metrics*.json")):
@@ -51,8 +54,18 @@ def results(runs: Path) -> pd.DataFrame:
         test_set = path.stem.removeprefix("metrics").removeprefix("-")
         faces = RunFolder(path.parent).noted(f"test-{test_set}" if test_set else "test").get("faces") or {}
         names = {"table": table, "row": row, "seed": int(seed.removeprefix("seed")), "test_set": test_set}
-        rows.append({**names, "faces": faces.get("source", ""), **json.loads(path.read_text())})
+        ends = _intervals(RunFolder(path.parent).file("intervals", test_set, "json"))
+        rows.append({**names, "faces": faces.get("source", ""), **json.loads(path.read_text()), **ends})
     return pd.DataFrame(rows, columns=None if rows else ["table", "row", "seed", "test_set", "faces"])
+
+
+def _intervals(path: Path) -> dict[str, float]:
+    """Ends of the intervals of a test, if they are there: `<metric> low` and `<metric> high`."""
+    found = json.loads(path.read_text())["intervals"] if path.is_file() else {}
+    defined = {key: pair for key, pair in found.items() if pair}
+    return {
+        f"{key} {end}": value for key, pair in defined.items() for end, value in zip(("low", "high"), pair, strict=True)
+    }
 
 
 def readable(table: pd.DataFrame, reference: pd.DataFrame | None = None) -> str:
@@ -65,6 +78,11 @@ def readable(table: pd.DataFrame, reference: pd.DataFrame | None = None) -> str:
     names = [name for name in COLUMNS if name in table]
     order = table.sort_values(names[:1], na_position="first", kind="stable")
     shown = order[names].rename(columns=COLUMNS)
+    for key in WITH_INTERVAL:
+        if f"{key} low" in order:
+            text = order[f"{key} low"].map("{:.2f} to ".format) + order[f"{key} high"].map("{:.2f}".format)
+            text = text.where(order[f"{key} low"].notna())
+            shown.insert(shown.columns.get_loc(COLUMNS[key]) + 1, f"{COLUMNS[key]} 95 %", text)
     for (metric, source), figures in reference.groupby(["metric", "source"]) if reference is not None else ():
         published = order["row"].map(figures.set_index("row")["value"]).where(order["test_set"] == "")
         shown[f"{COLUMNS.get(metric, metric)} in {source}"] = published.to_numpy()

@@ -16,7 +16,7 @@ from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 
 from datamodules import VideoReader, probe
-from lightning_modules.base import ForensicsModule
+from lightning_modules.base import HEAD, ForensicsModule
 
 from .folder import RunFolder
 
@@ -205,6 +205,12 @@ def export(arguments: Sequence[str]) -> None:
         f"{name} (B{', H, W' * (name == 'mask')})" for name in program.module()(images["random images"])
     )
     print(f"input image (B, 3, {size}, {size}), float32 RGB in [0, 1]; outputs {outputs}, probabilities")
+    pixels, frames, videos, decision = module.point
+    rule = "its own head" if decision == HEAD else f"the rule {decision!r} on its mask"
+    print(
+        f"validation chose: a pixel is forged above {pixels:.4g}, a frame fake above {frames:.4g}, a video above "
+        f"{videos:.4g} (the mean of its frames); a frame's score is by {rule}"
+    )
 
 
 def _check(path: Path, overwrite: bool) -> None:

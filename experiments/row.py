@@ -160,7 +160,7 @@ class ForensicsCLI(LightningCLI):
             epoch = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]
             facts = {"metrics": path.name, "checkpoint": str(checkpoint), "epoch": epoch}
             facts["checkpoint_digest"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
-            facts["operating_point"] = {**self.model.point._asdict(), "chosen_on": "val"}
+            facts["operating_point"] = self.model.point._asdict()
             self._note(f"test-{name}" if name else "test", self.resolved, started, **facts)
             result = result_of(self.model.testing, self.datamodule.clips)
             write_result(result, self.folder, name)

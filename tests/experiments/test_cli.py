@@ -60,11 +60,68 @@ def test_a_run_leaves_what_it_should(finished):
     assert provenance["fit"]["selected_by"] == "val/pixel_iou_balanced"
     assert provenance["fit"]["config"] == provenance["test"]["config"]
     assert provenance["test"]["faces"]["source"] == "masks"
+    assert {"frames.parquet", "histograms.npz", "intervals.json"} <= left
+
+
+def test_provenance_says_what_was_tested_and_how_it_was_chosen(finished):
+    provenance = json.loads((finished / "provenance.json").read_text())
+    fit, test = provenance["fit"], provenance["test"]
+    checkpoint = torch.load(finished / "checkpoints" / "best.ckpt", weights_only=True)
+    assert test["epoch"] == checkpoint["epoch"]
+    assert test["operating_point"] == checkpoint["operating_point"]
+    assert test["operating_point"]["frame_threshold"] != 0.5
+    assert fit["selected_by"] == "val/pixel_iou_balanced"
+    assert 0 <= fit["selected_at"] <= 1
+    assert provenance["test_evaluations"] == 1
+    for key in ("config", "splits", "index", "canvas", "faces", "git", "packages", "seconds", "device"):
+        assert fit[key] is not None
+        assert key in test
+    assert fit["splits"] == test["splits"]
+    assert fit["index"] == test["index"]
+
+
+def test_what_every_frame_contributed_is_kept(finished):
+    frames = pd.read_parquet(finished / "frames.parquet")
+    assert set(frames["method"]) == METHODS
+    assert frames["pair"].nunique() == 1
+    assert (frames[["tp", "fp", "fn", "tn"]].sum(axis=1) <= 256 * 256).all()
+    metrics = json.loads((finished / "metrics.json").read_text())
+    hits, union = frames["tp"].sum(), frames[["tp", "fp", "fn"]].sum().sum()
+    assert metrics["test/pixel_iou"] == pytest.approx(hits / union, abs=1e-6)
+    stored = json.loads((finished / "intervals.json").read_text())
+    assert stored["pairs"] == 1
+    assert set(stored["intervals"]) == set(metrics)
+
+
+def test_every_look_at_the_test_split_is_counted(finished, tree):
+    def looks():
+        return json.loads((finished / "provenance.json").read_text())["test_evaluations"]
+
+    before = looks()
+    run("test", tree, finished)  # has been tested
+    assert looks() == before
+    run("test", tree, finished, "--data.init_args.eval_frames_per_clip=1", "--name=counted")
+    assert looks() == before + 1
+    run("predict", tree, finished)
+    assert looks() == before + 2
+
+
+def test_two_runs_are_compared_on_the_same_frames(finished, tmp_path, capsys):
+    main(["compare", str(finished), str(finished), "--replicates", "20", "--out", str(tmp_path / "out.csv")])
+    printed = capsys.readouterr().out
+    assert "IoU balanced" in printed
+    assert "1 pairs are few" in printed
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert (table["difference"].dropna() == 0).all()
+    assert "frame_auroc/FaceSwap" in set(table["key"])
+    with pytest.raises(SystemExit):
+        main(["compare", str(finished), str(tmp_path)])
+    assert "give a run's folder" in capsys.readouterr().err
 
 
 def test_metrics_file_holds_every_key_for_all_and_for_each_method(finished):
     metrics = json.loads((finished / "metrics.json").read_text())
-    pixel = ["iou", "iou_balanced", "iou_per_frame", "f1", "accuracy", "auroc", "fpr_real"]
+    pixel = ["iou", "iou_balanced", "iou_per_frame", "f1", "accuracy", "auroc", "ap", "fpr_real"]
     frame = ["accuracy", "accuracy_balanced", "auroc", "ap", "eer"]
     names = [f"pixel_{key}" for key in pixel] + [f"frame_{key}" for key in frame] + ["video_accuracy", "video_auroc"]
     for method in ("", "/Deepfakes", "/Face2Face", "/FaceSwap", "/NeuralTextures"):
@@ -258,13 +315,19 @@ def test_baselines_stand_beside_the_rows(finished, tree):
     table = finished.parents[1]
     found = {path.parents[1].name: json.loads(path.read_text()) for path in table.glob("baseline-*/seed0/metrics.json")}
     assert set(found) == {
-        f"baseline-{name}" for name in ("all-fake", "all-real", "centre-box", "mean-mask", "colour-regression")
+        *(f"baseline-{name}" for name in ("all-fake", "all-real", "centre-box", "mean-mask", "colour-regression")),
+        "baseline-geometry-crop",
+        "baseline-geometry-file",
     }
     assert found["baseline-all-fake"]["test/pixel_fpr_real"] == 1
     assert found["baseline-all-real"]["test/pixel_iou"] == 0
     assert found["baseline-all-fake"]["test/frame_auroc"] == 0.5
     assert found["baseline-mean-mask"]["test/pixel_iou"] > found["baseline-all-fake"]["test/pixel_iou"]
     assert "test/pixel_iou" not in found["baseline-colour-regression"]
+    assert 0 <= found["baseline-geometry-crop"]["test/frame_auroc_untied"] <= 1
+    noted = json.loads((table / "baseline-geometry-file" / "seed0" / "provenance.json").read_text())
+    assert {"frame width", "clip frames"} <= noted["test"]["importance"].keys()
+    assert noted["test_evaluations"] == 1
 
 
 @pytest.mark.parametrize(

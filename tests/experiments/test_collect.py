@@ -36,6 +36,19 @@ def test_table_is_printed_and_written(runs, capsys):
     assert len(pd.read_csv(runs / "results.csv")) == 3
 
 
+def test_an_interval_stands_beside_its_figure(runs, capsys):
+    folder = runs / "table-9" / "b" / "seed0"
+    (folder / "metrics.json").write_text(json.dumps({"test/frame_auroc": 0.8, "test/frame_eer": None}))
+    ends = {"level": 0.95, "intervals": {"test/frame_auroc": [0.7, 0.875], "test/frame_eer": None}}
+    (folder / "intervals.json").write_text(json.dumps(ends))
+    main(["collect", str(runs)])
+    printed = capsys.readouterr().out
+    assert "frame AUROC 95 %" in printed
+    assert "0.70 to 0.88" in printed
+    table = pd.read_csv(runs / "results.csv").set_index("row")
+    assert table.loc["b", "test/frame_auroc high"] == 0.875
+
+
 def test_a_folder_of_ones_own_beside_the_seeds_is_left_alone(runs):
     (runs / "table-9" / "a" / "seed1-old").mkdir()
     (runs / "table-9" / "a" / "seed1-old" / "metrics.json").write_text("{}")
