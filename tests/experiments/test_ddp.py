@@ -6,14 +6,15 @@ import signal
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from tests.experiments.test_cli import FILES, SMALL, run
 
 
-def run_with_two(command, tree, folder, **environment):
-    words = [sys.executable, "-m", "experiments", command, *FILES, *SMALL, f"--data.init_args.root={tree}"]
-    words += [f"--trainer.default_root_dir={folder}", "--trainer.devices=2", "--trainer.accelerator=cpu"]
+def run_with(processes, command, tree, folder, *options, **environment):
+    words = [sys.executable, "-m", "experiments", command, *FILES, *SMALL, f"--data.init_args.root={tree}", *options]
+    words += [f"--trainer.default_root_dir={folder}", f"--trainer.devices={processes}", "--trainer.accelerator=cpu"]
     process = subprocess.Popen(
         words,
         stdout=subprocess.PIPE,
@@ -31,14 +32,26 @@ def run_with_two(command, tree, folder, **environment):
     return output
 
 
-def test_two_processes_train_and_test_as_one_would(tree, tmp_path, monkeypatch):
+ALL = "--data.init_args.eval_frames_per_clip=12"
+
+
+def test_several_processes_train_and_test_as_one_would(tree, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     home = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), "WANDB_API_KEY": "", "WANDB_MODE": "offline"}
-    assert "distributed_backend=gloo" in run_with_two("fit", tree, folder, **home)
+    assert "distributed_backend=gloo" in run_with(2, "fit", tree, folder, **home)
     assert json.loads((folder / "provenance.json").read_text())["fit"]["processes"] == 2
     assert len(list(folder.glob("wandb/offline-run-*/*.wandb"))) == 1
-    run_with_two("test", tree, folder)
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")
-    run("test", tree, folder, "--name=one")
-    together, alone = (json.loads((folder / name).read_text()) for name in ("metrics.json", "metrics-one.json"))
-    assert together == pytest.approx(alone, abs=1e-6)
+    run("test", tree, folder, ALL, "--name=1")
+    alone = [json.loads((folder / f"{kind}-1.json").read_text()) for kind in ("metrics", "intervals")]
+    frames = len(pd.read_parquet(folder / "frames-1.parquet"))
+    for processes in (2, 3):
+        assert frames % processes  # the last share is another one
+        run_with(processes, "test", tree, folder, ALL, f"--name={processes}")
+        metrics, intervals = (
+            json.loads((folder / f"{kind}-{processes}.json").read_text()) for kind in ("metrics", "intervals")
+        )
+        assert metrics == pytest.approx(alone[0], abs=1e-6)
+        assert intervals["intervals"].keys() == alone[1]["intervals"].keys()
+        assert len(pd.read_parquet(folder / f"frames-{processes}.parquet")) == frames
+        assert json.loads((folder / "provenance.json").read_text())[f"test-{processes}"]["processes"] == processes
