@@ -89,6 +89,41 @@ def edge_of(bin: int) -> float:
     return float(torch.tensor((2 * bin / BINS - 1) * LOGIT_RANGE, dtype=torch.float64).sigmoid())
 
 
+class Rows:
+    """Rows of one tensor, filled from the front and doubled when it is full.
+
+    Thousands of small tensors kept between the large ones that come and go would leave holes, and memory would grow by
+    gigabytes. The rows are no inference tensors, so they may be filled in a later pass as well.
+    """
+
+    def __init__(self) -> None:
+        self._tensor: Tensor | None = None
+        self._count = 0
+
+    @property
+    def filled(self) -> Tensor:
+        """A view of the rows that are there; there must be some."""
+        if self._tensor is None:
+            raise ValueError("nothing has been measured yet: call update with a batch first")
+        return self._tensor[: self._count]
+
+    def add(self, rows: Tensor) -> None:
+        """Appends rows (N, ...)."""
+        needed = self._count + len(rows)
+        if self._tensor is None or needed > len(self._tensor):
+            with torch.inference_mode(False):
+                larger = rows.new_empty(max(1024, 2 * needed), *rows.shape[1:])
+            if self._tensor is not None:
+                larger[: self._count] = self._tensor[: self._count]
+            self._tensor = larger
+        self._tensor[self._count : needed] = rows
+        self._count = needed
+
+    def clear(self) -> None:
+        """Forgets all rows."""
+        self._tensor, self._count = None, 0
+
+
 def joined(groups: Tensor, histograms: Tensor) -> tuple[Tensor, Tensor]:
     """Adds up the histograms of each group; groups ascending."""
     found, place = groups.unique(dim=0, return_inverse=True)

@@ -13,12 +13,9 @@ from torchmetrics.utilities import dim_zero_cat
 from .batch import METHODS, UNKNOWN, Batch
 from .canvas import paste
 from .frame_metrics import frame_figures
-from .measured import BINS, Measured, bins_of, joined
+from .measured import BINS, Measured, Rows, bins_of, joined
 from .operating_point import OperatingPoint, chosen
 from .pixel_metrics import pixel_figures
-
-KEPT = 64
-"""Batches after which histograms of the same clip are added up."""
 
 
 class Evaluation(Metric):
@@ -73,6 +70,9 @@ class Evaluation(Metric):
         self.add_state("scores", [], dist_reduce_fx="cat")  # float32 (B, R)
         self.add_state("groups", [], dist_reduce_fx="cat")  # int64 (G, 3)
         self.add_state("histograms", [], dist_reduce_fx="cat")  # int64 (G, 2, BINS)
+        # what those lists are views of, and the row of each group
+        self._facts, self._scores, self._groups, self._histograms = Rows(), Rows(), Rows(), Rows()
+        self._place: dict[tuple[int, ...], int] = {}
 
     def update(self, batch: Batch, mask_probability: Tensor | None, frame_score: Tensor) -> None:
         """Adds a batch.
@@ -95,8 +95,9 @@ class Evaluation(Metric):
             counts = self._count(truth, probability, group)
             if "canvas_own" in batch:
                 own = self._confusion(batch["canvas_own"], probability)
-        self.facts.append(torch.cat([torch.stack([clip, frame, method, label], dim=1), counts, own], dim=1).int())
-        self.scores.append(frame_score.float().view(len(label), -1))
+        self._facts.add(torch.cat([torch.stack([clip, frame, method, label], dim=1), counts, own], dim=1).int())
+        self._scores.add(frame_score.float().view(len(label), -1))
+        self.facts, self.scores = [self._facts.filled], [self._scores.filled]
 
     def compute(self) -> dict[str, Tensor]:
         """Figures by key, float32 scalars, over the frames of all processes."""
@@ -110,18 +111,27 @@ class Evaluation(Metric):
         figures |= frame_figures(measured, *thresholds, column, self.methods)
         return {key: value.float().to(self.device) for key, value in figures.items()}
 
+    def reset(self) -> None:
+        """Forgets all batches."""
+        super().reset()
+        for rows in (self._facts, self._scores, self._groups, self._histograms):
+            rows.clear()
+        self._place.clear()
+
     def _count(self, truth: Tensor, probability: Tensor, group: Tensor) -> Tensor:
         """Adds a batch's pixels to the histograms of its groups (B, 3) and returns their counts."""
         groups, place = group.unique(dim=0, return_inverse=True)
-        known = truth != UNKNOWN
         cell = (2 * place[:, None, None] + (truth > 0)) * BINS + bins_of(probability)
         cells = 2 * BINS * len(groups)
-        seen = torch.where(known, cell, cells).flatten().bincount(minlength=cells + 1)[:cells]
-        self.groups.append(groups)
-        self.histograms.append(seen.view(-1, 2, BINS))
-        if len(self.groups) >= KEPT:
-            groups, histograms = joined(torch.cat(self.groups), torch.cat(self.histograms))
-            self.groups, self.histograms = [groups], [histograms]
+        cell = torch.where(truth != UNKNOWN, cell, cells)
+        seen = cell.flatten().bincount(minlength=cells + 1)[:cells].view(-1, 2, BINS)
+        before = len(self._place)
+        rows = [self._place.setdefault(tuple(key), len(self._place)) for key in groups.tolist()]
+        rows_of = torch.tensor(rows, device=groups.device)
+        self._groups.add(groups[rows_of >= before])
+        self._histograms.add(torch.zeros_like(seen[rows_of >= before]))
+        self._histograms.filled.index_add_(0, rows_of, seen)
+        self.groups, self.histograms = [self._groups.filled], [self._histograms.filled]
         return self._confusion(truth, probability)
 
     def _confusion(self, truth: Tensor, probability: Tensor) -> Tensor:
@@ -133,8 +143,7 @@ class Evaluation(Metric):
         return torch.stack([hits, calls - hits, region - hits, area - region - calls + hits], dim=1)
 
     def _measured(self) -> Measured:
-        facts, scores = (dim_zero_cat(state).cpu().long() for state in (self.facts, self.scores))
-        scores = dim_zero_cat(self.scores).cpu().double()
+        facts, scores = dim_zero_cat(self.facts).cpu().long(), dim_zero_cat(self.scores).cpu().double()
         order = facts[:, 1].argsort(stable=True)
         order = order[facts[order, 0].argsort(stable=True)]
         facts, scores = facts[order], scores[order]

@@ -1,4 +1,4 @@
-"""Measures the data room against the bare decoder, and a training step against one by hand: `make bench`.
+"""Measures the data room against the bare decoder, training against a loop by hand, and measuring: `make bench`.
 
 All comparisons run in one process tree on the same files, in turn, several times over; what counts is the median of the
 ratios. A bound that is missed is printed as missed. The files are 16 clips with masks of 640x480 and of 1280x720, 450
@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from .clips import CLIPS, FRAMES, clip_paths, write_clip
 from .contestants import Clips, Result, median
+from .evaluation import forward, growth_by_measuring
 from .memory import growth_by_opening, growth_in_one_process, left_behind, worker_memory
 from .training import loop_step, module_step
 
@@ -96,6 +97,8 @@ def contests(small: Clips, large: Clips, few: int, many: int) -> list[Contest]:
         rows.append((f"loader with training transforms / without, {count} a clip", bound, full, bare))
     step = partial(module_step, small.scratch)
     rows.append(("training step of resnet50-unet / in a loop by hand", 1 / 1.03, step, loop_step))
+    measured, bare = (partial(forward, "resnet50", measured) for measured in (True, False))
+    rows.append(("forward pass of resnet50-unet, measured / bare", 1 / 1.1, measured, bare))
     return rows
 
 
@@ -138,6 +141,15 @@ def memory(roots: list[Path], scratch: Path, count: int, opens: int) -> list[dic
         early, late = pool.submit(growth_by_opening, roots[0], scratch, opens).result()
         rows.append(
             (f"101 % of memory at a tenth of {opens} opens / at the end", 1.01 * early / late, 1.0, [early, late])
+        )
+        early, late = pool.submit(growth_by_measuring, opens).result()
+        rows.append(
+            (
+                f"101 % of memory at a tenth of {opens} frames measured / at the end",
+                1.01 * early / late,
+                1.0,
+                [early, late],
+            )
         )
         left = pool.submit(left_behind, roots[0], scratch).result()
         rows.append(("nothing left behind by a loader closed half-way", float(not left), 1.0, left))

@@ -54,7 +54,7 @@ def test_crops_by_one_track_a_target_tell_nothing_and_crops_by_own_masks_would(p
     leaking, _ = told(with_crops_of_their_own_masks(loaded(people)), CROP_FEATURES)
     print(f"AUROC without ties: one track a target {cured:.3f}, own masks {leaking:.3f}")
     assert 0.45 <= cured <= 0.55
-    assert leaking > 0.7
+    assert leaking > 0.65
 
 
 def test_what_only_the_files_know_is_named(people):
