@@ -5,6 +5,7 @@ from .dataset import Crop, read_crops
 from .faceforensics import FaceForensicsDataModule
 from .faces import FaceTracks, face_tracks
 from .index import METHODS, Clip, clips_of, index, index_all
+from .labels import Labels
 from .masks import THRESHOLDS, UNKNOWN, forged_region, read_masks
 from .self_blend import SelfBlend
 from .splits import read_splits, split_of
@@ -24,6 +25,7 @@ __all__ = [
     "FaceForensicsDataModule",
     "FaceTracks",
     "FrameStream",
+    "Labels",
     "SelfBlend",
     "VideoReader",
     "clips_of",

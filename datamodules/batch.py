@@ -32,6 +32,8 @@ class Batch(TypedDict):
         canvas: int64 (B, 256, 256), official truth in the crop at margin 1.3: 0 real, 1 forged, 255 not known; resized
             by nearest, as `mask` is.
         canvas_box: float32 (B, 4), x0 y0 x1 y1 of that crop in pixels of the video frame.
+        canvas_own: int64 (B, 256, 256), the same by the row's own labels; there only where these are not the official
+            ones.
     """
 
     image: Tensor
@@ -43,6 +45,7 @@ class Batch(TypedDict):
     box: Tensor
     canvas: NotRequired[Tensor]
     canvas_box: NotRequired[Tensor]
+    canvas_own: NotRequired[Tensor]
 
 
 Sample = Batch

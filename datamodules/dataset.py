@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -16,7 +16,8 @@ from .cache import CropCache
 from .crop_file import Cut
 from .faces import FaceTracks
 from .index import METHODS, Clip
-from .masks import RULE, THRESHOLDS, Mask, Stencil, Truth, read_truths, stencil
+from .labels import OFFICIAL, Labels
+from .masks import Mask, Stencil, Truth, stencil
 from .transforms import on_canvas
 from .video import Backend, Image, VideoReader
 
@@ -28,16 +29,19 @@ class Canvas(NamedTuple):
     """The truth where it is measured, before it is resized.
 
     Attributes:
-        truth: (h, w), 0 real, 1 forged, 255 not known.
+        truth: Official, (h, w), 0 real, 1 forged, 255 not known.
         box: Where that is.
+        own: The same by the row's own labels, where these are others.
     """
 
     truth: Mask
     box: Box
+    own: Mask | None = None
 
     def showing(self, mask: Mask, box: Box) -> Canvas:
         """The canvas of a frame that is forged where a mask of some box says so, and nowhere else."""
-        return self._replace(truth=Truth(mask, *box[:2]).within(self.box))
+        truth = Truth(mask, *box[:2]).within(self.box)
+        return self._replace(truth=truth, own=None if self.own is None else truth)
 
 
 class Crop(NamedTuple):
@@ -69,19 +73,21 @@ def read_crops(
     frames: Sequence[int],
     tracks: FaceTracks,
     margin: float = 1.3,
-    thresholds: Mapping[str, int] = THRESHOLDS,
+    labels: Labels = OFFICIAL,
     backend: Backend = "pyav",
     cache: CropCache | None = None,
     canvas: FaceTracks | None = None,
 ) -> Generator[Crop]:
-    """Cuts the face out of frames of one clip, in one forward pass over its mask and then one over its video.
+    """Cuts the face out of frames of one clip, in one forward pass over its truth and then one over its video.
 
-    The mask is read whole first and kept at one bit a pixel (8 kB a crop of 256x256): two decoders that advance in turn
-    push each other's pictures out of the processor's cache, which costs a tenth.
+    The truth is read whole first and kept at one bit a pixel (8 kB a crop of 256x256): two decoders that advance in
+    turn push each other's pictures out of the processor's cache, which costs a tenth.
 
     A frame of a fake whose mask is empty shows nothing rendered: it is real, so its label is 0 and so is its mask.
+    Where the truth is measured, a frame's label follows the official mask, and other labels only where there is none:
+    so rows of different labels are tested on the same frames.
 
-    Where the canvas is another crop than the one cut out, the mask is read once more for it, in a pass of its own: so
+    Where the canvas is another crop than the one cut out, or has another truth, that is read in a pass of its own: so
     it is the same whether crops come from a video or from a cache.
 
     Args:
@@ -89,7 +95,7 @@ def read_crops(
         frames: Indices in rising order.
         tracks: Where the faces are.
         margin: 1 is the tight square round the face.
-        thresholds: See `masks.THRESHOLDS`.
+        labels: What is forged.
         backend: See `VideoReader`.
         cache: Where crops are kept; what is there is not decoded again.
         canvas: Where the faces are whose truth is measured, at `CANVAS_MARGIN`; without, there is no canvas.
@@ -97,11 +103,13 @@ def read_crops(
     boxes = _boxes(tracks, clip, frames, margin)
     box_of = dict(zip(frames, boxes, strict=True))
     wide = _boxes(canvas, clip, frames, CANVAS_MARGIN) if canvas else []
-    apart = _stencils(clip, frames, wide, thresholds, backend) if wide != boxes and wide else []
+    other = labels.variant != "official"
+    official = _stencils(labels.read_official(clip, frames, backend), wide) if wide and (other or wide != boxes) else []
+    own = _stencils(labels.read(clip, frames, backend), wide) if wide and other and wide != boxes else []
 
     def decode(wanted: Sequence[int]) -> Generator[Cut]:
         boxes = [box_of[frame] for frame in wanted]
-        stencils = _stencils(clip, wanted, boxes, thresholds, backend)
+        stencils = _stencils(labels.read(clip, wanted, backend), boxes)
         with closing(VideoReader(clip.path, backend).read(wanted, boxes)) as images:
             for image, forged in zip(images, stencils, strict=True):
                 yield Cut(image, forged.mask(), int(clip.label and forged.anything))
@@ -110,36 +118,39 @@ def read_crops(
         cuts = decode(frames)
     else:
         shapes = [(y1 - y0, x1 - x0) for x0, y0, x1, y1 in box_of.values()]
-        cuts = cache.through(_key(clip, tracks, margin, thresholds), frames, shapes, decode)
+        cuts = cache.through(_key(clip, tracks, margin, labels), frames, shapes, decode)
     method = METHODS.index(clip.method)
     with closing(cuts):
         for number, (frame, box, cut) in enumerate(zip(frames, boxes, cuts, strict=True)):
-            shown = Canvas(apart[number].mask() if apart else cut.mask, wide[number]) if wide else None
-            yield Crop(cut.image, cut.mask, cut.label, method, clip.number, frame, box, shown)
+            label, shown = cut.label, None
+            if wide:
+                truth = official[number].mask() if official else cut.mask
+                variant = (own[number].mask() if own else cut.mask) if other else None
+                shown = Canvas(truth, wide[number], variant)
+            if official and official[number].known:
+                label = int(clip.label and official[number].anything)
+            yield Crop(cut.image, cut.mask, label, method, clip.number, frame, box, shown)
 
 
 def _boxes(tracks: FaceTracks, clip: Clip, frames: Sequence[int], margin: float) -> list[Box]:
     return [(x0, y0, x1, y1) for x0, y0, x1, y1 in tracks.crops(clip, frames, margin).tolist()]
 
 
-def _stencils(
-    clip: Clip, frames: Sequence[int], boxes: Sequence[Box], thresholds: Mapping[str, int], backend: Backend
-) -> list[Stencil]:
-    with closing(read_truths(clip, frames, thresholds, backend)) as truths:
+def _stencils(truths: Generator[Truth], boxes: Sequence[Box]) -> list[Stencil]:
+    with closing(truths):
         return [stencil(truth, box) for truth, box in zip(truths, boxes, strict=True)]
 
 
-def _key(clip: Clip, tracks: FaceTracks, margin: float, thresholds: Mapping[str, int]) -> str:
+def _key(clip: Clip, tracks: FaceTracks, margin: float, labels: Labels) -> str:
     """Names everything that shapes the crops of a clip, whichever of its frames are wanted."""
     files = []
-    for path in filter(None, (clip.path, clip.mask_path)):
+    for path in (clip.path, *labels.files(clip)):
         if not os.path.isfile(path):
             raise FileNotFoundError(f"{path} does not exist: has the folder been moved since it was indexed?")
         status = os.stat(path)
         files.append((path, status.st_size, status.st_mtime_ns))
-    facts = [files, clip.label, clip.dx, clip.mask_frames, thresholds.get(clip.method), RULE]
     boxes = tracks.crops(clip, range(clip.frames), margin)
-    return hashlib.sha256(repr(facts).encode() + boxes.tobytes()).hexdigest()[:32]
+    return hashlib.sha256(repr([files, labels.facts(clip)]).encode() + boxes.tobytes()).hexdigest()[:32]
 
 
 def sample_of(crop: Crop, image: Tensor, mask: Tensor) -> Sample:
@@ -158,4 +169,6 @@ def sample_of(crop: Crop, image: Tensor, mask: Tensor) -> Sample:
     if crop.canvas:
         sample["canvas"] = on_canvas(crop.canvas.truth)
         sample["canvas_box"] = torch.tensor(crop.canvas.box, dtype=torch.float32)
+        if crop.canvas.own is not None:
+            sample["canvas_own"] = on_canvas(crop.canvas.own)
     return sample

@@ -16,7 +16,8 @@ from tqdm import tqdm
 from .batch import Batch
 from .cache import CropCache
 from .faces import FaceTracks, canvas_tracks, face_tracks
-from .index import Compression, cache_folder, index_all
+from .index import Compression, cache_folder, clips_of, index_all
+from .labels import Labels, Variant
 from .masks import THRESHOLDS
 from .parallel import one_at_a_time
 from .selection import notes, refuse_contradictions, refuse_one_class, select
@@ -60,6 +61,10 @@ class FaceForensicsDataModule(LightningDataModule):
         self_blend: Share of the originals' training frames shown as fakes, blended with themselves, see `SelfBlend`;
             drawn anew in each epoch; their method is SelfBlended. With `balance` they count as the fakes they are:
             originals give more frames in return, those of `methods` fewer.
+        labels: What is learnt as forged: the `official` masks; their filled `hull`; or the `difference` of a fake from
+            its original at the same quality, which FaceShifter has too, and where a frame in which nothing differs is
+            learnt as real. The canvas stays official, and so does a frame's label in an evaluation wherever there is an
+            official mask: see `Batch` and `Labels`.
         mask_thresholds: Grey levels that replace those of `masks.THRESHOLDS`, by method.
         mean: Of the three channels; by default what the model names as `mean`, without a model ImageNet's.
         std: Likewise.
@@ -100,6 +105,7 @@ class FaceForensicsDataModule(LightningDataModule):
         redraw: bool = True,
         augment: bool = True,
         self_blend: float = 0.0,
+        labels: Variant = "official",
         mask_thresholds: dict[str, int] | None = None,
         mean: Triple | None = None,
         std: Triple | None = None,
@@ -132,6 +138,7 @@ class FaceForensicsDataModule(LightningDataModule):
         self.redraw = redraw
         self.augment = augment
         self.self_blend = self_blend
+        self.labels: Variant = labels
         self.thresholds: Mapping[str, int] = {**THRESHOLDS, **(mask_thresholds or {})}
         self.mean = mean
         self.std = std
@@ -165,7 +172,7 @@ class FaceForensicsDataModule(LightningDataModule):
         """Indexes and selects; the first process says what is left out or not known."""
         clips, _ = self._arrange()
         if not self._noted and (self.trainer is None or self.trainer.is_global_zero):
-            for note in notes(clips, self.root, self.methods, read_splits(self.splits)):
+            for note in notes(clips, self.root, self.methods, read_splits(self.splits), self._labels()):
                 tqdm.write(note)
         self._noted = True
         refuse_one_class(clips, self.methods, stage)
@@ -263,7 +270,7 @@ class FaceForensicsDataModule(LightningDataModule):
             train=train,
             seed=self.seed,
             margin=self.margin,
-            thresholds=self.thresholds,
+            labels=self._labels(),
             balance=self.balance,
             redraw=self.redraw,
             open_clips=self.open_clips,
@@ -275,6 +282,12 @@ class FaceForensicsDataModule(LightningDataModule):
             self_blend=self.self_blend if train else self_blend,
             canvas=None if train else self.canvas_tracks,
         )
+
+    def _labels(self) -> Labels:
+        if self.labels != "difference" or self.clips is None:
+            return Labels(self.labels, self.thresholds)
+        originals = {clip.target: clip for clip in clips_of(self.clips[self.clips.label == 0])}
+        return Labels(self.labels, self.thresholds, originals, self.canvas_tracks)
 
     def _loader(self, split: Split, train: bool = False, self_blend: float = 0.0) -> EpochLoader:
         if split == "test":

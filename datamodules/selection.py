@@ -9,6 +9,7 @@ from typing import Literal
 import pandas as pd
 
 from .index import ON_DISK, Compression, clips_of
+from .labels import OFFICIAL, Labels
 from .masks import THRESHOLDS, mask_shift
 from .splits import Splits, missing_clips, split_of
 
@@ -101,7 +102,9 @@ def pair_of(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
     return table.target.map(pairs).fillna(table.target.str.split("__").str[0])
 
 
-def notes(clips: pd.DataFrame, root: Path, methods: Sequence[str], splits: Splits) -> Iterator[str]:
+def notes(
+    clips: pd.DataFrame, root: Path, methods: Sequence[str], splits: Splits, labels: Labels = OFFICIAL
+) -> Iterator[str]:
     """Says what a selection leaves out or does not know."""
     lacking = missing_clips(clips, splits, tuple(methods))
     if lacking:
@@ -112,6 +115,12 @@ def notes(clips: pd.DataFrame, root: Path, methods: Sequence[str], splits: Split
         yield (
             f"{len(unknown)} of {len(fakes)} fakes have a mask that is missing, ends early or has another size; "
             f"pixels without one count as not known: python -m datamodules.doctor {root} names them"
+        )
+    alone = [clip for clip in clips_of(clips[clips.label == 1]) if not labels.comparable(clip)]
+    if alone:
+        yield (
+            f"{len(alone)} fakes have no original of their size and quality, first {alone[0].path}; where they differ "
+            "from it counts as not known"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from .cache import CropCache
 from .dataset import Crop, read_crops, sample_of
 from .faces import FaceTracks
 from .index import clips_of
-from .masks import THRESHOLDS
+from .labels import OFFICIAL, Labels
 from .order import Order, batches_of_rank, batches_of_worker, training_order
 from .sampling import evaluation_plan, frames_per_visit, section, share, training_plan, worker_share
 from .self_blend import SelfBlend, drawn, self_blended
@@ -42,7 +42,7 @@ class FrameStream(IterableDataset[Sample]):
         train: See above.
         seed: Seed of the run.
         margin: Of the crop; 1 is the tight square round the face.
-        thresholds: See `masks.THRESHOLDS`.
+        labels: What is forged.
         balance: Equal numbers of real and fake frames in training, in the epoch and, give or take the pool's luck, in
             every batch.
         redraw: Draw other frames in each epoch; False visits the first epoch's frames again, in another order.
@@ -71,7 +71,7 @@ class FrameStream(IterableDataset[Sample]):
         train: bool = False,
         seed: int = 0,
         margin: float = 1.3,
-        thresholds: Mapping[str, int] = THRESHOLDS,
+        labels: Labels = OFFICIAL,
         balance: bool = False,
         redraw: bool = True,
         open_clips: int = 16,
@@ -92,7 +92,7 @@ class FrameStream(IterableDataset[Sample]):
         self.train = train
         self.seed = seed
         self.margin = margin
-        self.thresholds = thresholds
+        self.labels = labels
         self.balance = balance
         self.redraw = redraw
         self.open_clips = open_clips
@@ -154,7 +154,7 @@ class FrameStream(IterableDataset[Sample]):
 
     def _read(self, clip: int, frames: Sequence[int]) -> Generator[Crop]:
         known = self.clip_of[clip]
-        how = (self.margin, self.thresholds, self.backend, self.cache, self.canvas)
+        how = (self.margin, self.labels, self.backend, self.cache, self.canvas)
         return read_crops(known, frames, self.tracks, *how)
 
     def _in_order(self, worker: int, workers: int) -> Iterator[Crop]:

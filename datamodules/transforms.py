@@ -75,6 +75,8 @@ class CropTransform:
         finished: Batch = {**batch, "image": normalised, "mask": batch["mask"].long()}
         if "canvas" in batch:
             finished["canvas"] = batch["canvas"].long()
+        if "canvas_own" in batch:
+            finished["canvas_own"] = batch["canvas_own"].long()
         return finished
 
 
