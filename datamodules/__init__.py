@@ -12,6 +12,7 @@ from .splits import read_splits, split_of
 from .stream import EpochLoader, FrameStream
 from .transforms import CropTransform
 from .video import VideoReader, probe, write_video
+from .video_folder import VideoFolderDataModule
 
 __all__ = [
     "METHODS",
@@ -27,6 +28,7 @@ __all__ = [
     "FrameStream",
     "Labels",
     "SelfBlend",
+    "VideoFolderDataModule",
     "VideoReader",
     "clips_of",
     "face_tracks",

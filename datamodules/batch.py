@@ -25,7 +25,8 @@ class Batch(TypedDict):
         image: float32 (B, 3, H, W), RGB, normalised by the mean and standard deviation of the encoder's weights.
         mask: int64 (B, H, W), 0 real, 1 forged, 255 not known. A frame wholly 255 still counts for frame and video.
         label: int64 (B,), 0 real, 1 fake.
-        method: int64 (B,), position in `METHODS`. A self-blended fake keeps clip, frame and box of its original.
+        method: int64 (B,), position in `METHODS`; not there where a clip was made by none of them. A self-blended fake
+            keeps clip, frame and box of its original.
         clip: int64 (B,), row of the index, so that four fakes of one pair are four clips.
         frame: int64 (B,), position in the clip.
         box: float32 (B, 4), x0 y0 x1 y1 of the crop in pixels of the video frame.
@@ -39,7 +40,7 @@ class Batch(TypedDict):
     image: Tensor
     mask: Tensor
     label: Tensor
-    method: Tensor
+    method: NotRequired[Tensor]
     clip: Tensor
     frame: Tensor
     box: Tensor

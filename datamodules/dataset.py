@@ -51,7 +51,7 @@ class Crop(NamedTuple):
         image: (h, w, 3), 0 to 255.
         mask: (h, w), 0 real, 1 forged, 255 not known.
         label: 0 real, 1 fake.
-        method: Position in `METHODS`.
+        method: Position in `METHODS`, -1 for what is none of them.
         clip: Row of the index.
         frame: Position in the clip.
         box: Where it was cut out.
@@ -119,7 +119,7 @@ def read_crops(
     else:
         shapes = [(y1 - y0, x1 - x0) for x0, y0, x1, y1 in box_of.values()]
         cuts = cache.through(_key(clip, tracks, margin, labels), frames, shapes, decode)
-    method = METHODS.index(clip.method)
+    method = METHODS.index(clip.method) if clip.method in METHODS else -1
     with closing(cuts):
         for number, (frame, box, cut) in enumerate(zip(frames, boxes, cuts, strict=True)):
             label, shown = cut.label, None

@@ -69,7 +69,7 @@ def _with_mask(table: pd.DataFrame) -> pd.DataFrame:
     masks = table[(table.mask_frames > 0) & table.method.isin(PREFERENCE)]
     masks = masks.assign(rank=masks.method.map(PREFERENCE.index)).sort_values(["target", "rank", "clip"])
     geometry = ["width", "height", "mask_frames", "mask_width", "mask_height", "dx"]  # alike in every sound quality
-    return masks.drop_duplicates(["mask_path", *geometry])
+    return masks.drop_duplicates(["target", "mask_path", *geometry])
 
 
 def _originals(table: pd.DataFrame) -> pd.DataFrame:

@@ -142,7 +142,7 @@ def _table(
         )
     rows = pd.concat([pd.DataFrame(clips) for clips in found.values() if clips])
     masks_found = rows.mask_path[rows.mask_path != ""].unique()  # qualities share them
-    facts = _facts([*rows.path, *masks_found], root, cache_dir).set_index("path")
+    facts = header_facts([*rows.path, *masks_found], root, cache_dir).set_index("path")
     table = rows.join(facts[["frames", "width", "height", "fps"]], on="path")
     masks = facts[["frames", "width", "height"]].add_prefix("mask_")
     table = table.join(masks, on="mask_path").fillna({name: 0 for name in masks}).astype({name: int for name in masks})
@@ -199,7 +199,7 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
     unfinished.replace(path)
 
 
-def _facts(paths: list[str], root: Path, cache_dir: Path | None) -> pd.DataFrame:
+def header_facts(paths: list[str], root: Path, cache_dir: Path | None) -> pd.DataFrame:
     """Header facts of files, remembered by path, size and time of change."""
     name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
     cache = cache_folder(cache_dir) / f"facts-{name}.parquet"

@@ -13,7 +13,7 @@ from .batch import Sample
 from .cache import CropCache
 from .dataset import Crop, read_crops, sample_of
 from .faces import FaceTracks
-from .index import clips_of
+from .index import METHODS, clips_of
 from .labels import OFFICIAL, Labels
 from .order import Order, batches_of_rank, batches_of_worker, training_order
 from .sampling import evaluation_plan, frames_per_visit, section, share, training_plan, worker_share
@@ -34,7 +34,7 @@ class FrameStream(IterableDataset[Sample]):
     299 pixels.
 
     Args:
-        clips: Rows of the index.
+        clips: Rows of the index. Where one was made by none of `METHODS`, no sample says its method.
         tracks: Where the faces are.
         transform: Makes tensors of a crop.
         count: Frames a clip.
@@ -84,6 +84,7 @@ class FrameStream(IterableDataset[Sample]):
         canvas: FaceTracks | None = None,
     ) -> None:
         self.clips = clips
+        self.named = set(clips.method) <= set(METHODS)
         self.clip_of = {clip.number: clip for clip in clips_of(clips)}
         self.tracks = tracks
         self.transform = transform
@@ -144,7 +145,10 @@ class FrameStream(IterableDataset[Sample]):
         for crop in self._mixed(worker, workers) if self.train else self._in_order(worker, workers):
             key = (self.seed, self.epoch, crop.clip, crop.frame) if self.train else (0, 0, crop.clip, crop.frame)
             shown = self_blended(crop, self.blend, key) if self._is_blended(crop, key) else crop
-            yield sample_of(shown, *self.transform(shown.image, shown.mask, key))
+            sample = sample_of(shown, *self.transform(shown.image, shown.mask, key))
+            if not self.named:
+                del sample["method"]
+            yield sample
 
     def _is_blended(self, crop: Crop, key: Sequence[int]) -> bool:
         """Only originals are: an untouched frame of a fake clip is real, but that is known from its mask alone."""

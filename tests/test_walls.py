@@ -24,7 +24,7 @@ DOORS = {
     "wandb": {"experiments/tracking.py", "experiments/callbacks.py"},
 }
 LIGHTNING = {
-    "datamodules/faceforensics.py",
+    "datamodules/video_data.py",
     "lightning_modules/base.py",
     "lightning_modules/segmentation.py",
     "lightning_modules/classification.py",

@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
@@ -314,6 +315,26 @@ def test_actors_come_with_deepfakedetection_only(own_tree, film):
     assert len(ready(own_tree).clips) == 30
     clips = ready(own_tree, methods=(*FOUR, "DeepFakeDetection")).clips
     assert clips[clips.target == "01__kitchen"].split.tolist() == ["test", "test"]
+
+
+def test_deepfakedetection_can_be_tested_on(own_tree, film, trainer):
+    """Its actors' clips join YouTube's test split; one mask ends before its clip, as on the real disk."""
+    film(own_tree / "original_sequences/actors/c23/videos/01__kitchen.mp4", size=(160, 128))
+    for name, frames in (("01_02__kitchen__ABCD1234.mp4", 6), ("01_03__kitchen__EFGH5678.mp4", 3)):
+        folder = own_tree / "manipulated_sequences/DeepFakeDetection"
+        film(folder / "c23/videos" / name, size=(160, 128))
+        film(folder / "masks/videos" / name, size=(160, 128), frames=frames, faces=(48, 32, 96, 96))
+    model, module = Learner(), data(own_tree, methods=("DeepFakeDetection",), eval_frames_per_clip=6)
+    trainer().test(model, module, verbose=False)
+    batches = model.shown["test"]
+    assert methods_of(batches) == ["original"] * 18 + ["DeepFakeDetection"] * 12
+    clips, labels, canvas = (torch.cat([batch[name] for batch in batches]) for name in ("clip", "label", "canvas"))
+    first, second = module.clips.index[module.clips.method == "DeepFakeDetection"]
+    assert labels[clips == first].tolist() == labels[clips == second].tolist() == [1] * 6
+    assert all(set(frame.unique().tolist()) == {0, 1} for frame in canvas[clips == first])
+    assert [bool((frame == 255).all()) for frame in canvas[clips == second]] == [False] * 3 + [True] * 3
+    assert not labels[~np.isin(clips, [first, second])].any()
+    assert set(module.clips.pair[module.clips.target == "01__kitchen"]) == {"01"}
 
 
 def test_whole_frames_and_boxes_from_a_csv_need_no_mask(own_tree, tmp_path):

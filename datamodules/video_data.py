@@ -1,0 +1,266 @@
+"""What every data module of videos shares: loaders by stage, from clips and face tracks that a subclass finds."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pytorch_lightning import LightningDataModule
+from pytorch_lightning.trainer.states import TrainerFn, TrainerStatus
+from tqdm import tqdm
+
+from .batch import Batch
+from .cache import CropCache
+from .faces import FaceTracks
+from .index import cache_folder
+from .labels import Labels
+from .parallel import one_at_a_time
+from .splits import Split
+from .stream import EpochLoader, FrameStream
+from .transforms import CropTransform
+from .video import Backend
+
+# Lightning warns of every iterable dataset with a length; FrameStream shares its samples among the workers itself.
+warnings.filterwarnings("ignore", message="Your `IterableDataset` has `__len__` defined")
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of ImageNet's training images, as torchvision's and most of timm's weights want them."""
+
+Triple = tuple[float, float, float]
+
+
+class VideoDataModule(LightningDataModule):
+    """Face crops and truth masks, decoded from videos while training; a subclass says which, see `_found`.
+
+    The arguments are described in `FaceForensicsDataModule`.
+    """
+
+    def __init__(
+        self,
+        margin: float,
+        size: int,
+        frames_per_clip: int,
+        eval_frames_per_clip: int,
+        balance: bool,
+        redraw: bool,
+        augment: bool,
+        self_blend: float,
+        mean: Triple | None,
+        std: Triple | None,
+        batch_size: int,
+        num_workers: int,
+        prefetch: int,
+        open_clips: int,
+        pool: int,
+        backend: Backend,
+        seed: int | None,
+        predict_split: Split,
+        cache_dir: str | None,
+        cache_gb: float,
+    ) -> None:
+        super().__init__()
+        self.margin = margin
+        self.size = size
+        self.frames_per_clip = frames_per_clip
+        self.eval_frames_per_clip = eval_frames_per_clip
+        self.balance = balance
+        self.redraw = redraw
+        self.augment = augment
+        self.self_blend = self_blend
+        self.mean = mean
+        self.std = std
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.prefetch = prefetch
+        self.open_clips = open_clips
+        self.pool = pool
+        self.backend: Backend = backend
+        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
+        self.predict_split: Split = predict_split
+        self.cache_dir = Path(cache_dir) if cache_dir else None
+        self.cache = CropCache(cache_folder(self.cache_dir), cache_gb) if cache_gb else None
+        self._noted = False
+        self._may_test = False
+        self._finish: Callable[[Batch], Batch] | None = None
+        self._train: EpochLoader | None = None
+        self._position: dict[str, int] = {}
+        self.clips: pd.DataFrame | None = None
+        """The selected clips, with the columns of `Clip`, `split` and `pair`; known after `setup`."""
+        self.tracks: FaceTracks | None = None
+        """What crops are cut out by; known after `setup`."""
+        self.canvas_tracks: FaceTracks | None = None
+        """Where pixels are measured; known after `setup`."""
+
+    def prepare_data(self) -> None:
+        """Reads headers and finds faces once, so that the other processes find them in the cache."""
+        self._arrange()
+
+    def setup(self, stage: str) -> None:
+        """Indexes and selects; the first process says what is left out or not known."""
+        clips, _ = self._arrange()
+        if not self._noted and (self.trainer is None or self.trainer.is_global_zero):
+            for note in self._notes(clips):
+                tqdm.write(note)
+        self._noted = True
+        self._refuse(clips, stage)
+        self._may_test = stage in ("test", "predict") or (self._may_test and stage != "fit")
+
+    def train_dataloader(self) -> EpochLoader:
+        """Frames drawn anew each epoch, mixed, augmented; resumed inside an epoch, it starts with the first unseen."""
+        self._train = self._loader("train", train=True)
+        if self._position:
+            self._train.load_state_dict(self._position)
+            self._position = {}
+        return self._train
+
+    def val_dataloader(self) -> EpochLoader:
+        """Every planned frame of the validation split exactly once."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> EpochLoader:
+        """Every planned frame of the test split exactly once."""
+        return self._loader("test")
+
+    def predict_dataloader(self) -> EpochLoader:
+        """Every planned frame of `predict_split` exactly once."""
+        return self._loader(self.predict_split)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Makes floats of bytes where the batch has arrived; a fifth of it had to travel."""
+        if self.trainer is None or self._finish is None:
+            return batch  # not from a loader of ours
+        finished: Batch = self.trainer.precision_plugin.convert_input(self._finish(batch))
+        return finished
+
+    def state_dict(self) -> dict[str, int]:
+        """The position in the training epoch, for a checkpoint."""
+        return self._train.state_dict() if self._train else {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Keeps a position for the next training loader.
+
+        Lightning 2.6 would give it to the loader by itself, but not where the optimiser's schedule has asked how long
+        an epoch is.
+        """
+        self._position = state_dict
+
+    def refuse_idle_processes(self, stage: str, processes: int) -> None:
+        """Checks, before processes start, that each of them will have data: one without a batch stops all for good.
+
+        Args:
+            stage: fit, validate, test or predict.
+            processes: How many will start.
+
+        Raises:
+            ValueError: One would have no batch.
+        """
+        self._arrange()
+        visited: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+        for split in visited.get(stage, (self.predict_split,)):
+            self._stream(split, train=stage == "fit" and split == "train", rank=0, ranks=processes)
+
+    def _arrange(self) -> tuple[pd.DataFrame, FaceTracks]:
+        """Finds out once what is used; what that took to find is cached for other processes and runs."""
+        if self.clips is None or self.tracks is None:
+            with one_at_a_time(cache_folder(self.cache_dir) / "arranging"):
+                self.clips, self.tracks, self.canvas_tracks = self._found()
+        return self.clips, self.tracks
+
+    def _found(self) -> tuple[pd.DataFrame, FaceTracks, FaceTracks]:
+        """The clips with their `split` and their `pair`, what crops are cut out by, and where pixels are measured."""
+        raise NotImplementedError
+
+    def _labels(self) -> Labels:
+        """What is forged."""
+        raise NotImplementedError
+
+    def _notes(self, clips: pd.DataFrame) -> Iterable[str]:
+        """Says what a selection leaves out or does not know."""
+        raise NotImplementedError
+
+    def _refuse(self, clips: pd.DataFrame, stage: str) -> None:
+        """Raises ValueError where a stage cannot be run on these clips."""
+        raise NotImplementedError
+
+    def _as_model_wants(self, name: Literal["mean", "std"], usual: Triple) -> Sequence[float]:
+        model = self.trainer.lightning_module if self.trainer else None
+        own, wanted = getattr(self, name), getattr(model, name, None)
+        if own is not None and wanted is not None and tuple(own) != tuple(wanted):
+            raise ValueError(
+                f"data.init_args.{name} is {list(own)}, but the encoder's weights want {list(wanted)}: leave it out"
+            )
+        return own or wanted or usual
+
+    def _stream(self, split: Split, train: bool, rank: int, ranks: int, self_blend: float = 0.0) -> FrameStream:
+        if self.clips is None or self.tracks is None:
+            raise RuntimeError("the loaders were asked for before setup(stage): call it first, or let a Trainer do it")
+        # Asked here and not in setup, for only after it a Trainer restores the checkpoint, which knows better.
+        mean, std = self._as_model_wants("mean", IMAGENET[0]), self._as_model_wants("std", IMAGENET[1])
+        return FrameStream(
+            self.clips[self.clips.split == split],
+            self.tracks,
+            CropTransform(self.size, mean, std, augment=train and self.augment),
+            self.frames_per_clip if train else self.eval_frames_per_clip,
+            self.batch_size,
+            train=train,
+            seed=self.seed,
+            margin=self.margin,
+            labels=self._labels(),
+            balance=self.balance,
+            redraw=self.redraw,
+            open_clips=self.open_clips,
+            pool=self.pool,
+            rank=rank,
+            ranks=ranks,
+            backend=self.backend,
+            cache=self.cache,
+            self_blend=self.self_blend if train else self_blend,
+            canvas=None if train else self.canvas_tracks,
+        )
+
+    def _loader(self, split: Split, train: bool = False, self_blend: float = 0.0) -> EpochLoader:
+        if split == "test":
+            self._refuse_test_while_fitting()
+        rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        stream = self._stream(split, train, rank, ranks, self_blend)
+        self._finish = stream.transform.finish
+        if stream.left_out and rank == 0:
+            tqdm.write(f"{stream.left_out} of {stream.samples} training frames fill no batch; others in each epoch")
+        return EpochLoader(
+            stream,
+            self._epoch,
+            self._consumed,
+            finished=self.trainer is None,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            prefetch_factor=self.prefetch if self.num_workers else None,
+            pin_memory=self._on_gpu(),
+        )
+
+    def _refuse_test_while_fitting(self) -> None:
+        """What is chosen with the test split in sight cannot be tested on it."""
+        state = self.trainer.state if self.trainer else None
+        if state and state.status == TrainerStatus.RUNNING and state.fn in (TrainerFn.FITTING, TrainerFn.VALIDATING):
+            raise RuntimeError(
+                f"the test split was asked for while the Trainer runs {state.fn.value}, but nothing may be chosen by "
+                "it: use the validation split, and test when training has ended"
+            )
+        if self.clips is not None and not self._may_test:
+            raise RuntimeError(
+                "the test split was asked for before setup('test'), but nothing may be chosen by it: use the "
+                "validation split, and call setup('test') when training has ended"
+            )
+
+    def _epoch(self) -> int:
+        return self.trainer.current_epoch if self.trainer else 0
+
+    def _consumed(self) -> int:
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current if self.trainer else None
+        return progress.processed if progress else 0
+
+    def _on_gpu(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
