@@ -66,9 +66,9 @@ export: $(INSTALLED) ## write a checkpoint as ONNX or torch.export file: CKPT=ru
 	@test -n "$(CKPT)" -a -n "$(OUT)" || { echo "CKPT and OUT are wanted, such as CKPT=runs/demo/joint/seed0/checkpoints/best.ckpt OUT=model.onnx"; exit 2; }
 	@$(PY) -m experiments export --checkpoint '$(CKPT)' --out $(OUT) $(ARGS)
 
-doctor: $(INSTALLED) ## say what is wrong with a data folder: DATA=<root>
+doctor: $(INSTALLED) ## say what is in a data folder, what is wrong and what each table lacks: DATA=<root> [ARGS='--frames 8 --out runs/doctor']
 	@test -n "$(DATA)" || { echo "DATA is not given, wanted the folder of FaceForensics++"; exit 2; }
-	@$(PY) -m datamodules.doctor '$(DATA)' $(ARGS)
+	@$(PY) -m experiments doctor '$(DATA)' $(ARGS)
 
 bench: $(INSTALLED) ## measure decoding against the bare decoder, decord and PNG files, and training (half an hour), ARGS='--repeats 1 --only loader'
 	OMP_NUM_THREADS=1 $(PY) -m tests.benchmarks $(ARGS)

@@ -24,13 +24,7 @@ def read_splits(folder: Path) -> Splits:
         FileNotFoundError: A file is missing.
         ValueError: A file is not of that form, or an id is in two splits.
     """
-    missing = [f"{split}.json" for split in SPLITS if not (folder / f"{split}.json").is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{folder} lacks {', '.join(missing)}: put FaceForensics++'s train.json, val.json and test.json there "
-            '(lists of pairs such as [["071", "054"]], they lie beside its download script), or name their folder'
-        )
-    splits: Splits = {split: _read_pairs(folder / f"{split}.json") for split in SPLITS}
+    splits = read_pairs(folder)
     home = home_of(splits)
     twice = [(name, split) for split in SPLITS for pair in splits[split] for name in pair if home[name] != split]
     if twice:
@@ -40,6 +34,25 @@ def read_splits(folder: Path) -> Splits:
             "in one split only: take the official files"
         )
     return splits
+
+
+def read_pairs(folder: Path) -> Splits:
+    """Reads the same files as `read_splits`, and lets an id be in two of them.
+
+    Args:
+        folder: Where the three files lie.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A file is not of that form.
+    """
+    missing = [f"{split}.json" for split in SPLITS if not (folder / f"{split}.json").is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} lacks {', '.join(missing)}: put FaceForensics++'s train.json, val.json and test.json there "
+            '(lists of pairs such as [["071", "054"]], they lie beside its download script), or name their folder'
+        )
+    return {split: _read_pairs(folder / f"{split}.json") for split in SPLITS}
 
 
 def home_of(splits: Splits) -> dict[str, Split]:

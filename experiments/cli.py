@@ -39,6 +39,7 @@ baselines  what a row's table stands beside: all-fake, all-real, centre box, mea
 collect    prints the tables of runs/ and writes results.csv: [FOLDER] [--table NAME]
 compare    two tested runs: differences, intervals, p: runs/table-2/a/seed0 runs/table-2/b/seed0 [--all]
 cost       parameters, FLOPs and time a frame, without data: table-1 table-2/resnet50-joint [--batch_size 8]
+doctor     what is in a data folder, what is wrong with it, what each table lacks: ROOT [--frames 8] [--out runs/doctor]
 export     a checkpoint as ONNX or torch.export file: --checkpoint runs/.../best.ckpt --out model.onnx [model.pt2]
 """
 
@@ -88,6 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             cost(words[1:])
             return
+        if command == "doctor":
+            from .doctor import doctor
+
+            raise SystemExit(doctor(words[1:]))
         if command == "export":
             from .export import export
 

@@ -1,0 +1,181 @@
+"""The whole audit of one folder: index, splits, frames, people, and what experiments lack."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..index import index_all
+from ..masks import THRESHOLDS
+from ..parallel import in_parallel
+from ..splits import Splits, home_of, read_pairs
+from .closure import of_clips, of_lists, proof
+from .counts import clip_counts, mask_counts
+from .findings import Finding, examine, found
+from .looks import Look, errands, look
+from .parts import Part, Stock, stock
+from .people import FEWEST, Suspicion, suspicions
+
+EVERYWHERE = ""
+"""Stands for the quality of a finding that is of none in particular."""
+
+TARGETS_FOR_PROCESSES = 8
+"""Targets to look at from which processes pay."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found.
+
+    Attributes:
+        root: The folder.
+        table: Its index, see `index_all`.
+        splits: The pairs; None where they cannot be read.
+        looked: Frames looked at in each clip; 0: no video was opened.
+        findings: Quality, or `EVERYWHERE`, and finding.
+        proofs: By quality, how far the splits are closed.
+        counts: By quality, see `clip_counts`.
+        masks: See `mask_counts`.
+        greys: By method, (256,) pixels of each grey level.
+        shares: By method, the forged share of each crop, 0 to 1.
+        suspicions: Pairs of originals that may show one person.
+        faces: Originals whose faces were compared.
+        thumbnails: By target, a JPEG of its face.
+        needs: By experiment, what there is of each part it needs.
+    """
+
+    root: Path
+    table: pd.DataFrame
+    splits: Splits | None
+    looked: int
+    findings: list[tuple[str, Finding]]
+    proofs: Mapping[str, str]
+    counts: Mapping[str, pd.DataFrame]
+    masks: pd.DataFrame
+    greys: Mapping[str, NDArray[np.int64]]
+    shares: Mapping[str, NDArray[np.float64]]
+    suspicions: list[Suspicion]
+    faces: int
+    thumbnails: Mapping[str, bytes]
+    needs: Mapping[str, list[Stock]]
+
+    @property
+    def grave(self) -> bool:
+        """Whether any finding is."""
+        return any(finding.grave for _, finding in self.findings)
+
+
+def audit(
+    root: Path,
+    splits_folder: Path | None = None,
+    frames: int = 8,
+    workers: int | None = None,
+    needs: Mapping[str, Collection[Part]] | None = None,
+) -> Audit:
+    """Examines a FaceForensics++ folder.
+
+    Args:
+        root: The folder that holds `original_sequences` and `manipulated_sequences`.
+        splits_folder: Where `train.json`, `val.json` and `test.json` lie; by default `<root>/splits`.
+        frames: Frames of each clip to look at, evenly spaced; 0 opens no video.
+        workers: Processes, by default one a core.
+        needs: By experiment, the parts it needs.
+
+    Raises:
+        FileNotFoundError: The folder holds no video of FaceForensics++.
+        ValueError: A file's name is none of FaceForensics++'s.
+    """
+    table = index_all(root)
+    splits, findings = _splits(splits_folder or root / "splits")
+    qualities = {str(quality): clips for quality, clips in table.groupby("compression", sort=False)}
+    proofs = {}
+    for quality, clips in qualities.items():
+        if splits:
+            proofs[quality] = proof(clips, splits)
+            findings += [(quality, finding) for finding in of_clips(clips, splits)]
+        findings += [(quality, finding) for finding in examine(clips)]
+    todo = errands(table, frames) if frames else []
+    few = 1 if len(todo) < TARGETS_FOR_PROCESSES else workers
+    looks = sorted(in_parallel(look, todo, "looking at frames", "target", few), key=lambda each: each.target)
+    findings += [pair for pair in _of_looks(looks)]
+    home = home_of(splits) if splits else {}
+    faces = {each.target: each.face for each in looks if each.face is not None and each.target.isdigit()}
+    alike = suspicions(faces, home)
+    if frames:
+        findings += [(EVERYWHERE, finding) for finding in _of_people(alike, home, len(faces))]
+    return Audit(
+        root=root,
+        table=table,
+        splits=splits,
+        looked=frames,
+        findings=findings,
+        proofs=proofs,
+        counts={quality: clip_counts(clips, splits) for quality, clips in qualities.items()},
+        masks=mask_counts(looks),
+        greys={
+            method: np.sum([mask.greys for each in looks for mask in each.masks if mask.method == method], axis=0)
+            for method in THRESHOLDS
+            if any(mask.method == method for each in looks for mask in each.masks)
+        },
+        shares={
+            method: np.array(
+                [share for each in looks for mask in each.masks if mask.method == method for share in mask.shares]
+            )
+            for method in THRESHOLDS
+        },
+        suspicions=alike,
+        faces=len(faces),
+        thumbnails={each.target: each.thumbnail for each in looks if each.thumbnail},
+        needs=stocks(needs or {}, table, splits),
+    )
+
+
+def stocks(needs: Mapping[str, Collection[Part]], table: pd.DataFrame, splits: Splits | None) -> dict[str, list[Stock]]:
+    """What there is of what experiments need."""
+    return {name: [stock(part, table, splits) for part in parts] for name, parts in needs.items()}
+
+
+def _splits(folder: Path) -> tuple[Splits | None, list[tuple[str, Finding]]]:
+    try:
+        splits = read_pairs(folder)
+    except (OSError, ValueError) as error:
+        return None, [(EVERYWHERE, Finding("splits-unreadable", True, str(error)))]
+    return splits, [(EVERYWHERE, finding) for finding in of_lists(splits)]
+
+
+def _of_looks(looks: Sequence[Look]) -> Iterator[tuple[str, Finding]]:
+    damaged = [each for one in looks for each in one.damaged]
+    copies = [each for one in looks for each in one.copies]
+    for quality in dict.fromkeys(quality for _, quality, _ in damaged if quality):
+        names = [name for what, where, name in damaged if what == "video" and where == quality]
+        for finding in found("clip-damaged", True, "clips cannot be decoded to their end: copy them again", names):
+            yield quality, finding
+    names = [name for what, _, name in damaged if what == "mask"]
+    for finding in found("mask-damaged", True, "masks cannot be decoded to their end: copy them again", names):
+        yield EVERYWHERE, finding
+    for quality in dict.fromkeys(quality for quality, _, _ in copies):
+        names = [f"{name} ({how})" for where, name, how in copies if where == quality]
+        sentence = "fakes show their original unchanged, so real faces would be learnt as fake: download them again"
+        for finding in found("fake-is-original", True, sentence, names):
+            yield quality, finding
+    blank = [mask.name for one in looks for mask in one.masks if mask.frames and mask.empty == mask.frames]
+    sentence = (
+        "masks are empty in every frame looked at, so their fakes count as real: look at them, or copy them again"
+    )
+    for finding in found("mask-empty", False, sentence, blank):
+        yield EVERYWHERE, finding
+
+
+def _of_people(alike: Sequence[Suspicion], home: Mapping[str, str], faces: int) -> Iterator[Finding]:
+    if faces < FEWEST or not home:
+        lacks = f"{faces} faces were found, {FEWEST} are wanted to compare" if home else "there are no splits"
+        yield Finding("people-not-compared", False, f"the same person in two splits was not looked for: {lacks}")
+    names = [f"{one} ({home[one]}) and {other} ({home[other]})" for one, other, _ in alike]
+    sentence = "pairs of originals of two splits may show one person: look at their faces on the page, and if they do, "
+    sentence += "leave one pair out of training"
+    yield from found("person-in-two-splits", False, sentence, names)

@@ -1,0 +1,78 @@
+"""Frames of a few targets, each fake beside what its mask says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from ..detection import ORIGINALS
+from ..index import Clip, clips_of
+from ..masks import UNKNOWN, Mask, read_masks
+from ..splits import SPLITS
+from ..video import Image, VideoReader
+from .looks import jpeg
+
+WIDTH_PX = 320
+FORGED, NOT_KNOWN = (230, 60, 40), (90, 110, 200)
+"""Colours of an overlay."""
+
+
+class Example(NamedTuple):
+    """One frame.
+
+    Attributes:
+        caption: Method, clip, split and frame.
+        picture: JPEG: the frame, for a fake with the truth laid over it at its right.
+    """
+
+    caption: str
+    picture: bytes
+
+
+def examples(table: pd.DataFrame, home: Mapping[str, str]) -> list[list[Example]]:
+    """Shows the middle frame of one target of each split, and of all fakes made of it.
+
+    Args:
+        table: See `index_all`.
+        home: Split of each id.
+
+    Returns:
+        By target, its original and its fakes; clips that cannot be decoded are left out.
+    """
+    readable = table[table.frames > 0]
+    quality = next((each for each in ORIGINALS if each in set(readable.compression)), None)
+    clips = readable[readable.compression == quality]
+    many = clips.groupby("target").method.nunique().sort_values(ascending=False, kind="stable")
+    chosen = [next((target for target in many.index if home.get(target) == split), None) for split in SPLITS]
+    targets = [target for target in chosen if target is not None] or list(many.index[:1])
+    return [_of_target(clips_of(clips[clips.target == target]), home.get(target, "no split")) for target in targets]
+
+
+def _of_target(clips: list[Clip], split: str) -> list[Example]:
+    frame = min(clip.frames for clip in clips) // 2
+    shown = []
+    for clip in clips:
+        try:
+            (image,) = VideoReader(clip.path).read([frame])
+            pictures = [image]
+            if clip.label:
+                (truth,) = read_masks(clip, [frame])
+                pictures.append(_overlay(image, truth))
+        except OSError:
+            continue
+        height = round(clip.height * WIDTH_PX / clip.width)
+        small = [cv2.resize(each, (WIDTH_PX, height), interpolation=cv2.INTER_AREA) for each in pictures]
+        caption = f"{clip.method} {clip.clip}, {split}, {clip.compression}, frame {frame}"
+        shown.append(Example(caption, jpeg(np.concatenate(small, axis=1))))
+    return shown
+
+
+def _overlay(image: Image, truth: Mask) -> Image:
+    tinted = image.astype(np.float32)
+    for value, colour in ((1, FORGED), (UNKNOWN, NOT_KNOWN)):
+        tinted[truth == value] = 0.5 * tinted[truth == value] + 0.5 * np.array(colour, np.float32)
+    return tinted.astype(np.uint8)

@@ -1,0 +1,88 @@
+"""An audit as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from .audit import EVERYWHERE, Audit
+from .parts import Stock
+from .people import bound_of
+
+
+def as_text(audit: Audit) -> str:
+    """What the terminal shows: tables, problems and notes by quality, then what experiments lack."""
+    return "\n".join(_lines(audit))
+
+
+def _lines(audit: Audit) -> Iterator[str]:
+    for quality, counts in audit.counts.items():
+        yield f"\n{quality}: clips of each method and split\n{counts.to_string()}"
+        if quality in audit.proofs:
+            yield f"  splits  {audit.proofs[quality]}"
+        yield from _findings(audit, quality)
+    if len(audit.masks):
+        yield f"\nmasks, {audit.looked} frames a clip: forged share of the crop at margin 1.3 (quantiles)"
+        yield audit.masks.to_string(float_format="{:.3f}".format)
+    rest = list(_findings(audit, EVERYWHERE))
+    if rest or audit.faces:
+        yield "\nall qualities"
+        yield from rest
+    if audit.faces:
+        yield f"  people  {people(audit)}"
+    if audit.needs:
+        yield needs_as_text(audit.needs)
+
+
+def _findings(audit: Audit, quality: str) -> Iterator[str]:
+    those = [finding for where, finding in audit.findings if where == quality]
+    for finding in sorted(those, key=lambda each: not each.grave):
+        yield f"  {'PROBLEM' if finding.grave else 'note   '} {finding}"
+
+
+def people(audit: Audit) -> str:
+    """What the comparison of faces says, and what it cannot say."""
+    return (
+        f"{audit.faces} faces compared, {len(audit.suspicions)} pairs across splits are more alike than strangers "
+        f"(over {bound_of(audit.faces):.1f} robust deviations); no trained model is used: a person filmed alike is "
+        "found, one with another hair style or pose mostly not"
+    )
+
+
+def needs_as_text(needs: Mapping[str, Sequence[Stock]]) -> str:
+    """What each experiment needs, what there is, and what to select for the rest."""
+    lines = ["\nwhat the tables need"]
+    for name, stocks in needs.items():
+        lacking = [stock for stock in stocks if not stock.whole]
+        lines.append(f"  {name}: {'all there' if not lacking else f'{len(lacking)} of {len(stocks)} parts lack'}")
+        lines += [f"    {stock.there} of {stock.wanted} {stock.part}: take {stock.select}" for stock in lacking]
+    return "\n".join(lines)
+
+
+def as_json(audit: Audit) -> str:
+    """Everything but the pictures."""
+    findings = [{"quality": quality, **finding._asdict()} for quality, finding in audit.findings]
+    return json.dumps(
+        {
+            "root": str(audit.root),
+            "sound": not audit.grave,
+            "frames_per_clip": audit.looked,
+            "findings": findings,
+            "splits": dict(audit.proofs),
+            "clips": {quality: json.loads(counts.to_json(orient="index")) for quality, counts in audit.counts.items()},
+            "masks": json.loads(audit.masks.to_json(orient="index")),
+            "mask_greys": {method: greys.tolist() for method, greys in audit.greys.items()},
+            "people": {
+                "compared": audit.faces,
+                "candidates": [suspicion._asdict() for suspicion in audit.suspicions],
+            },
+            "needs": {
+                name: [
+                    {"part": str(each.part), "there": each.there, "wanted": each.wanted, "select": each.select}
+                    for each in stocks
+                ]
+                for name, stocks in audit.needs.items()
+            },
+        },
+        indent=1,
+    )
