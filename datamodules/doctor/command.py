@@ -36,7 +36,7 @@ def run(
         "--frames",
         type=_count,
         default=8,
-        help="frames of each clip to look at (default 8; most of the time goes into reaching the first); 0 opens no video",
+        help="frames of each clip to look at, evenly spaced (default 8); 0 opens no video",
     )
     parser.add_argument("--workers", type=int, help="processes (default one a core)")
     parser.add_argument(

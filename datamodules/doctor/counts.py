@@ -20,9 +20,9 @@ def clip_counts(clips: pd.DataFrame, splits: Splits | None) -> pd.DataFrame:
     """Counts the clips of one quality.
 
     Returns:
-        By method: clips of each split (`none`: of ids that no split knows, if there are any), `frames`, `no truth` (frames
-        without a usable mask), `size` (masks of another size than their clip), `length` (fakes of another length than
-        their method gives them).
+        By method: clips of each split (`none`: of ids that no split knows, if there are any), `frames`, `no truth`
+        (frames without a usable mask), `size` (masks of another size than their clip), `length`
+        (fakes of another length than their method gives them).
     """
     numbered = clips["target"].str.fullmatch(r"\d{3}")
     split = clips["target"].map(home_of(splits) if splits else {}).where(numbered, "test").fillna("none")
@@ -48,8 +48,8 @@ def mask_counts(looks: Sequence[Look]) -> pd.DataFrame:
     """Counts what masks hold in the frames looked at.
 
     Returns:
-        By method: `masks`, `frames` looked at, `empty` ones, and quantiles of the forged share of the crop at margin 1.3
-        in the others (`5 %` to `95 %`).
+        By method: `masks`, `frames` looked at, `empty` ones, and quantiles of the forged share of the crop at
+        margin 1.3 in the others (`5 %` to `95 %`).
     """
     masks = [mask for each in looks for mask in each.masks]
     rows = {}

@@ -14,7 +14,7 @@ from ..index import Clip, clips_of
 from ..masks import UNKNOWN, Mask, read_masks
 from ..splits import SPLITS
 from ..video import Image, VideoReader
-from .looks import jpeg
+from .faces import jpeg
 
 WIDTH_PX = 320
 FORGED, NOT_KNOWN = (230, 60, 40), (90, 110, 200)
@@ -26,7 +26,7 @@ class Example(NamedTuple):
 
     Attributes:
         caption: Method, clip, split and frame.
-        picture: JPEG: the frame, for a fake with the truth laid over it at its right.
+        picture: JPEG: the frame, and at its right the same with its truth laid over it.
     """
 
     caption: str
@@ -58,14 +58,14 @@ def _of_target(clips: list[Clip], split: str) -> list[Example]:
     for clip in clips:
         try:
             (image,) = VideoReader(clip.path).read([frame])
-            pictures = [image]
-            if clip.label:
-                (truth,) = read_masks(clip, [frame])
-                pictures.append(_overlay(image, truth))
+            (truth,) = read_masks(clip, [frame])
         except OSError:
             continue
         height = round(clip.height * WIDTH_PX / clip.width)
-        small = [cv2.resize(each, (WIDTH_PX, height), interpolation=cv2.INTER_AREA) for each in pictures]
+        small = [
+            cv2.resize(each, (WIDTH_PX, height), interpolation=cv2.INTER_AREA)
+            for each in (image, _overlay(image, truth))
+        ]
         caption = f"{clip.method} {clip.clip}, {split}, {clip.compression}, frame {frame}"
         shown.append(Example(caption, jpeg(np.concatenate(small, axis=1))))
     return shown

@@ -53,7 +53,7 @@ def write_page(audit: Audit, path: Path) -> None:
 
 def _greys(method: str, greys: NDArray[np.int64]) -> str:
     def draw(axes: Any) -> None:
-        axes.bar(range(256), np.maximum(greys, 0.5), width=1.0, color=BAR)
+        axes.stairs(np.maximum(greys, 0.5), range(257), fill=True, color=BAR)
         axes.axvline(THRESHOLDS[method], color=MARK, linewidth=1)
         axes.set(yscale="log", ylim=(0.5, None), xlim=(-1, 256), xlabel="grey level", ylabel="pixels")
 
@@ -76,8 +76,8 @@ def _plot(draw: Callable[[Any], None]) -> str:
     draw(axes)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8, colors=INK)
-    axes.xaxis.label.set_size(9)
-    axes.yaxis.label.set_size(9)
+    axes.xaxis.label.set_fontsize(9)
+    axes.yaxis.label.set_fontsize(9)
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
     return _inline(file.getvalue(), "svg+xml")

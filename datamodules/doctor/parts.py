@@ -70,7 +70,9 @@ class Stock(NamedTuple):
     def select(self) -> str:
         """What to take to have it whole."""
         if self.part.what == "splits":
-            return "train.json, val.json and test.json (360, 70 and 70 pairs) from dataset/splits of FaceForensics++'s repository"
+            return (
+                "train.json, val.json and test.json (360, 70, 70 pairs) from the splits of FaceForensics++'s repository"
+            )
         name = SELECTED.get(self.part.method, self.part.method)
         quality = f" -c {self.part.compression}" if self.part.compression else ""
         return f"in the official download -d {name}{quality} -t {self.part.what}: {self.wanted} files"

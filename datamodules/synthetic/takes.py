@@ -29,7 +29,7 @@ def blinks(rng: np.random.Generator, frames: int) -> Plane:
     return np.asarray(np.clip(np.abs(since - 2.5) / 2 - 0.25, 0.05, 1), np.float32)
 
 
-def film(rng: np.random.Generator, frames: int, width: int, height: int) -> Take:
+def film(rng: np.random.Generator, frames: int, width: int, height: int, head: Head | None = None) -> Take:
     """Draws a person and films it talking.
 
     Args:
@@ -37,11 +37,13 @@ def film(rng: np.random.Generator, frames: int, width: int, height: int) -> Take
         frames: Length.
         width: Pixels.
         height: Pixels.
+        head: A person to film once more; by default a new one.
     """
     look, camera = random_look(rng), random_camera(rng)
     size = height * rng.uniform(0.225, 0.265)
     background = random_background(rng, width, height)
-    head = Head(look, 1.3 * size, rng)
+    head = Head(look, 1.3 * size, rng) if head is None else head
+    look = head.look
     x = width * (rng.uniform(0.44, 0.56) + 0.025 * drift(rng, frames, 70))
     y = height * (rng.uniform(0.5, 0.55) + 0.015 * drift(rng, frames, 50))
     scale = size * (1 + 0.03 * drift(rng, frames, 90))

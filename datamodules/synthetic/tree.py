@@ -104,6 +104,11 @@ def write_pair(
     for who in pair.originals:
         rng = np.random.default_rng([seed, 1, int(who.name)])
         takes.append(film_person(roles[who.name], who.frames, *size, rng) if roles else film(rng, who.frames, *size))
+    write_takes(out, pair, takes, seed, qualities)
+
+
+def write_takes(out: Path, pair: Pair, takes: Sequence[Take], seed: int, qualities: tuple[Quality, ...]) -> None:
+    """Writes the recordings of a pair, and the fakes and masks that the pair plans, forged from them."""
     for who, take in zip(pair.originals, takes, strict=True):
         for quality in qualities:
             write_video(original_path(out, who.name, quality), take.frames, quality, who.fps)
