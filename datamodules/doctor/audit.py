@@ -19,7 +19,7 @@ from .counts import clip_counts, mask_counts
 from .findings import Finding, examine, found
 from .looks import Look, errands, look
 from .parts import Part, Stock, stock
-from .people import FEWEST, Suspicion, suspicions
+from .people import FEWEST, Pair, nearest
 
 EVERYWHERE = ""
 """Stands for the quality of a finding that is of none in particular."""
@@ -43,7 +43,7 @@ class Audit:
         masks: See `mask_counts`.
         greys: By method, (256,) pixels of each grey level.
         shares: By method, the forged share of each crop, 0 to 1.
-        suspicions: Pairs of originals that may show one person.
+        pairs: The most alike originals of different splits; those over the bound may show one person.
         faces: Originals whose faces were compared.
         thumbnails: By target, a JPEG of its face.
         needs: By experiment, what there is of each part it needs.
@@ -59,7 +59,7 @@ class Audit:
     masks: pd.DataFrame
     greys: Mapping[str, NDArray[np.int64]]
     shares: Mapping[str, NDArray[np.float64]]
-    suspicions: list[Suspicion]
+    pairs: list[Pair]
     faces: int
     thumbnails: Mapping[str, bytes]
     needs: Mapping[str, list[Stock]]
@@ -102,12 +102,12 @@ def audit(
     todo = errands(table, frames) if frames else []
     few = 1 if len(todo) < TARGETS_FOR_PROCESSES else workers
     looks = sorted(in_parallel(look, todo, "looking at frames", "target", few), key=lambda each: each.target)
-    findings += [pair for pair in _of_looks(looks)]
+    findings += _of_looks(looks)
     home = home_of(splits) if splits else {}
     faces = {each.target: each.face for each in looks if each.face is not None and each.target.isdigit()}
-    alike = suspicions(faces, home)
+    pairs = nearest(faces, home)
     if frames:
-        findings += [(EVERYWHERE, finding) for finding in _of_people(alike, home, len(faces))]
+        findings += [(EVERYWHERE, finding) for finding in _of_people(pairs, home, len(faces))]
     return Audit(
         root=root,
         table=table,
@@ -128,7 +128,7 @@ def audit(
             )
             for method in THRESHOLDS
         },
-        suspicions=alike,
+        pairs=pairs,
         faces=len(faces),
         thumbnails={each.target: each.thumbnail for each in looks if each.thumbnail},
         needs=stocks(needs or {}, table, splits),
@@ -171,11 +171,11 @@ def _of_looks(looks: Sequence[Look]) -> Iterator[tuple[str, Finding]]:
         yield EVERYWHERE, finding
 
 
-def _of_people(alike: Sequence[Suspicion], home: Mapping[str, str], faces: int) -> Iterator[Finding]:
+def _of_people(pairs: Sequence[Pair], home: Mapping[str, str], faces: int) -> Iterator[Finding]:
     if faces < FEWEST or not home:
         lacks = f"{faces} faces were found, {FEWEST} are wanted to compare" if home else "there are no splits"
         yield Finding("people-not-compared", False, f"the same person in two splits was not looked for: {lacks}")
-    names = [f"{one} ({home[one]}) and {other} ({home[other]})" for one, other, _ in alike]
+    names = [f"{pair.one} ({home[pair.one]}) and {pair.other} ({home[pair.other]})" for pair in pairs if pair.suspect]
     sentence = "pairs of originals of two splits may show one person: look at their faces on the page, and if they do, "
     sentence += "leave one pair out of training"
     yield from found("person-in-two-splits", False, sentence, names)

@@ -25,7 +25,8 @@ def clip_counts(clips: pd.DataFrame, splits: Splits | None) -> pd.DataFrame:
         (fakes of another length than their method gives them).
     """
     numbered = clips["target"].str.fullmatch(r"\d{3}")
-    split = clips["target"].map(home_of(splits) if splits else {}).where(numbered, "test").fillna("none")
+    home = home_of(splits) if splits else {}
+    split = clips["target"].map(lambda target: home.get(target, "none")).where(numbered, "test")
     columns = [*SPLITS, "none"] if "none" in set(split) else SPLITS
     counts = pd.crosstab(clips["method"], split).reindex(
         index=clips["method"].unique(), columns=list(columns), fill_value=0

@@ -43,7 +43,7 @@ def write_page(audit: Audit, path: Path) -> None:
         audit=audit,
         everywhere=EVERYWHERE,
         home=home,
-        people=people(audit) if audit.faces else "",
+        people=people(audit) if audit.pairs else "",
         examples=examples(audit.table, home) if looked else [],
         plots={method: (_greys(method, greys), _shares(audit.shares[method])) for method, greys in audit.greys.items()},
         image=_inline,

@@ -30,7 +30,10 @@ FEWEST = 12
 
 FALSE_ALARMS, SLACK = 0.05, 1.35
 """Trees in which one pair of strangers would be named, were the likeness of strangers normal, and what is added
-because it is not. In fifteen trees of 24 drawn people the most alike strangers reached 0.96 of this bound."""
+because it is not. In 25 trees of 24 drawn people one pair of 6900 strangers was over this bound."""
+
+SHOWN = 6
+"""Pairs shown to a human whatever their score: of people filmed again, the true pair was the first 148 times of 150."""
 
 WEIGHTS = (1.0, 1.0, 1.0, 2.0, 1.0)
 """Of the five descriptions; the hairline's detail told drawn people apart best."""
@@ -54,18 +57,20 @@ class Likeness(NamedTuple):
     shape: Plane
 
 
-class Suspicion(NamedTuple):
-    """Two targets of different splits that look alike.
+class Pair(NamedTuple):
+    """Two targets of different splits.
 
     Attributes:
         one: Id.
         other: Id.
         score: How far the pair lies from the median of all pairs, in robust standard deviations.
+        suspect: Whether strangers are seldom as alike.
     """
 
     one: str
     other: str
     score: float
+    suspect: bool
 
 
 def describe(images: Sequence[Image], outlines: Sequence[Mask]) -> Likeness | None:
@@ -98,22 +103,27 @@ def describe(images: Sequence[Image], outlines: Sequence[Mask]) -> Likeness | No
     )
 
 
-def suspicions(faces: Mapping[str, Likeness], home: Mapping[str, str]) -> list[Suspicion]:
-    """Names pairs of different splits that look more alike than strangers do, the most alike first.
+def nearest(faces: Mapping[str, Likeness], home: Mapping[str, str], count: int = SHOWN) -> list[Pair]:
+    """The pairs of different splits that look most alike.
 
     Args:
-        faces: By target; at least `FEWEST`, or nothing is said.
+        faces: By target; with fewer than `FEWEST` there is nothing to measure by, and the answer is empty.
         home: Split of each target; others are only a measure for these.
+        count: Pairs to name at least; all over the bound are named.
+
+    Returns:
+        The most alike first.
     """
     if len(faces) < FEWEST:
         return []
     names = sorted(faces)
-    scores = scores_of([faces[name] for name in names])
-    bound = bound_of(len(names))
-    rows, columns = np.nonzero(np.triu(scores > bound, 1))
-    pairs = [Suspicion(names[a], names[b], float(scores[a, b])) for a, b in zip(rows, columns, strict=True)]
-    across = [pair for pair in pairs if {pair.one, pair.other} <= home.keys() and home[pair.one] != home[pair.other]]
-    return sorted(across, key=lambda pair: -pair.score)
+    scores, bound = scores_of([faces[name] for name in names]), bound_of(len(names))
+    splits = np.array([home.get(name, "") for name in names])
+    across = (splits[:, None] != splits) & (splits[:, None] != "") & (splits != "")
+    rows, columns = np.nonzero(np.triu(across, 1))
+    found = scores[rows, columns]
+    order = np.argsort(-found, kind="stable")[: max(count, int((found > bound).sum()))]
+    return [Pair(names[rows[k]], names[columns[k]], float(found[k]), bool(found[k] > bound)) for k in order]
 
 
 def bound_of(people: int) -> float:

@@ -25,10 +25,10 @@ def _lines(audit: Audit) -> Iterator[str]:
         yield f"\nmasks, {audit.looked} frames a clip: forged share of the crop at margin 1.3 (quantiles)"
         yield audit.masks.to_string(float_format="{:.3f}".format)
     rest = list(_findings(audit, EVERYWHERE))
-    if rest or audit.faces:
+    if rest or audit.pairs:
         yield "\nall qualities"
         yield from rest
-    if audit.faces:
+    if audit.pairs:
         yield f"  people  {people(audit)}"
     if audit.needs:
         yield needs_as_text(audit.needs)
@@ -42,8 +42,9 @@ def _findings(audit: Audit, quality: str) -> Iterator[str]:
 
 def people(audit: Audit) -> str:
     """What the comparison of faces says, and what it cannot say."""
+    suspect = sum(pair.suspect for pair in audit.pairs)
     return (
-        f"{audit.faces} faces compared, {len(audit.suspicions)} pairs across splits are more alike than strangers "
+        f"{audit.faces} faces compared, {suspect} pairs across splits are more alike than strangers "
         f"(over {bound_of(audit.faces):.1f} robust deviations); no trained model is used: a person filmed alike is "
         "found, one with another hair style or pose mostly not"
     )
@@ -74,7 +75,8 @@ def as_json(audit: Audit) -> str:
             "mask_greys": {method: greys.tolist() for method, greys in audit.greys.items()},
             "people": {
                 "compared": audit.faces,
-                "candidates": [suspicion._asdict() for suspicion in audit.suspicions],
+                "bound": bound_of(audit.faces) if audit.pairs else None,
+                "most_alike": [pair._asdict() for pair in audit.pairs],
             },
             "needs": {
                 name: [
