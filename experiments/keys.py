@@ -46,8 +46,11 @@ def read_layers(arguments: Sequence[str]) -> list[Layer]:
             path = value if equals else words.pop(0) if words else ""
             layers.append((path, _read_yaml(Path(path))))
         elif option.startswith("--") and not HELP.fullmatch(option):
-            settings: Any = None
-            for key in reversed(option[2:].split(".")):
+            keys = option[2:].split(".")
+            if keys in (["model"], ["data"]):  # the class by itself
+                keys.append("class_path")
+            settings: Any = (value if equals else words[0] if words else None) if keys[-1] == "class_path" else None
+            for key in reversed(keys):
                 settings = {key: settings}
             layers.append(("command line", settings))
     return layers

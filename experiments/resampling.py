@@ -31,7 +31,8 @@ def weighted_figures(result: Result, weights: Floats, by: str = "pair") -> Figur
         By key, (R,); with weights of 1 the figures themselves.
     """
     units = pd.Index(sorted(result.frames[by].unique()))
-    frames, groups = (_numbered(table, units, by) for table in (result.frames, result.groups))
+    methods = pd.Index(METHODS if result.frames["method"].isin(METHODS).all() else [])  # else none is told apart
+    frames, groups = (_numbered(table, methods, units, by) for table in (result.frames, result.groups))
     frames["video"] = result.frames.groupby(["method", "clip"], observed=True).ngroup()
     found: Figures = {}
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -47,10 +48,11 @@ def weighted_figures(result: Result, weights: Floats, by: str = "pair") -> Figur
     return found
 
 
-def _numbered(table: pd.DataFrame, units: pd.Index, by: str) -> pd.DataFrame:
-    """The numbers of a table, with methods by their position and what is weighted by its own in `unit`."""
+def _numbered(table: pd.DataFrame, methods: pd.Index, units: pd.Index, by: str) -> pd.DataFrame:
+    """The numbers of a table, with methods by their position, 0 for any other, and what is weighted in `unit`."""
     numbers = table.select_dtypes("number")
-    return numbers.assign(method=pd.Index(METHODS).get_indexer(table["method"]), unit=units.get_indexer(table[by]))
+    method = methods.get_indexer(table["method"]).clip(min=0)
+    return numbers.assign(method=method, unit=units.get_indexer(table[by]))
 
 
 def _scopes(frames: pd.DataFrame, groups: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.bool_]]]:

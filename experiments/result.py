@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import Tensor
 
 from datamodules.index import write_parquet
-from lightning_modules import METHODS, Evaluation, OperatingPoint
+from lightning_modules import Evaluation, OperatingPoint
 
 from .folder import RunFolder
 
@@ -21,8 +22,9 @@ class Result(NamedTuple):
     """An evaluation, by names that hold for every run on the same data.
 
     Attributes:
-        frames: One row a frame: `method`, `clip`, `pair`, `label`, `frame`, `score`; `tp`, `fp`, `fn`, `tn` where
-            pixels were judged; the same behind `own_` where labels of its own were trained on.
+        frames: One row a frame: `method` (of other data sets, whatever they call it), `clip`, `pair`, `label`, `frame`,
+            `score`; `tp`, `fp`, `fn`, `tn` where pixels were judged; the same behind `own_` where labels of its own
+            were trained on.
         groups: One row for each clip and label: `method`, `clip`, `pair`, `label`; none where pixels were not judged.
         histograms: int64 (G, 2, BINS), see `lightning_modules.Measured`.
         point: The operating point in use.
@@ -45,20 +47,17 @@ def result_of(evaluation: Evaluation, clips: pd.DataFrame) -> Result:
     if measured is None:
         raise ValueError("the evaluation has computed nothing yet: call compute() first")
     score = measured.scores[:, 0].numpy()
-    frames = _named(measured.clip, measured.method, measured.label, clips).assign(
-        frame=measured.frame.numpy(), score=score
-    )
+    frames = _named(measured.clip, measured.label, clips).assign(frame=measured.frame.numpy(), score=score)
     for prefix, counts in (("", measured.counts), ("own_", measured.own)):
         if counts is not None:
             frames[[prefix + name for name in COUNTS]] = counts.numpy()
-    clip, method, label = measured.groups.unbind(1)
-    groups = _named(clip, method, label, clips)
+    clip, _, label = measured.groups.unbind(1)
+    groups = _named(clip, label, clips)
     return Result(frames, groups, measured.histograms.numpy(), evaluation.point)
 
 
-def _named(clip: Any, method: Any, label: Any, clips: pd.DataFrame) -> pd.DataFrame:
-    known = clips.loc[clip.numpy(), ["clip", "pair"]].reset_index(drop=True)
-    known.insert(0, "method", np.array(METHODS)[method.numpy()])
+def _named(clip: Tensor, label: Tensor, clips: pd.DataFrame) -> pd.DataFrame:
+    known = clips.loc[clip.numpy(), ["method", "clip", "pair"]].reset_index(drop=True)
     return known.assign(label=label.numpy())
 
 

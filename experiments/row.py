@@ -14,7 +14,7 @@ import yaml
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-from datamodules import FaceForensicsDataModule
+from datamodules.video_data import VideoDataModule
 from lightning_modules.base import ForensicsModule
 
 from .folder import RunFolder, config_hash, digest, surroundings, write_metrics
@@ -111,7 +111,7 @@ class ForensicsCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Ends with a sentence, before processes start, where one of them would have no data."""
-        if isinstance(self.datamodule, FaceForensicsDataModule):
+        if isinstance(self.datamodule, VideoDataModule):
             processes = self.trainer.num_devices * self.trainer.num_nodes
             self.datamodule.refuse_idle_processes(str(self.subcommand), processes)
 

@@ -10,7 +10,7 @@ from datamodules import read_splits
 from datamodules.doctor.audit import audit
 from datamodules.doctor.people import FEWEST, bound_of, nearest, scores_of
 from datamodules.splits import home_of
-from datamodules.synthetic.charts import Face, Take
+from datamodules.synthetic.charts import Take
 from datamodules.synthetic.heads import Head, random_look
 from datamodules.synthetic.plan import plan
 from datamodules.synthetic.takes import film

@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 from experiments.intervals import compared, draws, ends, intervals
 from experiments.resampling import weighted_figures
 from experiments.result import Result, result_of
-from lightning_modules import Evaluation, OperatingPoint
+from lightning_modules import METHODS, Evaluation, OperatingPoint
 from tests.lightning_modules.test_metrics import split
 
 
@@ -25,7 +25,8 @@ def evaluated(seed=0, frames=120):
     evaluation.update(batch, probability, score)
     figures = {key: value.item() for key, value in evaluation.compute().items()}
     numbers = sorted(batch["clip"].unique().tolist())
-    clips = pd.DataFrame({"clip": map(str, numbers), "pair": [f"pair {n % 10}" for n in numbers]}, index=numbers)
+    named = {"method": [METHODS[n // 10] for n in numbers], "clip": map(str, numbers)}
+    clips = pd.DataFrame({**named, "pair": [f"pair {n % 10}" for n in numbers]}, index=numbers)
     return result_of(evaluation, clips), figures
 
 

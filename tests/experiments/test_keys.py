@@ -38,6 +38,15 @@ def test_misspelt_key_on_the_command_line_is_said(option):
         check_keys(read_layers(["-c", BASE, option]))
 
 
+@pytest.mark.parametrize(
+    "option", [["--data=datamodules.VideoFolderDataModule"], ["--data", "datamodules.VideoFolderDataModule"]]
+)
+def test_a_class_named_on_the_command_line_holds_for_what_follows(option):
+    check_keys(read_layers(["-c", BASE, *option, "--data.init_args.csv", "celeb.csv"]))
+    with pytest.raises(MisspeltKeyError, match=r"unknown key data\.init_args\.compression"):
+        check_keys(read_layers(["-c", BASE, *option, "--data.init_args.compression", "c40"]))
+
+
 def test_questions_to_the_parser_are_no_keys():
     assert read_layers(["--help", "--model.help", "--print_config", "--print_config=skip_null"]) == []
 
