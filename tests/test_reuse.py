@@ -17,9 +17,9 @@ import pytest
 
 from tests.test_walls import IN_ROOMS, ROOT, absolute_imports
 
-PACKAGES = ("datamodules", "datamodules/synthetic", "lightning_modules")
+PACKAGES = ("datamodules", "datamodules/doctor", "datamodules/synthetic", "lightning_modules")
 SECTION = "## Use the modules in your own project"
-OPTIONAL = {"dlib", "torchcodec"}  # imported where they are asked for
+OPTIONAL = {"dlib", "jinja2", "matplotlib", "torchcodec"}  # imported where they are asked for
 SIZE = 48  # pixels of the drawn crops, each way
 ALL_FORGED = 0.3  # a script that calls every pixel forged has a lower IoU
 LEARNT = 0.6
@@ -153,7 +153,8 @@ def test_the_wheel_holds_the_two_rooms_and_nothing_else(tmp_path):
     info = next(name.split("/")[0] for name in held if name.endswith(".dist-info/METADATA"))
     about = {f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "top_level.txt", "licenses/LICENSE")}
     sources = {path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).glob("*.py")}
-    assert held == sources | {"datamodules/py.typed", "lightning_modules/py.typed"} | about
+    others = {"datamodules/py.typed", "datamodules/doctor/page.html", "lightning_modules/py.typed"}
+    assert held == sources | others | about
 
 
 def test_every_package_the_rooms_import_is_declared():

@@ -47,7 +47,7 @@ def copy_of(
         fakes: By number, frames of the fake.
         originals: By number, frames of its original, cut to the fake's columns.
         regions: By number, what is said to be forged, (H, W), 1 where it is.
-        compression: Quality of both.
+        compression: Quality of both; an original of a coarser one than its fake makes that look like a copy.
 
     Returns:
         What the fake is of its original; None where it is a fake, or nothing can be compared.

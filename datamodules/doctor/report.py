@@ -45,7 +45,7 @@ def people(audit: Audit) -> str:
     suspect = sum(pair.suspect for pair in audit.pairs)
     return (
         f"{audit.faces} faces compared, {suspect} pairs across splits are more alike than strangers "
-        f"(over {bound_of(audit.faces):.1f} robust deviations); no trained model is used: a person filmed alike is "
+        f"(a score over {bound_of(audit.faces):.1f}); no trained model is used: a person filmed alike is "
         "found, one with another hair style or pose mostly not"
     )
 
