@@ -15,7 +15,7 @@ rows = $(filter-out %/_base,$(patsubst experiments/%.yaml,%,$(sort $(wildcard ex
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-reuse bench matrix lint train baselines collect cost export doctor mini table-0 table-1 table-2 demo-rows
+.PHONY: help install demo test test-reuse bench matrix lint train baselines collect compare cost export doctor mini table-0 table-1 table-2 demo-rows
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ table-2: $(INSTALLED) ## segmentation, classification or both, DATA=<root>
 collect: $(INSTALLED) ## print the tables of runs/ and write runs/results.csv
 	@$(PY) -m experiments collect
 
+compare: $(INSTALLED) ## difference of two tested runs, with intervals and p: A=runs/table-2/resnet50-joint/seed0 B=... [ARGS=--all]
+	@test -n "$(A)" -a -n "$(B)" || { echo "A and B are wanted, two folders of runs such as A=runs/table-2/resnet50-joint/seed0"; exit 2; }
+	@$(PY) -m experiments compare '$(A)' '$(B)' $(ARGS)
+
 cost: $(INSTALLED) ## parameters, FLOPs and time a frame, without data: EXP=table-1/resnet50-unet or TABLE='table-1 table-2' [ARGS='--batch_size 8']
 	@test -n "$(EXP)$(TABLE)" || { echo "neither EXP nor TABLE is given, wanted EXP=table-1/resnet50-unet or TABLE=table-1"; exit 2; }
 	@$(PY) -m experiments cost $(EXP) $(TABLE) $(ARGS)
@@ -70,7 +74,7 @@ doctor: $(INSTALLED) ## say what is in a data folder, what is wrong and what eac
 	@test -n "$(DATA)" || { echo "DATA is not given, wanted the folder of FaceForensics++"; exit 2; }
 	@$(PY) -m experiments doctor '$(DATA)' $(ARGS)
 
-bench: $(INSTALLED) ## measure decoding against the bare decoder, decord and PNG files, and training (half an hour), ARGS='--repeats 1 --only loader'
+bench: $(INSTALLED) ## measure decoding against the bare decoder, decord and PNG files, training and measuring (half an hour), ARGS='--repeats 1 --only loader'
 	OMP_NUM_THREADS=1 $(PY) -m tests.benchmarks $(ARGS)
 
 matrix: $(INSTALLED) ## try every encoder with every decoder at every output stride (half an hour), ARGS='--encoders resnet50'
