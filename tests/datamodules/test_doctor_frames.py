@@ -82,6 +82,11 @@ def test_masks_are_counted_as_training_sees_them(tree):
     assert found.masks["empty"]["FaceSwap"] > 0  # frames whose landmarks were lost
 
 
+def test_an_undamaged_tree_has_none_of_the_faults(tree):
+    oddities = {"method-absent", "fake-cropped", "fake-rate", "splits-size", "people-not-compared"}
+    assert {finding.kind for _, finding in audit(tree).findings} == oddities
+
+
 def test_frames_are_evenly_spaced_and_as_many_as_asked_for(tree):
     found = audit(tree, frames=3)
     assert found.masks.loc["Deepfakes", "frames"] == 3 * 6
