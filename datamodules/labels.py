@@ -175,10 +175,11 @@ def _without_specks(truth: Truth, least: float) -> Truth:
 
 def hull(truth: Truth) -> Truth:
     """Fills the convex hull of what is forged."""
-    if not truth.part.any():
+    outlines, _ = cv2.findContours(truth.part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not outlines:
         return truth
     part = np.zeros_like(truth.part)
-    cv2.fillConvexPoly(part, cv2.convexHull(cv2.findNonZero(truth.part)), 1)
+    cv2.fillConvexPoly(part, cv2.convexHull(np.concatenate(outlines)), 1)
     return truth._replace(part=part)
 
 
