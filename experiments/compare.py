@@ -36,7 +36,8 @@ def compare(arguments: Sequence[str]) -> None:
         raise ValueError(f"--replicates is {options.replicates}, but at least one test set must be drawn: say 1000")
     results = [read_result(RunFolder(folder), options.name) for folder in (options.first, options.second)]
     comparisons = compared(results[0], results[1], options.replicates)
-    shown = [one for one in comparisons if options.all or f"test/{one.key}" in COLUMNS]
+    by_key = {f"test/{one.key}": one for one in comparisons}
+    shown = comparisons if options.all else [by_key[key] for key in COLUMNS if key in by_key and "always" not in key]
     pairs = results[0].frames["pair"].nunique()
     print(f"A {options.first}\nB {options.second}\n{readable(shown)}")
     print(
