@@ -129,6 +129,14 @@ def test_a_box_is_cut_the_same_before_and_after_conversion(tmp_path, pixel_forma
             assert image.flags.owndata
 
 
+@pytest.mark.parametrize("width", [96, 144, 160])
+def test_backends_agree_where_rows_are_padded(film, tmp_path, width):
+    path = film(tmp_path / "clip.mp4", size=(width, 64))
+    pictures = [list(VideoReader(path, backend).read([0, 3])) for backend in ("pyav", "decord")]
+    for ours, theirs in zip(*pictures, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("size", [(64, 48), (50, 46), (63, 48), (64, 47)], ids=str)
 def test_a_box_is_cut_the_same_at_any_size_and_from_rgb_planes(tmp_path, size):
     boxes = [(0, 0, 32, 32), (3, 5, 33, 41), (11, 0, 50, 46)]
