@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from itertools import repeat
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -132,12 +132,12 @@ def forged(spot: Spot, width: int, height: int) -> Truth:
     x0, y0 = max(0, x - size), max(0, y - size)  # what lies further off stays dark
     part: Mask = np.zeros((min(height, y + down + size) - y0, min(width, x + across + size) - x0), np.uint8)
     part[y - y0 : y - y0 + down, x - x0 : x - x0 + across] = lit
-    closed = cv2.morphologyEx(part, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
-    outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    regions = [outline for outline in outlines if cv2.contourArea(outline) >= SPECK * height * width]
-    part[:] = 0
-    cv2.drawContours(part, regions, -1, 1, cv2.FILLED)
-    return Truth(part, x0, y0)
+    closed = cast("Mask", cv2.morphologyEx(part, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8)))
+    outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    for outline in outlines:
+        large = cv2.contourArea(outline) >= SPECK * height * width
+        cv2.drawContours(closed, [outline], -1, int(large), cv2.FILLED)
+    return Truth(closed, x0, y0)
 
 
 def read_truths(

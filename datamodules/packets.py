@@ -86,7 +86,9 @@ def _wanted(
             kind = "DEFAULT" if packet.pts in wanted else "NONREF"
             if kind != skipped:
                 stream.codec_context.skip_frame = skipped = kind
-            yield from (frame for frame in packet.decode() if frame.pts in wanted)
+            for frame in packet.decode():
+                if frame.pts in wanted:
+                    yield frame
             left -= 1
             if not left:
                 break
