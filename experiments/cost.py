@@ -9,7 +9,8 @@ import platform
 import statistics
 import textwrap
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -186,14 +187,27 @@ def cost(arguments: Sequence[str]) -> None:
     if min(options.batch_size, options.repeats) < 1:
         raise ValueError(f"batch_size is {options.batch_size} and repeats {options.repeats}: give each 1 or more")
     rows = find_rows(options.names)
-    for name in ("lightning_fabric.utilities.seed", "pytorch_lightning.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # seed and devices, again for every row
-    measured = measure(rows, options.batch_size, options.precision, options.repeats)
+    with _silenced("lightning_fabric.utilities.seed", "pytorch_lightning.utilities.rank_zero"):
+        measured = measure(rows, options.batch_size, options.precision, options.repeats)
     keep(measured, options.out)
     where = f"{measured['device'].iloc[0]}, torch threads: {torch.get_num_threads()}"
     for table, lines in measured.groupby("table"):
         print(f"\n{table}, batches of {options.batch_size}, {options.precision}, on {where}\n{readable(lines)}")
     print(f"\n{textwrap.fill(CONVENTION, 120)}\nkept in {options.out}")
+
+
+@contextmanager
+def _silenced(*names: str) -> Iterator[None]:
+    """Keeps loggers from saying seed and devices again for every row."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _name(device: torch.device) -> str:
