@@ -103,7 +103,7 @@ def read_crops(
     boxes = _boxes(tracks, clip, frames, margin)
     box_of = dict(zip(frames, boxes, strict=True))
     wide = _boxes(canvas, clip, frames, CANVAS_MARGIN) if canvas else []
-    other = labels.variant != "official"
+    other = not labels.are_official
     official = _stencils(labels.read_official(clip, frames, backend), wide) if wide and (other or wide != boxes) else []
     own = _stencils(labels.read(clip, frames, backend), wide) if wide and other and wide != boxes else []
 

@@ -49,7 +49,7 @@ class FaceForensicsDataModule(VideoDataModule):
             its original at the same quality, which FaceShifter has too, and where a frame in which nothing differs is
             learnt as real. The canvas stays official, and so does a frame's label in an evaluation wherever there is an
             official mask: see `Batch` and `Labels`.
-        mask_thresholds: Grey levels that replace those of `masks.THRESHOLDS`, by method.
+        mask_thresholds: Grey levels that replace those of `masks.THRESHOLDS`, by method, in what is trained on.
         mean: Of the three channels; by default what the model names as `mean`, without a model ImageNet's.
         std: Likewise.
         batch_size: Frames a batch on each device.
@@ -160,6 +160,6 @@ class FaceForensicsDataModule(VideoDataModule):
 
     def _labels(self) -> Labels:
         if self.labels != "difference" or self.clips is None:
-            return Labels(self.labels, self.thresholds)
+            return Labels(self.labels, self.thresholds, THRESHOLDS)
         originals = {clip.target: clip for clip in clips_of(self.clips[self.clips.label == 0])}
-        return Labels(self.labels, self.thresholds, originals, self.canvas_tracks)
+        return Labels(self.labels, self.thresholds, THRESHOLDS, originals, self.canvas_tracks)

@@ -57,12 +57,14 @@ class Labels:
     Attributes:
         variant: `official`, see `masks`; `hull`, each frame's convex hull of that; or `difference`, see `differing`.
         thresholds: Grey level for each method with masks, see `masks.THRESHOLDS`.
+        official: The same of the official truth, which everything is measured by; by default `thresholds`.
         originals: For `difference`, what fakes are compared with, by target.
         tracks: For `difference`, where the faces are round which that is done.
     """
 
     variant: Variant = "official"
     thresholds: Mapping[str, int] = field(default_factory=lambda: THRESHOLDS)
+    official: Mapping[str, int] | None = None
     originals: Mapping[str, Clip] = field(default_factory=dict)
     tracks: FaceTracks | None = None
 
@@ -81,12 +83,17 @@ class Labels:
         if self.variant == "difference":
             yield from self._differences(clip, frames, backend)
             return
-        with closing(self.read_official(clip, frames, backend)) as truths:
+        with closing(read_truths(clip, frames, self.thresholds, backend)) as truths:
             yield from map(hull, truths) if self.variant == "hull" else truths
 
+    @property
+    def are_official(self) -> bool:
+        """Whether this is the official truth, which everything is measured by."""
+        return self.variant == "official" and self.official in (None, self.thresholds)
+
     def read_official(self, clip: Clip, frames: Sequence[int], backend: Backend = "pyav") -> Generator[Truth]:
-        """Yields the official truth, whatever the variant."""
-        return read_truths(clip, frames, self.thresholds, backend)
+        """Yields the official truth, whatever the variant and the thresholds."""
+        return read_truths(clip, frames, self.official or self.thresholds, backend)
 
     def comparable(self, clip: Clip) -> bool:
         """Whether a fake's original is there and has its size, if that is needed."""

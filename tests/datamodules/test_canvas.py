@@ -85,7 +85,14 @@ def test_a_canvas_is_the_official_mask_in_the_crop_at_margin_13(tree, plain):
 
 @pytest.mark.parametrize(
     "how",
-    [{"margin": 1.0}, {"margin": 2.0}, {"faces": "whole"}, {"size": 299}, {"faces": "boxes"}],
+    [
+        {"margin": 1.0},
+        {"margin": 2.0},
+        {"faces": "whole"},
+        {"size": 299},
+        {"faces": "boxes"},
+        {"mask_thresholds": {"Face2Face": 200}},
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("cached", [False, True], ids=["decoded", "cached"])
