@@ -23,7 +23,7 @@ class VideoFolderDataModule(VideoDataModule):
     A line of the CSV is a clip. Its columns: `path` of the video, relative to the CSV or absolute; `label`, 0 real or 1
     fake; and, each of them only if it is known, `mask_path` (a video, bright where the clip is forged), `method` (how a
     fake was made), `pair` (whom a clip shows, or the two it was made of: what is resampled for an interval; by default
-    each clip is its own), `split` (train, val or test; by default test) and `target` (clips that share one face track,
+    its target), `split` (train, val or test; by default test) and `target` (clips that share one face track,
     such as an original and its fakes; by default each clip has its own).
 
     A `method` is any name. Where all fakes' names are in `METHODS`, batches say the method as they do for
@@ -130,6 +130,8 @@ class VideoFolderDataModule(VideoDataModule):
         others = sorted(set(clips.method) - set(METHODS))
         if others:
             yield f"{self.csv}: {', '.join(others)} are no methods of FaceForensics++: figures are over all fakes only"
+        if clips.pair.is_unique:
+            yield f"{self.csv} says of no two clips that they show the same people: intervals take each for independent"
         fakes = clips_of(clips[clips.label == 1])
         unknown = [clip for clip in fakes if mask_shift(clip) is None or clip.mask_frames < clip.frames]
         if unknown:

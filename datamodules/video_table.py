@@ -57,7 +57,7 @@ def read_video_table(csv: Path, cache_dir: Path | None = None) -> pd.DataFrame:
         raise ValueError(f"{csv} names {len(twice)} videos twice, first {twice.iloc[0]}: keep one line of each")
     table["clip"] = _names(lines.path)
     table["target"] = lines.target.where(lines.target != "", table["clip"])
-    table["pair"] = lines.pair.where(lines.pair != "", table["clip"])
+    table["pair"] = lines.pair.where(lines.pair != "", table["target"])
     table["method"] = lines.method.where(lines.method != "", NAMELESS).where(table.label == 1, METHODS[0])
     table = table.assign(source="", compression="", dx=0)
     facts = header_facts([*table.path, *table.mask_path[table.mask_path != ""].unique()], csv, cache_dir)

@@ -202,7 +202,7 @@ class PredictionFile(Callback):
             frame = int(batch["frame"][number])
             box = dict(zip(("x0", "y0", "x1", "y1"), batch["box"][number].int().tolist(), strict=True))
             facts = {"method": method, "clip": name, "frame": frame, "label": int(batch["label"][number])}
-            called = int(score > pl_module.point.frame_threshold)
+            called = int(float(score) > pl_module.point.frame_threshold)
             self._rows.append({**facts, "score": float(score), "predicted": called, **box})
             if self.masks and "mask_probability" in predicted:
                 path = folder / method / name / f"{frame:04d}.png"

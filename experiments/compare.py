@@ -45,7 +45,7 @@ def compare(arguments: Sequence[str]) -> None:
         f"replicates; p is not corrected for {len(shown)} comparisons"
     )
     if pairs < 20:
-        print(f"{pairs} pairs are few: such intervals are too short, and a small p says little")
+        print(f"{pairs} pairs are few: intervals and p are rough")
     if options.out:
         pd.DataFrame(comparisons).to_csv(options.out, index=False)
 

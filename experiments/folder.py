@@ -30,7 +30,10 @@ FREE = (
 """Beginnings of keys that may differ when a run goes on: they do not change what is learnt."""
 
 FREE_IN_TEST = ("trainer.", "data.init_args.num_workers", "data.init_args.batch_size")
-"""Beginnings of keys that may differ between training and test as well: they do not change what is measured."""
+"""Beginnings of keys that may differ between training and test as well: they do not change what is measured..."""
+
+MEASURED = ("trainer.limit_test_batches", "trainer.precision")
+"""...but for these, which do."""
 
 
 class RunFolder:
@@ -79,7 +82,9 @@ class RunFolder:
         """
         if not (self.config.is_file() and self.trained):
             raise FileNotFoundError(f"{self.path} holds no model trained to its end: run fit with the same options")
-        differing = [key for key in differing_keys(self._known(), config) if not key.startswith(FREE_IN_TEST)]
+        differing = [
+            key for key in differing_keys(self._known(), config) if not key.startswith(FREE_IN_TEST) or key in MEASURED
+        ]
         if name:
             differing = [key for key in differing if key.startswith("model.")]
         self._refuse(differing, "" if name else ", or --name NAME to write metrics-NAME.json for other test data")
@@ -100,14 +105,14 @@ class RunFolder:
         """Adds what is known of a stage to `provenance.json`."""
         self._provenance(**{stage: facts})
 
-    def count_test(self) -> None:
-        """Notes that the test split is about to be looked at; one that is cut short counts too."""
-        self._provenance(test_evaluations=self.test_evaluations + 1)
+    def count_test(self, name: str | None = None) -> None:
+        """Notes that test data are about to be looked at; a test that is cut short counts too.
 
-    @property
-    def test_evaluations(self) -> int:
-        """How often the test split has been looked at in this folder."""
-        return int(self._provenance().get("test_evaluations", 0))
+        Args:
+            name: Of other test data; None is the run's own test split, counted as `test`.
+        """
+        counted: dict[str, int] = self._provenance().get("test_evaluations", {})
+        self._provenance(test_evaluations={**counted, name or "test": counted.get(name or "test", 0) + 1})
 
     def noted(self, stage: str) -> dict[str, Any]:
         """What `provenance.json` says of a stage; empty where it says nothing."""

@@ -7,15 +7,17 @@ intervals look far shorter than they are.
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy.stats import norm
 from scipy.stats import t as student
 
 from .folder import RunFolder, write_text
 from .resampling import Figures, Floats, weighted_figures
-from .result import Result
+from .result import COUNTS, Result
 
 LEVEL = 0.95
 REPLICATES = 1000
@@ -32,7 +34,8 @@ class Comparison(NamedTuple):
         low: Lower end of the difference's interval.
         high: Its upper end.
         p: Two-sided: how often, in shares of the replicates, the difference falls on the other side of 0 or on it,
-            doubled; never below 2 / (replicates + 1).
+            doubled, and then made larger where pairs are few, as the interval is made wider, see `ends`: 0.05 where an
+            end of the interval is 0.
     """
 
     key: str
@@ -89,15 +92,23 @@ def compared(first: Result, second: Result, replicates: int = REPLICATES) -> lis
     """Differences of all figures that two evaluations share, each replicate drawn for both alike.
 
     Raises:
-        ValueError: The frames are not the same.
+        ValueError: The frames, their pairs or the pixels they were measured on are not the same.
     """
     names = ["method", "clip", "frame", "label"]
-    one, other = (set(result.frames[names].itertuples(index=False, name=None)) for result in (first, second))
-    if one != other:
-        apart = sorted(one ^ other)
+    one, other = (result.frames.set_index(names).sort_index() for result in (first, second))
+    apart = one.index.symmetric_difference(other.index)
+    if len(apart) or len(one) != len(other):
+        named = f", first {'/'.join(map(str, apart[0][:3]))}" if len(apart) else ""
         raise ValueError(
             f"the two runs were tested on different frames: {len(one)} and {len(other)}, of which {len(apart)} are in "
-            f"one only, first {'/'.join(map(str, apart[0][:3]))}: test both on the same data"
+            f"one only{named}: test both on the same data"
+        )
+    facts = [_measured_on(frames, {*one.columns} & {*other.columns}) for frames in (one, other)]
+    differing = (facts[0] != facts[1]).any(axis=1)
+    if differing.any():
+        raise ValueError(
+            f"the two runs were measured on other pixels or pairs in {differing.sum()} of {len(one)} frames, first "
+            f"{'/'.join(map(str, one.index[differing][0][:3]))}: test both on the same data, with the same faces"
         )
     pairs = first.frames["pair"].nunique()
     once, weights = np.ones((1, pairs)), draws(pairs, replicates)
@@ -105,11 +116,20 @@ def compared(first: Result, second: Result, replicates: int = REPLICATES) -> lis
     return [_comparison(key, a, b, many_a[key] - many_b[key], pairs) for key in a if key in b]
 
 
+def _measured_on(frames: pd.DataFrame, columns: Container[str]) -> pd.DataFrame:
+    """Pair, known and forged pixels of each frame, as far as both runs say them."""
+    facts = frames[["pair"]].astype(str)
+    if "tp" in columns:
+        facts = facts.assign(known=frames[COUNTS].sum(axis=1), forged=frames["tp"] + frames["fn"])
+    return facts
+
+
 def _comparison(key: str, first: Figures, second: Figures, differences: Floats, pairs: int) -> Comparison:
     a, b = float(first[key][0]), float(second[key][0])
     defined = differences[~np.isnan(differences)]
     beyond = min((defined <= 0).sum(), (defined >= 0).sum())
-    p = min(1.0, 2 * (beyond + 1) / (len(defined) + 1)) if len(defined) else np.nan
+    p = min(1.0, 2 * (beyond + 1) / (len(defined) + 1)) if len(defined) and pairs > 1 else np.nan
+    p = 2 * student.sf(norm.isf(p / 2) * np.sqrt((pairs - 1) / pairs), pairs - 1)
     return Comparison(key, a, b, a - b, *ends(differences, pairs), float(p))
 
 

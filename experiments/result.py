@@ -46,7 +46,8 @@ def result_of(evaluation: Evaluation, clips: pd.DataFrame) -> Result:
     measured = evaluation.measured
     if measured is None:
         raise ValueError("the evaluation has computed nothing yet: call compute() first")
-    score = measured.scores[:, 0].numpy()
+    several = measured.scores.shape[1] > 1
+    score = measured.scores[:, evaluation.decisions.index(evaluation.point.decision) if several else 0].numpy()
     frames = _named(measured.clip, measured.label, clips).assign(frame=measured.frame.numpy(), score=score)
     for prefix, counts in (("", measured.counts), ("own_", measured.own)):
         if counts is not None:
@@ -80,7 +81,7 @@ def read_result(folder: RunFolder, name: str | None = None) -> Result:
         FileNotFoundError: Nothing was tested there.
     """
     path = folder.file("frames", name, "parquet")
-    if not path.is_file():
+    if not (path.is_file() and folder.metrics(name).is_file()):  # metrics are written last
         raise FileNotFoundError(
             f"{path} does not exist, but holds what a test has measured: give a run's folder, such as "
             "runs/table-2/resnet50-joint/seed0, that `python -m experiments test` has tested"

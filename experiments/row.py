@@ -110,7 +110,12 @@ class ForensicsCLI(LightningCLI):
                     settle_mode()
 
     def before_fit(self) -> None:
-        """Ends with a sentence, before processes start, where one of them would have no data."""
+        """Ends with a sentence, before processes start, where one would have no data or keep what it measured."""
+        strategy = str(self.settings.trainer.strategy)
+        if any(kind in strategy for kind in ("spawn", "fork", "notebook")):
+            raise ValueError(
+                f"trainer.strategy is {strategy}, whose processes cannot hand back what they measured: use ddp"
+            )
         if isinstance(self.datamodule, VideoDataModule):
             processes = self.trainer.num_devices * self.trainer.num_nodes
             self.datamodule.refuse_idle_processes(str(self.subcommand), processes)
@@ -153,16 +158,17 @@ class ForensicsCLI(LightningCLI):
             return
         started = time.monotonic()
         if self.trainer.is_global_zero:
-            self.folder.count_test()
+            self.folder.count_test(name)
         results = self.trainer.test(**options)
         if self.trainer.is_global_zero:
-            checkpoint = Path(options["ckpt_path"])
+            checkpoint = Path(str(self.trainer.ckpt_path))
             epoch = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]
             facts = {"metrics": path.name, "checkpoint": str(checkpoint), "epoch": epoch}
             facts["checkpoint_digest"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
             facts["operating_point"] = self.model.point._asdict()
-            self._note(f"test-{name}" if name else "test", self.resolved, started, **facts)
             result = result_of(self.model.testing, self.datamodule.clips)
+            facts["frames"] = len(result.frames)
+            self._note(f"test-{name}" if name else "test", self.resolved, started, **facts)
             write_result(result, self.folder, name)
             write_intervals(result, self.folder, name)
             # The loss is no figure to compare: Dice is pooled over a batch, so it depends on what shares one. Last, for
@@ -177,7 +183,7 @@ class ForensicsCLI(LightningCLI):
             return
         options = self._from_best(options)
         if self.trainer.is_global_zero and self.datamodule.predict_split == "test":
-            self.folder.count_test()
+            self.folder.count_test(self.settings.name)
         self.trainer.predict(**options)
 
     def _from_best(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -194,7 +200,6 @@ class ForensicsCLI(LightningCLI):
     def _note(self, stage: str, config: dict[str, Any], started: float, **facts: Any) -> None:
         if not self.trainer.is_global_zero:
             return
-        data, clips = self.datamodule, self.datamodule.clips
         chooser = self.trainer.checkpoint_callback
         best = getattr(chooser, "best_model_score", None) if stage == "fit" else None
         self.folder.note(
@@ -205,11 +210,7 @@ class ForensicsCLI(LightningCLI):
                 "device": str(self.trainer.strategy.root_device),
                 "processes": self.trainer.world_size,
                 "config": config_hash(config),
-                "faces": {"source": data.tracks.source, "digest": data.tracks.digest},
-                "canvas": {"source": data.canvas_tracks.source, "digest": data.canvas_tracks.digest},
-                "clips": clips.groupby(["split", "method"]).size().unstack(fill_value=0).to_dict("index"),
-                "splits": digest(clips[["method", "clip", "split"]]),
-                "index": digest(clips.drop(columns=["path", "mask_path"])),
+                **data_facts(self.datamodule),
                 "selected_by": getattr(chooser, "monitor", None),
                 **({} if best is None else {"selected_at": float(best)}),
                 **facts,
@@ -219,6 +220,20 @@ class ForensicsCLI(LightningCLI):
     def _say(self, sentence: str) -> None:
         if self.trainer.is_global_zero:
             print(sentence)
+
+
+def data_facts(data: VideoDataModule) -> dict[str, Any]:
+    """What provenance says of the data: face tracks, canvas, clips, and hashes of split and index."""
+    clips, tracks, canvas = data.clips, data.tracks, data.canvas_tracks
+    if clips is None or tracks is None or canvas is None:
+        raise RuntimeError("the data are not known yet: call setup(stage) first")
+    return {
+        "faces": {"source": tracks.source, "digest": tracks.digest},
+        "canvas": {"source": canvas.source, "digest": canvas.digest},
+        "clips": clips.groupby(["split", "method"]).size().unstack(fill_value=0).to_dict("index"),
+        "splits": digest(clips[["method", "clip", "split"]]),
+        "index": digest(clips.drop(columns=["path", "mask_path"])),
+    }
 
 
 def _row(arguments: Sequence[str]) -> tuple[str, str]:

@@ -29,7 +29,7 @@ from .folder import RunFolder, config_hash, surroundings, write_metrics
 from .geometry import CROP_FEATURES, FILE_FEATURES, GeometryTrees, auroc_without_ties
 from .intervals import write_intervals
 from .result import result_of, write_result
-from .row import ForensicsCLI
+from .row import ForensicsCLI, data_facts
 
 OF_PIXELS = ("baseline-all-fake", "baseline-all-real", "baseline-centre-box", "baseline-mean-mask")
 NAMES = (*OF_PIXELS, "baseline-colour-regression", "baseline-geometry-crop", "baseline-geometry-file")
@@ -80,7 +80,8 @@ class ColourRegression:
 def run_baselines(cli: ForensicsCLI) -> None:
     """Fits the baselines on the training split, lets validation choose, tests, and leaves each in a folder of its own.
 
-    All of them see the canvas: what they say is the same beside rows of whatever crop and labels.
+    Crops are those at margin 1.3 with the official labels, and masks fill the canvas, so they stand beside rows of any
+    crop and labels.
 
     Args:
         cli: A row of the table they belong to, built and not run; its data are used, its model is not.
@@ -118,8 +119,8 @@ def run_baselines(cli: ForensicsCLI) -> None:
     for name, evaluation in _evaluated(baselines, data.test_dataloader(), "testing baselines", points).items():
         result = result_of(evaluation, data.clips)
         metrics = {f"test/{key}": float(value) for key, value in evaluation.compute().items()}
-        facts = {**surroundings(), "config": config, "operating_point": evaluation.point._asdict()}
-        facts["faces"] = {"source": data.tracks.source, "digest": data.tracks.digest}
+        facts = {**surroundings(), "config": config, **data_facts(data), "frames": len(result.frames)}
+        facts["operating_point"] = evaluation.point._asdict()
         if isinstance(baseline := baselines[name], GeometryTrees):
             frames = result.frames
             metrics["test/frame_auroc_untied"] = auroc_without_ties(frames["score"], frames["label"])
@@ -143,7 +144,8 @@ def _evaluated(
         evaluations[name].point = point
     for batch in tqdm(batches, title, unit="batch"):
         for name, predict in baselines.items():
-            evaluations[name].update(batch, *predict(batch))
+            filling = {"box": batch["canvas_box"]} if name in OF_PIXELS else {}
+            evaluations[name].update({**batch, **filling}, *predict(batch))
     for evaluation in evaluations.values():
         evaluation.compute()
     return evaluations

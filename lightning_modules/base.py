@@ -178,6 +178,14 @@ class ForensicsModule(pl.LightningModule):
             predicted["mask_probability"] = mask_probability
         return predicted | {key: batch[key] for key in ("label", "method", "clip", "frame", "box") if key in batch}
 
+    def on_validation_epoch_start(self) -> None:
+        """Forgets what a validation that was interrupted left."""
+        self.validation.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forgets what a test that was interrupted left."""
+        self.testing.reset()
+
     def on_validation_epoch_end(self) -> None:
         """Logs the figures of the validation."""
         self._log_evaluation("val", self.validation)
@@ -246,5 +254,5 @@ class ForensicsModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores both, and keeps the weights to start from from replacing the restored ones."""
         self._mean, self._std = checkpoint["normalisation"]["mean"], checkpoint["normalisation"]["std"]
-        self.point = OperatingPoint(**checkpoint["operating_point"])
+        self.point = self.testing.as_given(OperatingPoint(**checkpoint["operating_point"]))
         self._weights_due = False

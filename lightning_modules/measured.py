@@ -70,6 +70,11 @@ def scopes(measured: Measured, methods: Sequence[str] = METHODS) -> Iterator[Sco
     _, group_method, group_label = measured.groups.unbind(1)
     yield Scope("", torch.ones_like(measured.label, dtype=torch.bool), torch.ones_like(group_label, dtype=torch.bool))
     for position in measured.method[measured.label == 1].unique().tolist():
+        if position >= len(methods):
+            raise ValueError(
+                f"method is {position}, but wanted a position in {list(methods)}: give Evaluation your `methods`, or "
+                "leave `method` out of the batch"
+            )
         if position > 0:
             yield Scope(
                 f"/{methods[position]}",

@@ -32,7 +32,7 @@ class Evaluation(Metric):
         choosing: Whether `compute` chooses the operating point first, see `chosen`, and computes the figures at it: for
             the validation split, and for no other.
         decisions: Names of the rules by which frames are scored; among several, `choosing` chooses.
-        pixel_threshold: Probability above which a pixel is called forged; None is to be chosen.
+        pixel_threshold: Probability from which on a pixel is called forged; None is to be chosen.
         frame_threshold: Score above which a frame or a video is called fake; None is to be chosen.
         methods: Names of the values of `method`, the original first.
 
@@ -62,8 +62,7 @@ class Evaluation(Metric):
         self.decisions = tuple(decisions)
         self.given = (pixel_threshold, frame_threshold)
         self.methods = tuple(methods)
-        pixel, frame = (0.5 if threshold is None else threshold for threshold in self.given)
-        self.point = OperatingPoint(pixel, frame, frame, self.decisions[0])
+        self.point = self.as_given(OperatingPoint())
         self.measured: Measured | None = None
         # int32 (B, 12): clip, frame, method, label, and TP, FP, FN, TN on the canvas and by the own labels
         self.add_state("facts", [], dist_reduce_fx="cat")
@@ -111,6 +110,23 @@ class Evaluation(Metric):
         figures |= frame_figures(measured, *thresholds, column, self.methods)
         return {key: value.float().to(self.device) for key, value in figures.items()}
 
+    def as_given(self, point: OperatingPoint) -> OperatingPoint:
+        """A point with the thresholds that the constructor was given, and a rule that it knows."""
+        pixel, frame = self.given
+        if pixel is not None:
+            point = point._replace(pixel_threshold=pixel)
+        if frame is not None:
+            point = point._replace(frame_threshold=frame, video_threshold=frame)
+        return point if point.decision in self.decisions else point._replace(decision=self.decisions[0])
+
+    def forward(self, *batch: object) -> None:
+        """Refuses: figures of one batch alone are none."""
+        raise NotImplementedError("an Evaluation measures a whole split: call update with each batch, then compute")
+
+    def merge_state(self, incoming_state: object) -> None:
+        """Refuses: processes are joined by `compute`."""
+        raise NotImplementedError("evaluations of several processes are joined by compute: call update in each of them")
+
     def reset(self) -> None:
         """Forgets all batches."""
         super().reset()
@@ -138,7 +154,7 @@ class Evaluation(Metric):
         """TP, FP, FN, TN of each frame, (B, 4)."""
         known = truth != UNKNOWN
         forged = (truth > 0) & known
-        called = (probability > self.point.pixel_threshold) & known
+        called = (probability >= self.point.pixel_threshold) & known
         hits, calls, region, area = (pixels.flatten(1).sum(1) for pixels in (forged & called, called, forged, known))
         return torch.stack([hits, calls - hits, region - hits, area - region - calls + hits], dim=1)
 

@@ -17,7 +17,7 @@ class OperatingPoint(NamedTuple):
     """What turns probabilities into verdicts.
 
     Attributes:
-        pixel_threshold: Probability above which a pixel is called forged.
+        pixel_threshold: Probability from which on a pixel is called forged.
         frame_threshold: Score above which a frame is called fake.
         video_threshold: Score above which a video is called fake.
         decision: The rule that scores frames.
@@ -39,8 +39,9 @@ def chosen(
 
     The rule is the one with the highest frame AUROC, the first of equals; the pixels' threshold the bin's edge with the
     highest balanced IoU (see `pixel_figures`), the nearest to 0.5 of equals; those of frames and videos have the
-    highest balanced accuracy, and of equals lie in the widest gap between scores. What the split cannot tell, since it
-    lacks real or fake frames, is 0.5, or the first rule.
+    highest balanced accuracy, and of equals lie in the widest gap between scores. Without both
+    real and fake frames, frames and videos get 0.5 and the first rule is taken; without real ones the pixels' threshold
+    has the highest IoU on fakes, without known pixels it is 0.5.
 
     Args:
         measured: An evaluation of the validation split.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .batch import METHODS
-from .measured import Measured, bins_of, scopes
+from .measured import BINS, LOGIT_RANGE, Measured, scopes
 
 
 def pixel_figures(
@@ -88,7 +88,10 @@ def iou_of(counts: Tensor) -> Tensor:
 
 def counts_at(histogram: Tensor, threshold: float) -> Tensor:
     """Counts (4,), TP FP FN TN, of a histogram (2, BINS) at the bin in which a threshold lies; that bin is called."""
-    start = int(bins_of(torch.tensor(threshold, dtype=torch.float64)))
+    logit = torch.tensor(threshold, dtype=torch.float64).logit().clamp(-LOGIT_RANGE, LOGIT_RANGE)
+    start = int(
+        (logit / LOGIT_RANGE + 1) * (BINS / 2) + 1e-6
+    )  # an edge belongs to the bin above it, whatever it rounds to
     called, left = histogram[:, start:].sum(1), histogram[:, :start].sum(1)
     return torch.stack([called[1], called[0], left[1], left[0]])
 

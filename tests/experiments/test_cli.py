@@ -72,7 +72,8 @@ def test_provenance_says_what_was_tested_and_how_it_was_chosen(finished):
     assert test["operating_point"]["frame_threshold"] != 0.5
     assert fit["selected_by"] == "val/pixel_iou_balanced"
     assert 0 <= fit["selected_at"] <= 1
-    assert provenance["test_evaluations"] == 1
+    assert provenance["test_evaluations"] == {"test": 1}
+    assert test["frames"] == len(pd.read_parquet(finished / "frames.parquet"))
     for key in ("config", "splits", "index", "canvas", "faces", "git", "packages", "seconds", "device"):
         assert fit[key] is not None
         assert key in test
@@ -101,9 +102,22 @@ def test_every_look_at_the_test_split_is_counted(finished, tree):
     run("test", tree, finished)  # has been tested
     assert looks() == before
     run("test", tree, finished, "--data.init_args.eval_frames_per_clip=1", "--name=counted")
-    assert looks() == before + 1
+    assert looks() == before | {"counted": 1}
     run("predict", tree, finished)
-    assert looks() == before + 2
+    assert looks() == before | {"counted": 1, "test": before["test"] + 1}
+
+
+@pytest.mark.parametrize("option", ["--trainer.limit_test_batches=2", "--trainer.precision=bf16-mixed"])
+def test_what_changes_what_is_measured_needs_a_name(finished, tree, capsys, option):
+    with pytest.raises(SystemExit):
+        run("test", tree, finished, option)
+    assert f"differs in {option[2:].partition('=')[0]}" in capsys.readouterr().err
+
+
+def test_processes_that_keep_what_they_measured_are_refused(tree, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run("fit", tree, tmp_path, "--trainer.strategy=ddp_spawn")
+    assert "use ddp" in capsys.readouterr().err
 
 
 def test_two_runs_are_compared_on_the_same_frames(finished, tmp_path, capsys):
@@ -327,7 +341,8 @@ def test_baselines_stand_beside_the_rows(finished, tree):
     assert 0 <= found["baseline-geometry-crop"]["test/frame_auroc_untied"] <= 1
     noted = json.loads((table / "baseline-geometry-file" / "seed0" / "provenance.json").read_text())
     assert {"frame width", "clip frames"} <= noted["test"]["importance"].keys()
-    assert noted["test_evaluations"] == 1
+    assert noted["test_evaluations"] == {"test": 1}
+    assert {"canvas", "splits", "index", "clips"} <= noted["test"].keys()
 
 
 @pytest.mark.parametrize(

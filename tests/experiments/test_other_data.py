@@ -38,7 +38,7 @@ def test_a_checkpoint_is_tested_on_the_videos_of_a_csv(tree, celeb, tmp_path):
     assert not [key for key in metrics if "/" in key.removeprefix("test/")]
     frames = pd.read_parquet(folder / "frames-celeb.parquet")
     assert set(frames["method"]) == {"original", "Celeb-synthesis"}
-    assert frames["pair"].nunique() == 6
+    assert frames["pair"].nunique() == 6  # no line says who is who
     intervals = json.loads((folder / "intervals-celeb.json").read_text())
     assert intervals["intervals"].keys() == metrics.keys()
     noted = json.loads((folder / "provenance.json").read_text())["test-celeb"]

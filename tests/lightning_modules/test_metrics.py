@@ -245,6 +245,20 @@ def test_metrics_are_equal_in_whatever_batches_frames_come():
     }
 
 
+def test_a_method_beyond_those_named_is_refused():
+    evaluation = Evaluation(pixels=False, methods=("original", "ours"))
+    evaluation.update({"label": torch.tensor([0, 1]), "method": torch.tensor([0, 2])}, None, torch.tensor([0.1, 0.9]))
+    with pytest.raises(ValueError, match="method is 2, but wanted a position in"):
+        evaluation.compute()
+
+
+def test_figures_of_one_batch_are_refused():
+    with pytest.raises(NotImplementedError, match="call update with each batch"):
+        Evaluation()({}, None, None)
+    with pytest.raises(NotImplementedError, match="call update in each of them"):
+        Evaluation().merge_state({})
+
+
 def test_after_a_reset_nothing_is_left():
     batch, probability, score = split()
     evaluation, fresh = Evaluation(), Evaluation()

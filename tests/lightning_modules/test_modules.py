@@ -57,6 +57,14 @@ def modules(**options):
 KINDS = list(modules())
 
 
+class Broken(torch.utils.data.IterableDataset):
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return self.batches()
+
+
 class LossCurve(pl.Callback):
     def __init__(self):
         self.losses, self.rates = [], []
@@ -289,6 +297,31 @@ def test_what_validation_chose_is_kept_and_applied_to_the_test(batch, tmp_path):
     score = restored.eval().predictions(restored(other["image"]))[1]
     right = (score > module.point.frame_threshold) == (other["label"] == 1)
     assert test["test/frame_accuracy"] == pytest.approx(right.double().mean().item(), abs=1e-6)
+
+
+def test_a_threshold_that_is_given_goes_before_the_checkpoints(batch, tmp_path):
+    module = modules()["segmentation"]()
+    trainer = pl.Trainer(max_epochs=1, **QUIET)
+    trainer.fit(module, repeat(batch), repeat(batch))
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    given = {"frame_threshold": 0.9, "decision": "max", "weights_only": True}
+    restored = type(module).load_from_checkpoint(tmp_path / "last.ckpt", **given)
+    assert restored.point == module.point._replace(frame_threshold=0.9, video_threshold=0.9, decision="max")
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_an_interrupted_evaluation_leaves_nothing_behind(stage, batch):
+    def breaking():
+        yield batch
+        raise KeyError("the loader broke")
+
+    module, trainer = modules()["segmentation"](), pl.Trainer(**QUIET)
+    evaluate = getattr(trainer, stage)
+    with pytest.raises(KeyError):
+        evaluate(module, torch.utils.data.DataLoader(Broken(breaking), batch_size=None), verbose=False)
+    getattr(pl.Trainer(**QUIET), stage)(module, repeat(batch), verbose=False)
+    evaluation = module.validation if stage == "validate" else module.testing
+    assert len(evaluation.measured.label) == len(batch["label"])
 
 
 def test_logits_under_unknown_pixels_change_neither_training_nor_metrics(batch):

@@ -6,7 +6,9 @@ import torch
 from sklearn import metrics as sk
 
 from lightning_modules import UNKNOWN, Evaluation
+from lightning_modules.measured import edge_of
 from lightning_modules.operating_point import best_threshold
+from lightning_modules.pixel_metrics import counts_at
 from tests.lightning_modules.test_metrics import split
 
 
@@ -52,6 +54,29 @@ def test_the_threshold_of_pixels_has_the_highest_balanced_iou():
         max(iou(threshold) for threshold in torch.linspace(-6, 6, 513).sigmoid().tolist()), abs=2e-3
     )
     assert "pixel_iou_per_frame" not in figures  # that would need the threshold beforehand
+
+
+@pytest.mark.parametrize("bin", [1, 200, 512, 700, 900, 1023])
+def test_the_threshold_is_counted_where_it_was_chosen(bin):
+    histogram = torch.zeros(2, 1024, dtype=torch.int64)
+    histogram[1, bin] = histogram[0, bin - 1] = 1
+    assert counts_at(histogram, edge_of(bin)).tolist() == [1, 0, 0, 1]
+
+
+def test_every_edge_belongs_to_the_bin_above_it():
+    histogram = torch.stack([torch.ones(1024), torch.ones(1024)]).long()
+    assert [counts_at(histogram, edge_of(bin))[0].item() for bin in range(1, 1024)] == list(range(1023, 0, -1))
+
+
+def test_pixels_at_the_threshold_are_forged_in_validation_and_test_alike():
+    mask = torch.tensor([[[1, 1, 0, 0]], [[0, 0, 0, 0]]])
+    batch = {"mask": mask, "label": torch.tensor([1, 0])}
+    constant = torch.full((2, 1, 4), 0.5)
+    figures, point = chosen(batch, constant, torch.tensor([0.9, 0.1]))
+    evaluation = Evaluation()
+    evaluation.point = point
+    evaluation.update(batch, constant, torch.tensor([0.9, 0.1]))
+    assert evaluation.compute()["pixel_iou"] == figures["pixel_iou"] == 2 / 8
 
 
 def test_the_rule_has_the_highest_auroc_and_the_first_of_equals_wins():
