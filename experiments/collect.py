@@ -14,6 +14,7 @@ from .folder import RunFolder
 
 COLUMNS = {
     "test/pixel_iou_balanced": "IoU balanced",
+    "test/pixel_iou_balanced_own": "IoU own labels",
     "test/pixel_iou": "IoU pooled",
     "test/pixel_iou_per_frame": "IoU per frame",
     "test/pixel_f1": "pixel F1",
