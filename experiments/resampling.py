@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from lightning_modules import METHODS
+from lightning_modules.pixel_metrics import iou_of, pooled
 
 from .result import COUNTS, Result
 
@@ -81,9 +83,8 @@ def _pixels(rows: pd.DataFrame, weights: Floats, pooled: bool) -> Figures:
     reals, fakes = (_sums((known & (label == kind)).astype(float), unit, weights) for kind in (0, 1))
     figures = _iou(counts, unit, label, weights, reals, fakes)
     fake = (label == 1) & known
-    hits, union = counts[:, 0], counts[:, :3].sum(1)
-    iou = np.where(union > 0, hits / np.maximum(union, 1), 1.0)
-    figures["pixel_iou_per_frame"] = _sums(iou[fake], unit[fake], weights) / fakes
+    iou = iou_of(torch.from_numpy(counts[fake])).numpy()
+    figures["pixel_iou_per_frame"] = _sums(iou, unit[fake], weights) / fakes
     if "own_tp" in rows:
         own = rows[[f"own_{name}" for name in COUNTS]].to_numpy()
         by_own = _iou(own, unit, label, weights, reals, fakes)
@@ -100,15 +101,8 @@ def _iou(
     fakes: Floats,
 ) -> Figures:
     real, fake = (_sums(counts[label == kind], unit[label == kind], weights) for kind in (0, 1))
-    tp, fp, fn, tn = (real + fake).T
-    _, fp_real, _, tn_real = real.T
-    return {
-        "pixel_iou": tp / (tp + fp + fn),
-        "pixel_iou_balanced": tp / (tp + fn + fp - fp_real + fp_real * fakes / reals),
-        "pixel_f1": 2 * tp / (2 * tp + fp + fn),
-        "pixel_accuracy": (tp + tn) / (tp + fp + fn + tn),
-        "pixel_fpr_real": fp_real / (fp_real + tn_real),
-    }
+    found = pooled(*(torch.from_numpy(values) for values in (real.T, fake.T, reals, fakes)))
+    return {key: value.numpy() for key, value in found.items()}
 
 
 def _binned(histograms: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats) -> Figures:

@@ -56,19 +56,19 @@ def pixel_figures(
         seen = [(frames & (label == kind) & known).sum().double() for kind in (0, 1)]
         if suffix and not seen[1]:
             continue
-        found = _pooled(*kinds, *seen)
+        found = pooled(*kinds, *seen)
         if threshold is None:
             found["pixel_iou_per_frame"] = iou_of(counts[frames & (label == 1) & known]).mean()
         found["pixel_auroc"], found["pixel_ap"] = ranked(histograms.sum(0))
         if measured.own is not None and threshold is None:
-            own = _pooled(*(measured.own[frames & (label == kind)].sum(0) for kind in (0, 1)), *seen)
+            own = pooled(*(measured.own[frames & (label == kind)].sum(0) for kind in (0, 1)), *seen)
             found |= {f"{key}_own": own[key] for key in ("pixel_iou", "pixel_iou_balanced")}
         figures |= {key + suffix: value for key, value in found.items()}
     return figures
 
 
-def _pooled(real: Tensor, fake: Tensor, reals: Tensor, fakes: Tensor) -> dict[str, Tensor]:
-    """Figures of counts (4,) over real and fake frames, of which so many have known pixels."""
+def pooled(real: Tensor, fake: Tensor, reals: Tensor, fakes: Tensor) -> dict[str, Tensor]:
+    """Figures of counts (4, ...) over real and fake frames, of which so many (...) have known pixels."""
     tp, fp, fn, tn = (real + fake).double()
     _, fp_real, _, tn_real = real.double()
     return {
