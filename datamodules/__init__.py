@@ -6,10 +6,11 @@ from .faceforensics import FaceForensicsDataModule
 from .faces import FaceTracks, face_tracks
 from .index import METHODS, Clip, clips_of, index, index_all
 from .labels import Labels
+from .loader import EpochLoader
 from .masks import THRESHOLDS, UNKNOWN, forged_region, read_masks
 from .self_blend import SelfBlend
 from .splits import read_splits, split_of
-from .stream import EpochLoader, FrameStream
+from .stream import FrameStream
 from .transforms import CropTransform
 from .video import VideoReader, probe, write_video
 from .video_folder import VideoFolderDataModule

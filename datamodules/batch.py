@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
-from torch import Tensor
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor  # for the reader alone: what decodes does without torch, which takes 500 MB a process
 
 CANVAS_MARGIN = 1.3
 """Margin of the crop in which pixel metrics are computed, whatever a network was shown."""
@@ -15,8 +18,6 @@ CANVAS_SIZE = 256
 
 class Batch(TypedDict):
     """What a loader yields.
-
-    A sample is the same without the first axis, its image and masks still bytes: see `CropTransform`.
 
     The canvas is in the batches of an evaluation (validation, test, predict) and not in those of a training. It is the
     same whatever crop, size and labels are trained on, so what is measured on it can be compared.
@@ -49,5 +50,6 @@ class Batch(TypedDict):
     canvas_own: NotRequired[Tensor]
 
 
-Sample = Batch
-"""One sample: a `Batch` without its first axis, image and masks still uint8."""
+Sample = dict[str, NDArray[Any]]
+"""What decoding processes make: a `Batch` without its first axis, or several stacked, in NumPy. Image and masks are
+still bytes, see `CropTransform`, all else has a batch's types."""

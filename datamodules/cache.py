@@ -14,9 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
-from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
-from typing import Any
 
 from .crop_file import Cut, Part, Reader, Shape, places_of
 
@@ -31,10 +29,10 @@ class CropCache:
 
     Nothing is evicted: epochs visit all clips in turn, so the oldest is what is needed next. Where the limit leaves no
     room for a clip, or the folder cannot be written to, clips are decoded as without a cache, and what is stored is
-    still read; either is said once, whichever worker meets it.
+    still read; either is said once.
 
-    Making one counts the folder's files and removes what killed processes left unfinished. It can be handed to
-    processes as they start, forked or spawned.
+    Making one counts the folder's files and removes what killed processes left unfinished. It can be sent to other
+    processes, each of which then finds out by itself that there is no room; `Workers` says one sentence once.
 
     Args:
         folder: Its subfolder `crops` is used, and made where it is not there.
@@ -45,8 +43,8 @@ class CropCache:
     def __init__(self, folder: Path, limit_gb: float) -> None:
         self.folder = Path(folder) / "crops"
         self.limit = int(limit_gb * 1e9)
-        self._full = RawValue("b", 0)  # all workers share it; one with a lock could be forked or spawned, not both
-        self._off = RawValue("b", 0)
+        self._said: set[str] = set()
+        self._off = False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._account(os.O_CREAT) as account:
@@ -102,7 +100,7 @@ class CropCache:
 
     def _reserve(self, key: str, shapes: dict[int, Shape]) -> Part | None:
         """Begins a file, unless there is one of these frames, or no room, or nothing can be stored any more."""
-        if self._off.value:
+        if self._off:
             return None
         part = Part(self.folder / key[:2], key, shapes)
         try:
@@ -120,7 +118,6 @@ class CropCache:
             self._stop(error)
             return None
         self._say(
-            self._full,
             f"{self.folder} has no room for a clip's crops within {self.limit / 1e9:g} GB: what is not in it is "
             "decoded in every epoch; raise the limit, or empty the folder if its crops are of no more use",
         )
@@ -152,15 +149,15 @@ class CropCache:
             os.close(file)
 
     def _stop(self, error: OSError) -> None:
+        self._off = True
         self._say(
-            self._off,
-            f"crops can no longer be stored in {self.folder} ({error}): what is not in it is decoded in every epoch; "
-            "make room there, or give a folder that can be written to",
+            f"crops can no longer be stored in {self.folder} ({error.strerror}): what is not in it is decoded in every "
+            "epoch; make room there, or give a folder that can be written to",
         )
 
-    def _say(self, said: Any, sentence: str) -> None:
-        if not said.value:
-            said.value = 1
+    def _say(self, sentence: str) -> None:
+        if sentence not in self._said:
+            self._said.add(sentence)
             warnings.warn(sentence, stacklevel=3)
 
 

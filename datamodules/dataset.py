@@ -8,8 +8,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from .batch import CANVAS_MARGIN, Sample
 from .cache import CropCache
@@ -153,22 +152,14 @@ def _key(clip: Clip, tracks: FaceTracks, margin: float, labels: Labels) -> str:
     return hashlib.sha256(repr([files, labels.facts(clip)]).encode() + boxes.tobytes()).hexdigest()[:32]
 
 
-def sample_of(crop: Crop, image: Tensor, mask: Tensor) -> Sample:
+def sample_of(crop: Crop, image: Image, mask: Mask) -> Sample:
     """Joins a crop's transformed image and mask with what is known of it."""
-    label, method, clip, frame = torch.tensor([crop.label, crop.method, crop.clip, crop.frame])
-    box = torch.tensor(crop.box, dtype=torch.float32)
-    sample: Sample = {
-        "image": image,
-        "mask": mask,
-        "label": label,
-        "method": method,
-        "clip": clip,
-        "frame": frame,
-        "box": box,
-    }
+    label, method, clip, frame = np.array([crop.label, crop.method, crop.clip, crop.frame], np.int64)
+    box = np.array(crop.box, np.float32)
+    sample = {"image": image, "mask": mask, "label": label, "method": method, "clip": clip, "frame": frame, "box": box}
     if crop.canvas:
         sample["canvas"] = on_canvas(crop.canvas.truth)
-        sample["canvas_box"] = torch.tensor(crop.canvas.box, dtype=torch.float32)
+        sample["canvas_box"] = np.array(crop.canvas.box, np.float32)
         if crop.canvas.own is not None:
             sample["canvas_own"] = on_canvas(crop.canvas.own)
     return sample

@@ -11,10 +11,10 @@ import pandas as pd
 from .faces import FaceTracks, canvas_tracks, face_tracks
 from .index import Compression, clips_of, index_all
 from .labels import Labels, Variant
+from .loader import EpochLoader
 from .masks import THRESHOLDS
 from .selection import notes, refuse_contradictions, refuse_one_class, select
 from .splits import Split, read_splits
-from .stream import EpochLoader
 from .video import Backend
 from .video_data import Triple, VideoDataModule
 

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
-import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import cv2
 from tqdm import tqdm
 
+from .process import POSIX, answer, child, portable, send
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-_CHILD = (
-    "import sys, types; sys.path[:] = {path!r}; "
-    "room = types.ModuleType({room!r}); room.__path__ = [{folder!r}]; sys.modules[{room!r}] = room; "
-    "from {module} import serve; serve({handle})"
-)
-"""What a process runs. The room's `__init__` is passed over: with torch and Lightning a process takes 9 s to start and
-holds 516 MB of its own, without them 0.9 s and 62 MB."""
 
 
 @contextmanager
@@ -56,9 +46,8 @@ def in_parallel(
 ) -> Iterator[Result]:
     """Yields the results of work on items, as they are done.
 
-    Each process is started afresh, without the caller's threads, open readers or main script, so a script needs no
-    `if __name__ == "__main__"`. It takes 0.9 s to start: work of a few seconds is better done with `workers=1`.
-    Closing the iterator, an error and Ctrl-C end all processes; they end themselves when the caller is killed.
+    Each process is started afresh, see `process.child`. It takes 0.9 s to start: work of a few seconds is better done
+    with `workers=1`. Closing the iterator, an error and Ctrl-C end all processes.
 
     Args:
         work: A function of a module that can be imported, or a `partial` of one. It computes on one thread.
@@ -73,7 +62,7 @@ def in_parallel(
         ChildProcessError: A process was killed.
     """
     workers = min(cores() if workers is None else workers, len(items))
-    alone = workers < 2 or os.name == "nt"
+    alone = workers < 2 or not POSIX
     with tqdm(total=len(items), desc=title, unit=unit, disable=not (title and items)) as bar:
         for result in map(work, items) if alone else _shared(work, items, workers):
             bar.update()
@@ -83,62 +72,23 @@ def in_parallel(
 def _shared(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
     waiting = iter(items)
     with ExitStack() as stack:
-        children = [stack.enter_context(_child()) for _ in range(workers)]
-        for child in children:
-            _send(child, work)
-        for child in children:
-            _send(child, next(waiting))
-        busy = children[:]
+        lines = [stack.enter_context(child(__name__)) for _ in range(workers)]
+        for line in lines:
+            send(line, work)
+        for line in lines:
+            send(line, next(waiting))
+        busy = lines[:]
         while busy:
             ready = wait(busy)
-            for child in [each for each in busy if each in ready]:
-                done, result = _answer(child)
+            for line in [each for each in busy if each in ready]:
+                done, result = answer(line)
                 if not done:
                     raise result
                 try:
-                    _send(child, next(waiting))
+                    send(line, next(waiting))
                 except StopIteration:
-                    busy.remove(child)
+                    busy.remove(line)
                 yield result
-
-
-def _send(child: Connection, what: object) -> None:
-    with suppress(ConnectionError):  # that a process is gone shows when it does not answer
-        child.send(what)
-
-
-def _answer(child: Connection) -> Any:
-    try:
-        return child.recv()
-    except (EOFError, ConnectionError) as error:
-        raise ChildProcessError("a process was ended from outside, perhaps for want of memory: start again") from error
-
-
-@contextmanager
-def _child() -> Iterator[Connection]:
-    """A process that serves, and the line to it."""
-    ours, theirs = Pipe()
-    code = _CHILD.format(
-        path=sys.path,
-        room=__name__.rpartition(".")[0],
-        folder=str(Path(__file__).parent),
-        module=__name__,
-        handle=theirs.fileno(),
-    )
-    with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            process_group=0,  # Ctrl-C reaches the caller alone, which ends this one
-        )
-    try:
-        with ours:
-            yield ours
-    finally:
-        process.kill()
-        process.wait()
 
 
 def serve(handle: int) -> None:
@@ -155,6 +105,5 @@ def serve(handle: int) -> None:
             try:
                 result = True, work(item)
             except Exception as error:
-                error.add_note(f"In a process of its own:\n{traceback.format_exc()}")
-                result = False, error
+                result = False, portable(error)
             caller.send(result)

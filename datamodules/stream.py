@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Any
+from itertools import chain, islice
 
 import numpy as np
 import pandas as pd
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from .batch import Sample
 from .cache import CropCache
@@ -22,12 +21,12 @@ from .transforms import CropTransform
 from .video import Backend
 
 
-class FrameStream(IterableDataset[Sample]):
+class FrameStream:
     """An epoch's frames of a set of clips.
 
     In training several clips are open at once and advance in turn, and crops wait in a pool from which they leave at
     random, so a batch mixes clips; see `order`. Without `train`, frames are evenly spaced and come in the order of the
-    index, every one exactly once over all ranks and workers.
+    index, every one exactly once over all ranks and workers. `EpochLoader` makes batches of it.
 
     Memory of a worker, beside its libraries: `open_clips` x 8 MB at 640x480 and 16 MB at 1280x720 (measured with 270
     wanted frames of 256 pixels: a decoder, and the masks of them all at one bit a pixel), `pool` x 0.4 MB for crops of
@@ -36,7 +35,7 @@ class FrameStream(IterableDataset[Sample]):
     Args:
         clips: Rows of the index. Where one was made by none of `METHODS`, no sample says its method.
         tracks: Where the faces are.
-        transform: Makes tensors of a crop.
+        transform: Makes of a crop what the network sees.
         count: Frames a clip.
         batch_size: Samples a batch; ranks and workers share an epoch by whole batches.
         train: See above.
@@ -140,8 +139,15 @@ class FrameStream(IterableDataset[Sample]):
         return training_order(self.clips, plan, key, *sizes, self.rank, self.ranks, worker, workers)
 
     def __iter__(self) -> Iterator[Sample]:
-        info = get_worker_info()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        return self.part(0, 1)
+
+    def part(self, worker: int, workers: int) -> Generator[Sample]:
+        """Yields the samples of one worker; batches are asked of the workers in turn, first of worker `consumed`.
+
+        Args:
+            worker: Its number, from 0.
+            workers: How many there are.
+        """
         for crop in self._mixed(worker, workers) if self.train else self._in_order(worker, workers):
             key = (self.seed, self.epoch, crop.clip, crop.frame) if self.train else (0, 0, crop.clip, crop.frame)
             shown = self_blended(crop, self.blend, key) if self._is_blended(crop, key) else crop
@@ -169,7 +175,6 @@ class FrameStream(IterableDataset[Sample]):
 
     def _mixed(self, worker: int, workers: int) -> Iterator[Crop]:
         """Crops in the order of leaving; what has left before is not decoded, nor are clips of which all has left."""
-        worker = (worker + self.consumed) % workers  # a loader asks its first worker for the first batch left
         order = self.order(worker, workers)
         gone = self.batch_size * batches_of_worker(self.consumed, worker, workers)
         leaving = order.leaving[gone:]
@@ -196,66 +201,18 @@ class FrameStream(IterableDataset[Sample]):
                 reader.close()
 
 
-class EpochLoader(DataLoader[Sample]):
-    """A loader that tells its stream which epoch begins, and after an interruption where in it to go on.
-
-    A Trainer keeps its state in every checkpoint and restores it. The position is that of the batches consumed, not of
-    those that workers have prepared.
+def in_batches(samples: Iterator[Sample], size: int, place: Callable[[Sample], Sample]) -> Iterator[Sample]:
+    """Stacks samples.
 
     Args:
-        dataset: What is loaded.
-        epoch: Asked when the first batch of a pass is: Lightning makes the iterator of a resumed training while it
-            still holds the number of the epoch before.
-        consumed: Asked when the state is: batches of the epoch consumed so far.
-        finished: Make floats of the workers' bytes, see `CropTransform.finish`; False leaves that to who has moved the
-            batch to a GPU.
-        options: See torch's DataLoader; open, for Lightning builds loaders anew when it predicts.
+        samples: Whose arrays have the same shapes.
+        size: Of a batch; the last may be smaller.
+        place: Gives, by the first sample of a batch, the arrays it is written to, each with `size` rows.
     """
-
-    dataset: FrameStream
-
-    def __init__(
-        self,
-        dataset: FrameStream,
-        epoch: Callable[[], int],
-        consumed: Callable[[], int] = lambda: 0,
-        finished: bool = True,
-        **options: Any,
-    ) -> None:
-        super().__init__(dataset, **options)
-        self.epoch = epoch
-        self.consumed = consumed
-        self.finished = finished
-        self._resumed: dict[str, int] = {}
-
-    def __iter__(self) -> Any:
-        epoch, resumed = self.epoch(), self._resumed
-        self._resumed = {}
-        self.dataset.epoch = epoch
-        self.dataset.consumed = resumed["batches"] if resumed.get("epoch") == epoch else 0
-        batches = super().__iter__()
-        yield from map(self.dataset.transform.finish, batches) if self.finished else batches
-
-    def state_dict(self) -> dict[str, int]:
-        """The position, and all that the rest of the epoch depends on beside the constructor's arguments."""
-        return {"epoch": self.dataset.epoch, "batches": self.consumed(), **self._shape()}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Makes the next pass go on where `state` was taken.
-
-        Raises:
-            ValueError: Processes, workers, batch size, clips or frames are others, and the position is inside an epoch.
-        """
-        inside = 0 < state["batches"] < state["batches_an_epoch"]
-        other = [f"{name} was {state[name]}, not {now}" for name, now in self._shape().items() if state[name] != now]
-        if inside and other:
-            raise ValueError(
-                f"the checkpoint was written inside epoch {state['epoch']}, and {'; '.join(other)}: "
-                "go on with the same, or from a checkpoint written at an epoch's end"
-            )
-        self._resumed = dict(state) if inside else {}
-
-    def _shape(self) -> dict[str, int]:
-        stream = self.dataset
-        shape = {"processes": stream.ranks, "workers": max(1, self.num_workers), "batch_size": stream.batch_size}
-        return {**shape, "open_clips": stream.open_clips, "pool": stream.pool, "batches_an_epoch": len(self)}
+    for first in samples:
+        arrays, count = place(first), 0
+        for sample in chain([first], islice(samples, size - 1)):
+            for name, value in sample.items():
+                arrays[name][count] = value
+            count += 1
+        yield {name: array[:count] for name, array in arrays.items()}

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
+from typing import cast
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from .batch import CANVAS_SIZE, Batch
 from .masks import Mask
 from .video import Image
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks PyPI for a newer release, and waits
-import albumentations as A
+if "torch" in sys.modules:
+    import albumentations as A
+else:
+    sys.modules["torch"] = None  # type: ignore[assignment]  # it would load it: 500 MB, for tensors that are not used
+    try:
+        import albumentations as A
+    finally:
+        del sys.modules["torch"]
 
 
 class CropTransform:
@@ -48,8 +55,8 @@ class CropTransform:
         self.mean = tuple(mean)
         self.std = tuple(std)
 
-    def __call__(self, image: Image, mask: Mask, key: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Makes tensors of one crop.
+    def __call__(self, image: Image, mask: Mask, key: Sequence[int]) -> tuple[Image, Mask]:
+        """Makes one crop what the network sees, in bytes.
 
         Args:
             image: (h, w, 3).
@@ -66,13 +73,13 @@ class CropTransform:
         moved = self._steps(image=image, mask=mask)
         pixels = np.empty((3, *moved["mask"].shape), np.uint8)
         cv2.split(moved["image"], list(pixels))  # five times as fast as NumPy's transpose, of which this is the result
-        return torch.from_numpy(pixels), torch.from_numpy(np.ascontiguousarray(moved["mask"]))
+        return pixels, moved["mask"]
 
     def finish(self, batch: Batch) -> Batch:
         """Makes of bytes what a network takes, wherever the batch lies: image float32, normalised, masks int64."""
-        image = batch["image"]
-        mean, std = (torch.tensor(values, device=image.device)[:, None, None] for values in (self.mean, self.std))
-        normalised = image.float().div_(255).sub_(mean).div_(std)  # in place: a batch of 32 at 299 pixels is 34 MB
+        image = batch["image"].float().div_(255)
+        mean, std = (image.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
+        normalised = image.sub_(mean).div_(std)  # in place: a batch of 32 at 299 pixels is 34 MB
         finished: Batch = {**batch, "image": normalised, "mask": batch["mask"].long()}
         if "canvas" in batch:
             finished["canvas"] = batch["canvas"].long()
@@ -81,7 +88,6 @@ class CropTransform:
         return finished
 
 
-def on_canvas(truth: Mask) -> Tensor:
+def on_canvas(truth: Mask) -> Mask:
     """Resizes a truth (h, w) by nearest to uint8 (256, 256), as `CropTransform` does masks."""
-    sides = (CANVAS_SIZE, CANVAS_SIZE)
-    return torch.from_numpy(np.ascontiguousarray(cv2.resize(truth, sides, interpolation=cv2.INTER_NEAREST)))
+    return cast("Mask", cv2.resize(truth, (CANVAS_SIZE, CANVAS_SIZE), interpolation=cv2.INTER_NEAREST))

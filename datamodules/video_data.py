@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,14 +17,12 @@ from .cache import CropCache
 from .faces import FaceTracks
 from .index import cache_folder
 from .labels import Labels
+from .loader import EpochLoader
 from .parallel import one_at_a_time
 from .splits import Split
-from .stream import EpochLoader, FrameStream
+from .stream import FrameStream
 from .transforms import CropTransform
 from .video import Backend
-
-# Lightning warns of every iterable dataset with a length; FrameStream shares its samples among the workers itself.
-warnings.filterwarnings("ignore", message="Your `IterableDataset` has `__len__` defined")
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of ImageNet's training images, as torchvision's and most of timm's weights want them."""
@@ -87,6 +84,7 @@ class VideoDataModule(LightningDataModule):
         self._may_test = False
         self._finish: Callable[[Batch], Batch] | None = None
         self._train: EpochLoader | None = None
+        self._loaders: list[EpochLoader] = []
         self._position: dict[str, int] = {}
         self.clips: pd.DataFrame | None = None
         """The selected clips, with the columns of `Clip`, `split` and `pair`; known after `setup`."""
@@ -128,6 +126,12 @@ class VideoDataModule(LightningDataModule):
     def predict_dataloader(self) -> EpochLoader:
         """Every planned frame of `predict_split` exactly once."""
         return self._loader(self.predict_split)
+
+    def teardown(self, stage: str) -> None:
+        """Ends the workers of all loaders."""
+        for loader in self._loaders:
+            loader.close()
+        self._loaders.clear()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Makes floats of bytes where the batch has arrived; a fifth of it had to travel."""
@@ -230,16 +234,17 @@ class VideoDataModule(LightningDataModule):
         self._finish = stream.transform.finish
         if stream.left_out and rank == 0:
             tqdm.write(f"{stream.left_out} of {stream.samples} training frames fill no batch; others in each epoch")
-        return EpochLoader(
+        loader = EpochLoader(
             stream,
             self._epoch,
             self._consumed,
-            finished=self.trainer is None,
-            batch_size=self.batch_size,
             num_workers=self.num_workers,
-            prefetch_factor=self.prefetch if self.num_workers else None,
+            prefetch=self.prefetch,
+            finished=self.trainer is None,
             pin_memory=self._on_gpu(),
         )
+        self._loaders.append(loader)
+        return loader
 
     def _refuse_test_while_fitting(self) -> None:
         """What is chosen with the test split in sight cannot be tested on it."""

@@ -126,23 +126,23 @@ def _our_sentence(error: BaseException | None) -> str | None:
     while error is not None:
         if isinstance(error, MisconfigurationException):
             return str(error)
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        if isinstance(error, ValueError | OSError):
-            if _is_check(last.filename, last.line or ""):
-                return str(error)
-            worker = WORKER_ERROR.search(str(error))
-            if worker and _is_check(worker["file"], worker["line"]):
-                return worker["sentence"].strip()
+        if isinstance(error, ValueError | OSError) and _is_check(*_raised_at(error)):
+            return str(error)
         error = error.__cause__ or error.__context__
     return None
 
 
-WORKER_ERROR = re.compile(
-    r'Caught \w+ in DataLoader worker.*File "(?P<file>[^"]+)", line \d+, in \w+\n\s+(?P<line>[^\n]+)\n.*?'
-    r"^\w+: (?P<sentence>.*)\Z",
-    re.DOTALL | re.MULTILINE,
-)
-"""How torch repeats an error of a worker: its last frame, that frame's line, and what it said."""
+NOTED = re.compile(r'File "(?P<file>[^"]+)", line \d+, in \w+\n\s+(?P<line>[^\n]+)\n')
+"""A frame of a traceback as a process of its own notes it."""
+
+
+def _raised_at(error: BaseException) -> tuple[str, str]:
+    """File and line that raised an error, in whichever process."""
+    frames = [frame for note in getattr(error, "__notes__", ()) for frame in NOTED.findall(note)]
+    if frames:
+        return str(frames[-1][0]), str(frames[-1][1])
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return last.filename, last.line or ""
 
 
 def _is_check(file: str, line: str) -> bool:

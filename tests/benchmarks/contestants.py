@@ -11,7 +11,6 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-import torch
 
 from datamodules import (
     Clip,
@@ -37,8 +36,8 @@ class AsItIs:
     """Transforms off."""
 
     def __call__(self, image, mask, key):
-        """The crop as tensors."""
-        return torch.from_numpy(image), torch.from_numpy(mask)
+        """The crop itself."""
+        return image, mask
 
     def finish(self, batch):
         """The batch as it is."""
@@ -167,7 +166,7 @@ class Clips:
         """Samples of the whole loader, with or without training transforms; workers are started outside the time."""
         transform = CropTransform(SIDE, *IMAGENET, augment=True) if transforms else AS_IT_IS
         stream = self.stream(count, transform)
-        batches = iter(EpochLoader(stream, lambda: 0, batch_size=stream.batch_size, num_workers=workers))
+        batches = iter(EpochLoader(stream, lambda: 0, num_workers=workers))
         samples = len(next(batches)["label"])
         with timed() as seconds:
             later = sum(len(batch["label"]) for batch in batches)

@@ -24,7 +24,7 @@ def worker_memory(root: Path, scratch: Path, epochs: int, count: int) -> dict[st
     """
     stream = Clips(root, scratch / root.name).stream(count, CropTransform(299, *IMAGENET, augment=True))
     epoch = [0]
-    loader = EpochLoader(stream, lambda: epoch[0], batch_size=stream.batch_size, num_workers=1)
+    loader = EpochLoader(stream, lambda: epoch[0], num_workers=1)
     found: dict[str, list[float]] = {"resident_mb": [], "shared_out_mb": []}
     for epoch[0] in tqdm(range(epochs), f"memory of a worker, {root.name}", unit="epoch"):
         resident, shared_out = 0.0, 0.0
@@ -74,7 +74,7 @@ def left_behind(root: Path, scratch: Path) -> list[str]:
 
     stream = Clips(root, scratch / root.name).stream(16, batch_size=8)
     before, threads = held(), psutil.Process().num_threads()
-    batches = iter(EpochLoader(stream, lambda: 0, batch_size=stream.batch_size, num_workers=2))
+    batches = iter(EpochLoader(stream, lambda: 0, num_workers=2))
     next(batches)
     batches.close()
     del batches

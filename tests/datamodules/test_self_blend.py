@@ -136,7 +136,7 @@ def stream(table, tracks):
 
 def samples(source, workers=0, epoch=0, resumed=None):
     """By clip and frame, as bytes and numbers."""
-    loader = EpochLoader(source, lambda: epoch, num_workers=workers, batch_size=4, finished=False)
+    loader = EpochLoader(source, lambda: epoch, num_workers=workers, finished=False)
     if resumed:
         loader.load_state_dict(resumed)
     read = {}
@@ -221,7 +221,7 @@ def test_a_cache_holds_frames_as_they_were(own_tree, tmp_path):
 
 def test_an_interrupted_epoch_goes_on_with_the_same_fakes(stream):
     whole = samples(stream(), epoch=2)
-    state = EpochLoader(stream(), lambda: 2, lambda: 20, batch_size=4)
+    state = EpochLoader(stream(), lambda: 2, lambda: 20)
     next(iter(state))
     rest = samples(stream(), epoch=2, resumed=state.state_dict())
     assert len(rest) == len(whole) - 80

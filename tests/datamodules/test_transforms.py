@@ -27,15 +27,15 @@ def test_nobody_was_asked_for_a_newer_release_on_import():
 
 
 def finished(transform, image, mask, key):
-    image, mask = transform(image, mask, key)
+    image, mask = map(torch.from_numpy, transform(image, mask, key))
     batch = transform.finish({"image": image, "mask": mask})
     return batch["image"], batch["mask"]
 
 
 def test_bytes_travel():
     image, mask = PLAIN(*crop(90), KEYS[0])
-    assert (image.shape, image.dtype) == ((3, 32, 32), torch.uint8)
-    assert (mask.shape, mask.dtype) == ((32, 32), torch.uint8)
+    assert (image.shape, image.dtype) == ((3, 32, 32), np.uint8)
+    assert (mask.shape, mask.dtype) == ((32, 32), np.uint8)
 
 
 def test_shapes_and_types_are_those_of_a_batch():
@@ -56,14 +56,14 @@ def test_normalisation_is_exact():
 @pytest.mark.parametrize("transform", [PLAIN, AUGMENTING], ids=["plain", "augmenting"])
 def test_a_mask_holds_no_value_between_its_values(transform, side):
     for key in KEYS[:6]:
-        assert set(transform(*crop(side), key)[1].unique().tolist()) == {0, 1, 255}
+        assert set(transform(*crop(side), key)[1].ravel().tolist()) == {0, 1, 255}
 
 
 def test_image_and_mask_move_together():
     flipped = 0
     for key in KEYS:
         image, mask = AUGMENTING(*crop(), key)
-        bright_left = bool(image[:, :, :8].float().mean() > image[:, :, -8:].float().mean())
+        bright_left = bool(image[:, :, :8].mean() > image[:, :, -8:].mean())
         forged_left = bool((mask[:, :8] == 1).all())
         assert bright_left == forged_left
         flipped += not forged_left
@@ -77,7 +77,7 @@ def test_a_look_depends_on_the_key_and_nothing_else():
     torch.manual_seed(5)
     other = CropTransform(32, MEAN, STD, augment=True)
     again = {key: other(picture, mask, key)[0] for key in KEYS[::-1]}
-    assert all(torch.equal(image, again[key]) for image, key in zip(first, KEYS, strict=True))
+    assert all(np.array_equal(image, again[key]) for image, key in zip(first, KEYS, strict=True))
 
 
 def test_steps_are_drawn_apart():
@@ -99,12 +99,12 @@ def test_every_part_of_the_key_gives_another_look(position):
     for value in range(12):
         key = [3, 3, 3, 3]
         key[position] = value
-        looks.append(AUGMENTING(picture, mask, key)[0].numpy().tobytes())
+        looks.append(AUGMENTING(picture, mask, key)[0].tobytes())
     assert len(set(looks)) >= 6
 
 
 def test_without_augmentation_the_key_changes_nothing():
-    looks = {PLAIN(*crop(), key)[0].numpy().tobytes() for key in KEYS}
+    looks = {PLAIN(*crop(), key)[0].tobytes() for key in KEYS}
     assert len(looks) == 1
 
 

@@ -1,0 +1,189 @@
+"""Workers are real processes: what they know, how they end, and what is said when they do not."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import warnings
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from datamodules import CropTransform, EpochLoader, FrameStream, face_tracks, index
+from datamodules.cache import CropCache
+
+PLAIN = CropTransform(32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+ROOT = Path(__file__).parents[2]
+needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux")
+
+
+class Doubting(CropTransform):
+    """A transform of a user's own module, which needs names of the room's interface and torch."""
+
+    def __call__(self, image, mask, key):
+        return (torch.from_numpy(image[:32, :32]).permute(2, 0, 1) // 2).numpy(), mask[:32, :32]
+
+
+class Warning_(CropTransform):
+    def __call__(self, image, mask, key):
+        warnings.warn("frames are dark", UserWarning, stacklevel=1)
+        return super().__call__(image, mask, key)
+
+
+@pytest.fixture(scope="module")
+def stream(tree):
+    """Makes training streams of the whole tree, 2 frames a clip in batches of 4."""
+    table = index(tree)
+    tracks = face_tracks(table)
+    return lambda transform=PLAIN, **how: FrameStream(table, tracks, transform, 2, 4, **{"train": True, **how})
+
+
+def loader(stream, workers=1, epoch=lambda: 0, **how):
+    return EpochLoader(stream, epoch, num_workers=workers, **how)
+
+
+def children():
+    return psutil.Process().children()
+
+
+@needs_proc
+def test_a_worker_does_without_torch(stream):
+    batches = iter(loader(stream(), workers=2))
+    next(batches)
+    assert len(children()) == 2
+    for child in children():
+        loaded = Path(f"/proc/{child.pid}/maps").read_text()
+        assert "libavcodec" in loaded
+        assert "libtorch" not in loaded
+
+
+def test_workers_live_from_pass_to_pass_and_decode_another_epoch(stream):
+    epochs = iter([0, 1, 1])
+    batches = loader(stream(), epoch=lambda: next(epochs))
+    first, known = list(batches), children()
+    second = list(batches)
+    again = list(batches)
+    assert children() == known != []
+    keys = [[(*batch["clip"].tolist(), *batch["frame"].tolist()) for batch in each] for each in (first, second, again)]
+    assert keys[0] != keys[1] == keys[2]
+    batches.close()
+    assert children() == []
+    assert len(batches) == len(first)
+
+
+def test_a_pass_that_is_given_up_leaves_the_next_whole(stream):
+    batches = loader(stream(), workers=2, prefetch=3)
+    whole = [batch["frame"] for batch in batches]
+    for taken in (1, 2, 4):
+        given_up = iter(batches)
+        for _ in range(taken):
+            next(given_up)
+        del given_up
+    assert all(map(torch.equal, (batch["frame"] for batch in batches), whole))
+
+
+def test_batches_that_were_given_out_stay_as_they_are(stream):
+    batches = [{name: array.clone() for name, array in batch.items()} for batch in loader(stream(), prefetch=1)]
+    kept = list(loader(stream(), prefetch=1))
+    assert all(
+        torch.equal(batch[name], same[name]) for batch, same in zip(batches, kept, strict=True) for name in batch
+    )
+
+
+def test_two_passes_at_once_are_refused(stream):
+    batches = loader(stream())
+    first, second = iter(batches), iter(batches)
+    next(first)
+    next(second)
+    with pytest.raises(RuntimeError, match="another pass over this loader has begun"):
+        list(first)
+    assert len(list(second)) == len(batches) - 1
+
+
+def test_a_transform_of_ones_own_module_may_use_torch_and_this_room(stream):
+    batch = next(iter(loader(stream(Doubting(32, PLAIN.mean, PLAIN.std)), finished=False)))
+    assert batch["image"].shape == (4, 3, 32, 32)
+    assert batch["image"].max() < 128
+
+
+def test_a_transform_of_the_main_script_is_refused_with_a_sentence(tree):
+    script = """
+        from datamodules import CropTransform, EpochLoader, FrameStream, face_tracks, index
+
+        class Own(CropTransform):
+            pass
+
+        table = index("TREE")
+        stream = FrameStream(table, face_tracks(table), Own(32, (0, 0, 0), (1, 1, 1)), 2, 4)
+        list(EpochLoader(stream, lambda: 0, num_workers=1))
+    """
+    words = [sys.executable, "-c", textwrap.dedent(script).replace("TREE", str(tree))]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    assert "the transform Own is of the main script, which workers do not know" in done.stderr
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_workers_warn_of_is_said_once(stream, workers):
+    with pytest.warns(UserWarning, match="frames are dark") as said:
+        list(loader(stream(Warning_(32, PLAIN.mean, PLAIN.std)), workers))
+    assert len(said) == 1 or not workers
+
+
+def test_a_cache_without_room_is_said_once_by_all_workers(stream, tmp_path):
+    with pytest.warns(UserWarning, match="no room for a clip's crops") as said:
+        list(loader(stream(cache=CropCache(tmp_path, 1e-6)), workers=2))
+    assert len(said) == 1
+
+
+def test_a_killed_worker_is_a_sentence(stream):
+    batches = iter(loader(stream(), prefetch=1))
+    next(batches)
+    os.kill(children()[0].pid, signal.SIGKILL)
+    with pytest.raises(ChildProcessError, match="ended from outside, perhaps for want of memory"):
+        list(batches)
+
+
+@needs_proc
+def test_workers_end_when_their_loader_is_killed(tree):
+    script = """
+        import os, signal, psutil
+        from datamodules import CropTransform, EpochLoader, FrameStream, face_tracks, index
+
+        table = index("TREE")
+        stream = FrameStream(table, face_tracks(table), CropTransform(32, (0, 0, 0), (1, 1, 1)), 2, 4, train=True)
+        batches = iter(EpochLoader(stream, lambda: 0, num_workers=2, prefetch=1))
+        next(batches)
+        print(*[child.pid for child in psutil.Process().children()], flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    words = [sys.executable, "-c", textwrap.dedent(script).replace("TREE", str(tree))]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    pids = [int(word) for word in done.stdout.split()]
+    assert len(pids) == 2, done.stderr
+    until = time.monotonic() + 30
+    while any(map(psutil.pid_exists, pids)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(map(psutil.pid_exists, pids))
+
+
+@needs_proc
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("train", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("taken", [10, 1], ids=["exhausted", "left half-way"])
+def test_nothing_is_left_behind(stream, workers, train, taken):
+    def held():
+        process = psutil.Process()
+        return len(os.listdir("/proc/self/fd")), process.num_threads(), process.children()
+
+    source, before = stream(train=train), held()
+    batches = iter(loader(source, workers))
+    for _ in range(taken):
+        next(batches)
+    del batches
+    gc.collect()
+    assert held() == before
