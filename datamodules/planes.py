@@ -30,6 +30,9 @@ CHROMA = {
 GREY = 3
 """Distance of U and V from 128 up to which a pixel is taken for one without colour where bright ones are sought."""
 
+ROOM_PX = 16
+"""Pixels round what is bright in which it may move until it is sought anew."""
+
 
 class Converter:
     """Makes RGB of a part of a frame, equal to the bit to that part of the whole frame's RGB.
@@ -41,9 +44,13 @@ class Converter:
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
         self._window: Any = None
+        self._window_planes: list[NDArray[np.uint8]] = []
 
     def convert(self, frame: Frame, box: Box | None = None) -> NDArray[np.uint8]:
-        """Returns (h, w, 3), 0 to 255, of the whole frame or a box in it; colour matrix and range as the file says."""
+        """Returns (h, w, 3), 0 to 255, of the whole frame or a box in it; colour matrix and range as the file says.
+
+        It is a view of what was converted, to be copied by who keeps or changes it.
+        """
         x0, y0, x1, y1 = box or (0, 0, frame.width, frame.height)
         odd = frame.width % 2 or frame.height % 2  # libswscale interpolates their chroma
         whole = (x1 - x0, y1 - y0) == (frame.width, frame.height)
@@ -51,14 +58,15 @@ class Converter:
             return self._rgb(frame)[y0:y1, x0:x1]  # a window is progressive, as decord takes all frames to be
         window = self._fitting(frame, x1 - x0 + x0 % 2, y1 - y0 + y0 % 2)
         x, y = min(x0 - x0 % 2, frame.width - window.width), min(y0 - y0 % 2, frame.height - window.height)
-        for source, target, (across, down) in zip(planes(frame), planes(window), _halvings(frame), strict=True):
+        for source, target, (across, down) in zip(planes(frame), self._window_planes, _halvings(frame), strict=True):
             height, width = window.height >> down, window.width >> across
             target[:height, :width] = source[y >> down :, x >> across :][:height, :width]
         return self._rgb(window)[y0 - y : y1 - y, x0 - x : x1 - x]
 
     def _rgb(self, frame: Frame) -> NDArray[np.uint8]:
-        image: Any = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-        return cast("NDArray[np.uint8]", image)
+        image: Any = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        (plane,) = image.planes
+        return np.ndarray((image.height, image.width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
 
     def _fitting(self, frame: Frame, width: int, height: int) -> Frame:
         window, name = self._window, frame.format.name
@@ -67,6 +75,7 @@ class Converter:
                 width, height = max(width, window.width), max(height, window.height)
             width, height = min(-(-width // 32) * 32, frame.width), min(-(-height // 32) * 32, frame.height)
             self._window = window = av.VideoFrame(width, height, name)
+            self._window_planes = planes(window)
         window.colorspace, window.color_range = frame.colorspace, frame.color_range
         return window
 
@@ -93,6 +102,12 @@ class Spot(NamedTuple):
     x: int
     y: int
 
+    @property
+    def box(self) -> Box:
+        """Where they are."""
+        height, width = self.pixels.shape
+        return self.x, self.y, self.x + width, self.y + height
+
 
 DARK = Spot(np.zeros((0, 0), np.uint8), 0, 0)
 
@@ -103,7 +118,7 @@ def bright(image: NDArray[np.uint8], threshold: int) -> NDArray[np.uint8]:
     return _above(cv2.max(cv2.max(red, green), blue), threshold)
 
 
-def bright_spot(frame: Frame, threshold: int, converter: Converter) -> Spot:
+def bright_spot(frame: Frame, threshold: int, converter: Converter, near: Box | None = None) -> Spot:
     """Where any channel of a frame's RGB exceeds a threshold, equal to the bit, converting as little as can be.
 
     A frame without colour, as most masks are, needs no conversion: its grey follows from Y alone. In others a part is
@@ -115,6 +130,8 @@ def bright_spot(frame: Frame, threshold: int, converter: Converter) -> Spot:
         frame: Any frame; one whose planes are not YUV is converted whole.
         threshold: 0 to 254.
         converter: Of the clip.
+        near: Where bright pixels are likely, such as the box of the frame before: that they are nowhere else is seen in
+            a fifth of the time that it takes to find them.
     """
     name, width = frame.format.name, frame.width
     dim = int((threshold - 2 - 2.2 * GREY) // 1.17)
@@ -122,12 +139,15 @@ def bright_spot(frame: Frame, threshold: int, converter: Converter) -> Spot:
         return Spot(bright(converter.convert(frame), threshold), 0, 0)
     (across, down), (y, u, v) = CHROMA[name], planes(frame)
     y, u, v = y[:, :width], u[:, : width >> across], v[:, : width >> across]
-    away = max(int(u.max()) - 128, int(v.max()) - 128, 128 - int(u.min()), 128 - int(v.min()))
+    extremes = (*cv2.minMaxLoc(u)[:2], *cv2.minMaxLoc(v)[:2])
+    away = max(abs(int(extreme) - 128) for extreme in extremes)
     if away == 0:
         level = _grey_level(name, int(frame.colorspace), int(frame.color_range), threshold)
-        if (box := _bounds(y, level)) is None:
-            return DARK
-        x0, y0, x1, y1 = box
+        if near is None or not _dark_around(y, near, level):
+            if (box := _bounds(y, level)) is None:
+                return DARK
+            near = _grown(box, width, frame.height)
+        x0, y0, x1, y1 = near
         return Spot(_above(y[y0:y1, x0:x1], level), x0, y0)
     black = 0 if name.startswith("yuvj") or frame.color_range == 2 else 16
     boxes = [_bounds(y, black + dim)]
@@ -159,10 +179,21 @@ def _grey_level(name: str, colorspace: int, color_range: int, threshold: int) ->
     return int((Converter().convert(ramp)[0].max(axis=1) <= threshold).sum()) - 1
 
 
+def _dark_around(plane: NDArray[np.uint8], box: Box, level: int) -> bool:
+    x0, y0, x1, y1 = box
+    around = (plane[:y0], plane[y1:], plane[y0:y1, :x0], plane[y0:y1, x1:])
+    return all(not part.size or cv2.minMaxLoc(part)[1] <= level for part in around)
+
+
+def _grown(box: Box, width: int, height: int) -> Box:
+    x0, y0, x1, y1 = box
+    return max(0, x0 - ROOM_PX), max(0, y0 - ROOM_PX), min(width, x1 + ROOM_PX), min(height, y1 + ROOM_PX)
+
+
 def _bounds(plane: NDArray[np.uint8], above: int) -> Box | None:
-    rows = np.flatnonzero(plane.max(axis=1) > above)
-    if not rows.size:
+    columns = np.flatnonzero(plane.max(axis=0) > above)  # first, for along rows NumPy takes three times as long
+    if not columns.size:
         return None
-    y0, y1 = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(plane[y0:y1].max(axis=0) > above)
-    return int(columns[0]), y0, int(columns[-1]) + 1, y1
+    x0, x1 = int(columns[0]), int(columns[-1]) + 1
+    rows = np.flatnonzero(plane[:, x0:x1].max(axis=1) > above)
+    return x0, int(rows[0]), x1, int(rows[-1]) + 1

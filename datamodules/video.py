@@ -150,13 +150,16 @@ class VideoReader:
                     raise OSError(
                         f"{self.path} has colours that cannot be converted ({error}): encode it anew"
                     ) from error
-                yield image if boxes is None else image.copy()
+                yield image.copy()
 
     def _pyav_bright(self, frames: Sequence[int], threshold: int) -> Generator[Spot]:
         converter = Converter()
         with closing(decode(self.path, frames)) as decoded:
+            near: Box | None = None
             for frame in decoded:
-                yield bright_spot(frame, threshold, converter)
+                spot = bright_spot(frame, threshold, converter, near)
+                near = spot.box if spot.pixels.size else None
+                yield spot
 
 
 def _open_decord(path: Path) -> tuple[int, BatchReader]:
