@@ -17,7 +17,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from .pictures import Pixels, triptych
+from .pictures import overlays
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -139,33 +139,15 @@ class Overlays(Callback):
             return
         part = {key: value[chosen] for key, value in batch.items()}
         with torch.no_grad():
-            predicted = {key: value.float().cpu() for key, value in pl_module.predict_step(part, batch_idx).items()}
-        images = _shown(part["image"].float().cpu(), pl_module)
+            predicted = pl_module.predict_step(part, batch_idx)
         folder = Path(trainer.default_root_dir) / self.folder
         folder.mkdir(parents=True, exist_ok=True)
-        for number, image in enumerate(images):
-            method, name = clips.loc[int(part["clip"][number]), ["method", "clip"]]
-            frame = int(part["frame"][number])
-            masks = predicted.get("mask_probability")
-            picture = triptych(
-                image,
-                part["mask"][number].cpu().numpy(),
-                None if masks is None else masks[number].numpy(),
-                f"{method} {name} frame {frame}: score {predicted['frame_score'][number]:.2f}, fake from "
-                f"{pl_module.point.frame_threshold:.2f}",
-                pl_module.point.pixel_threshold,
-            )
-            Image.fromarray(picture).save(folder / f"{method}-{name}-{frame:04d}.png")
+        for drawn in overlays(part, predicted, clips, pl_module):
+            Image.fromarray(drawn.picture).save(folder / f"{drawn.name}.png")
 
 
 def _clips(trainer: Any) -> pd.DataFrame:
     return trainer.datamodule.clips
-
-
-def _shown(images: Tensor, module: Any) -> list[Pixels]:
-    """Undoes the normalisation: (B, 3, H, W) to images (H, W, 3), 0 to 255."""
-    pixels = images * torch.tensor(module.std)[:, None, None] + torch.tensor(module.mean)[:, None, None]
-    return list((pixels.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy())
 
 
 class PredictionFile(Callback):

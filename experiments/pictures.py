@@ -2,14 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
 import cv2
 import numpy as np
+import pandas as pd
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 Pixels = NDArray[np.uint8]
 FORGED, UNKNOWN = (230, 60, 40), (90, 110, 200)
 CAPTION_PX = 16
+
+
+class Overlay(NamedTuple):
+    """A frame, what is true of it and what a model says.
+
+    Attributes:
+        name: `<method>-<clip>-<frame>`.
+        caption: The same in words, with score and threshold.
+        image: (H, W, 3), RGB, 0 to 255.
+        truth: (H, W), 0 real, 1 forged, 255 not known.
+        forged: (H, W), 1 where the model calls a pixel forged, else 0. None: it says nothing of pixels.
+        picture: See `triptych`.
+    """
+
+    name: str
+    caption: str
+    image: Pixels
+    truth: Pixels
+    forged: Pixels | None
+    picture: Pixels
+
+
+def overlays(
+    batch: Mapping[str, Tensor], predicted: Mapping[str, Tensor], clips: pd.DataFrame, module: Any
+) -> list[Overlay]:
+    """Draws every frame of a batch.
+
+    Args:
+        batch: See `datamodules.Batch`.
+        predicted: What `predict_step` of the module says of it.
+        clips: The rows of the index that the batch numbers.
+        module: Knows how images were normalised, and the operating point.
+    """
+    masks, point, drawn = predicted.get("mask_probability"), module.point, []
+    for number, image in enumerate(_shown(batch["image"].float().cpu(), module)):
+        method, clip = clips.loc[int(batch["clip"][number]), ["method", "clip"]]
+        frame, score = int(batch["frame"][number]), float(predicted["frame_score"][number])
+        caption = f"{method} {clip} frame {frame}: score {score:.2f}, fake from {point.frame_threshold:.2f}"
+        truth = batch["mask"][number].cpu().numpy().astype(np.uint8)
+        probability = None if masks is None else masks[number].float().cpu().numpy()
+        forged = None if probability is None else (probability > point.pixel_threshold).astype(np.uint8)
+        picture = triptych(image, truth, probability, caption, point.pixel_threshold)
+        drawn.append(Overlay(f"{method}-{clip}-{frame:04d}", caption, image, truth, forged, picture))
+    return drawn
+
+
+def _shown(images: Tensor, module: Any) -> list[Pixels]:
+    """Undoes the normalisation: (B, 3, H, W) to images (H, W, 3), 0 to 255."""
+    pixels = images * torch.tensor(module.std)[:, None, None] + torch.tensor(module.mean)[:, None, None]
+    return list((pixels.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy())
 
 
 def triptych(

@@ -22,6 +22,7 @@ from .intervals import write_intervals
 from .keys import read_layers
 from .result import result_of, write_result
 from .tracking import settle_mode
+from .wandb_logger import run_id, wandb_logger
 
 
 class SentenceParser(LightningArgumentParser):
@@ -104,7 +105,7 @@ class ForensicsCLI(LightningCLI):
             if logger.class_path.endswith("WandbLogger"):
                 logger.init_args.name = f"{row}-seed{seed}"
                 logger.init_args.group = logger.init_args.get("group") or table
-                logger.init_args.id = hashlib.sha256(str(self.folder.path.resolve()).encode()).hexdigest()[:12]
+                logger.init_args.id = run_id(self.folder.path)
                 if self.subcommand and not trainer.fast_dev_run:
                     self.folder.path.mkdir(parents=True, exist_ok=True)
                     settle_mode()
@@ -174,6 +175,9 @@ class ForensicsCLI(LightningCLI):
             # The loss is no figure to compare: Dice is pooled over a batch, so it depends on what shares one. Last, for
             # these figures say that the test is done.
             write_metrics(path, {key: value for key, value in results[0].items() if key != "test/loss"})
+            logger = wandb_logger(self.trainer.loggers)
+            if logger:
+                logger.log_test(self.folder, name)
 
     def predict(self, **options: Any) -> None:
         """Writes predictions of the best checkpoint; see `callbacks.PredictionFile`."""

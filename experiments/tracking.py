@@ -10,7 +10,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-WAIT_S = 10.0
+from pytorch_lightning.utilities import rank_zero_only
+
+WAIT_S = 8.0
 """Seconds until no answer means offline."""
 
 
@@ -18,18 +20,24 @@ def settle_mode() -> None:
     """Decides once, before any run starts, whether W&B logs online; may set WANDB_MODE, which child processes inherit.
 
     Without a key, or without an answer of its server within `WAIT_S`, the run is logged offline and can be sent later
-    with `wandb sync`. A WANDB_MODE that the user set is left alone.
+    with `make wandb-sync`. A WANDB_MODE that the user set is left alone, and only the first process logs anything.
     """
-    if "WANDB_MODE" in os.environ:
+    if "WANDB_MODE" in os.environ or getattr(rank_zero_only, "rank", 0) != 0:
         return
-    address, reason = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"), None
-    if not _has_key(address):
-        reason = "no key for W&B (wandb login)"
-    elif not _answers(address):
-        reason = f"W&B gave no answer within {WAIT_S:.0f} seconds"
+    reason = what_lacks()
     if reason:
         os.environ["WANDB_MODE"] = "offline"
-        print(f"{reason}: logging offline, send later with wandb sync")
+        print(f"{reason}: logging offline, send later with make wandb-sync")
+
+
+def what_lacks() -> str | None:
+    """Why nothing can be sent to W&B now, None if it can; known after `WAIT_S` at the latest."""
+    address = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+    if not _has_key(address):
+        return "no key for W&B (wandb login)"
+    if not _answers(address):
+        return f"{address} gave no answer within {WAIT_S:.0f} seconds"
+    return None
 
 
 def finish(exit_code: int) -> None:

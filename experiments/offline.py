@@ -1,0 +1,109 @@
+"""What W&B has written of runs on disk: their folders, in the order in which they were made, and what these hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+BLOCK = 32768
+"""A file is divided into blocks of so many bytes, and a piece of a record lies inside one."""
+
+HEADER = 7
+"""Bytes before the first piece of a file, and before every piece: checksum (4), length (2), kind (1)."""
+
+WHOLE, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+"""Kinds of pieces."""
+
+
+def files_of(folder: Path, run_id: str | None = None) -> list[Path]:
+    """The `.wandb` files below a folder, the oldest first.
+
+    Args:
+        folder: Of one run, or of many.
+        run_id: Of the run that is asked for; by default all.
+    """
+    found = folder.rglob(f"wandb/*run-*-{run_id or '*'}/run-*.wandb")
+    return sorted(found, key=lambda path: (_started(path), path))
+
+
+def id_of(file: Path) -> str:
+    """The id of the run that a `.wandb` file belongs to."""
+    return file.stem.removeprefix("run-")
+
+
+def _started(file: Path) -> str:
+    """When it was, as W&B names the folder: `offline-run-20261125_221504-<id>`, or `run-...` where it was online."""
+    return file.parent.name.partition("run-")[2].partition("-")[0]
+
+
+def records(file: Path) -> Iterator[Any]:
+    """The records (`wandb_internal_pb2.Record`) of a `.wandb` file, as far as they were written.
+
+    W&B has a reader of its own, but none that Python can call. The file is a LevelDB log.
+
+    Raises:
+        ValueError: It is no such file.
+    """
+    from wandb.proto import wandb_internal_pb2  # here, for it takes a second
+
+    data = file.read_bytes()
+    if data[:4] != b":W&B":
+        raise ValueError(f"{file} begins with {data[:4]!r}, wanted a file that W&B has written, which begins with :W&B")
+    position, parts = HEADER, b""
+    while position + HEADER <= len(data):
+        if BLOCK - position % BLOCK < HEADER:  # too little left for a piece: the block is filled with zeros
+            position += BLOCK - position % BLOCK
+            continue
+        length, kind = int.from_bytes(data[position + 4 : position + 6], "little"), data[position + 6]
+        piece = data[position + HEADER : position + HEADER + length]
+        if not WHOLE <= kind <= LAST or len(piece) < length:  # what a killed process has not finished
+            return
+        parts = piece if kind in (WHOLE, FIRST) else parts + piece
+        position += HEADER + length
+        if kind in (WHOLE, LAST):
+            record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # made when the module is imported
+            record.ParseFromString(parts)
+            yield record
+
+
+def history(file: Path) -> Iterator[dict[str, Any]]:
+    """The rows that were logged, `_step` among their keys."""
+    for record in records(file):
+        if record.WhichOneof("record_type") == "history":
+            row = _plain(record.history.item)
+            yield {**row, "_step": record.history.step.num}
+
+
+def last_step(file: Path) -> int:
+    """The highest step that was logged, -1 if there is none."""
+    return max((row["_step"] for row in history(file)), default=-1)
+
+
+def is_complete(file: Path) -> bool:
+    """Whether the process that wrote it came to the end; not so while it runs, or where it was killed."""
+    return any(record.WhichOneof("record_type") == "exit" for record in records(file))
+
+
+def config(file: Path) -> dict[str, Any]:
+    """The configuration as it was at the end."""
+    found: dict[str, Any] = {}
+    for record in records(file):
+        kind = record.WhichOneof("record_type")
+        updates = {"run": record.run.config, "config": record.config}.get(kind)
+        found |= _plain(updates.update) if updates is not None else {}
+    return found
+
+
+def summary(file: Path) -> dict[str, Any]:
+    """The summary as it was at the end, what the rows say of it included."""
+    found: dict[str, Any] = {}
+    for record in records(file):
+        if record.WhichOneof("record_type") == "summary":
+            found |= _plain(record.summary.update)
+    return found
+
+
+def _plain(items: Any) -> dict[str, Any]:
+    return {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}

@@ -1,0 +1,197 @@
+"""Logs a run to Weights & Biases, as one run however often it is interrupted, and offline as online."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+import yaml
+from lightning_fabric.loggers.logger import rank_zero_experiment
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+from .folder import RunFolder, surroundings
+from .offline import files_of, id_of, last_step
+from .pictures import Overlay
+from .result import read_result
+
+STEP = "trainer/global_step"
+"""What W&B draws curves over, by Lightning's custom: optimiser steps."""
+
+CLASSES = {0: "real", 1: "forged", 255: "unknown"}
+"""Names of a mask layer's values."""
+
+
+class ResumableWandbLogger(WandbLogger):
+    """Lightning's logger for a run in a folder of its own, `save_dir`.
+
+    A run started again goes on under its id. A row of its history is one optimiser step, W&B's `_step`, so it goes on
+    at the step where it was, also where each process writes an offline folder of its own. A training that repeats what
+    was lost between its last checkpoint and an interruption leaves out the steps that W&B has already.
+
+    Its configuration is the row's own (`config.yaml`), beside it the code that this process runs and, in a test, that
+    which trained the model: `code`, `trained_with`.
+    The figures of a test come from the files it leaves, see `log_test`.
+
+    Args:
+        project: W&B's, as the next two.
+        entity: By default the user's own.
+        tags: Words to find the run by.
+        save_dir: The run's folder; like what follows, a row knows it by itself.
+        name: Row and seed.
+        group: By default the table.
+        id: See `run_id`.
+    """
+
+    def __init__(
+        self,
+        project: str = "pixel-forensics",
+        entity: str | None = None,
+        tags: Sequence[str] = (),
+        save_dir: str = "runs",
+        name: str | None = None,
+        group: str | None = None,
+        id: str | None = None,
+    ) -> None:
+        super().__init__(name, save_dir, project=project, id=id, group=group, entity=entity, tags=list(tags))
+        self._first = 0
+        self._repeats = False
+        self._held: IO[bytes] | None = None
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The run, which begins when it is asked for the first time; a dummy in all processes but the first."""
+        from wandb.errors import CommError
+
+        known = self._experiment
+        try:
+            run = super().experiment
+        except CommError as error:  # a key that is refused, a server that answers and then no more
+            self._wandb_init["mode"] = os.environ["WANDB_MODE"] = "offline"
+            print(f"W&B refuses this run ({error}): logging offline, send later with make wandb-sync")
+            run = super().experiment
+        if known is None and not run.disabled:
+            self._begin(run, RunFolder(Path(str(self.save_dir))))
+        return run
+
+    def _begin(self, run: Any, folder: RunFolder) -> None:
+        """Tells W&B what the run is, and finds out where its history ends."""
+        own = Path(run.settings.sync_file)
+        before = [file for file in files_of(folder.path, run.id) if file.parent != own.parent]
+        self._first = max([run.step, *(last_step(file) + 1 for file in before)])
+        trained = folder.noted("fit")
+        if trained:  # each test is a row, also where earlier folders have been sent and removed
+            self._first = max(self._first, trained["steps"] + sum(folder.noted("test_evaluations").values()))
+        self._repeats = not trained
+        with suppress(OSError):  # where the file system has no locks
+            self._held = own.open("rb")
+            fcntl.flock(self._held, fcntl.LOCK_SH)
+        run.config.update(_description(folder), allow_val_change=True)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether this process logs anything."""
+        return getattr(rank_zero_only, "rank", 0) == 0 and os.environ.get("WANDB_MODE") != "disabled"
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Adds to the row of an optimiser step; a test's figures come from its file instead."""
+        run = self.experiment
+        shown = {key: value for key, value in metrics.items() if not key.startswith("test/")}
+        wanted = self._first if step is None else step
+        if shown.keys() <= {"epoch"} or (self._repeats and wanted < self._first - 1):
+            return
+        run.log({**shown, STEP: wanted}, step=max(wanted, self._first))
+
+    def log_overlays(self, key: str, overlays: Sequence[Overlay], step: int) -> None:
+        """Logs frames twice: as rendered pictures, and with masks as layers that W&B shows and hides."""
+        import wandb
+
+        pictures = [wandb.Image(shown.picture, caption=shown.caption, file_type="jpg") for shown in overlays]
+        layered = []
+        for shown in overlays:
+            masks = {"truth": shown.truth}
+            if shown.forged is not None:
+                masks["prediction"] = shown.forged
+            layers = {name: {"mask_data": mask, "class_labels": CLASSES} for name, mask in masks.items()}
+            layered.append(wandb.Image(shown.image, caption=shown.caption, masks=layers, file_type="jpg"))
+        self.log_metrics({key: pictures, f"{key}-masks": layered}, step)
+
+    def log_test(self, folder: RunFolder, name: str | None) -> None:
+        """Puts a test's metrics into the summary, and its frames into a table.
+
+        All tests of the folder are put there, not only the last: the summary of an offline folder replaces that of the
+        one before.
+
+        Args:
+            folder: Where the test's files lie.
+            name: Of other test data.
+        """
+        import wandb
+
+        run = self.experiment
+        table = frame_table(folder, name)
+        for limit in ("MAX_ROWS", "MAX_ARTIFACT_ROWS"):  # 10,000 would be shown, and the rest left out
+            setattr(wandb.Table, limit, max(getattr(wandb.Table, limit), len(table)))
+        rows = table.astype(object).where(table.notna(), None).to_numpy().tolist()
+        logged = wandb.Table(columns=list(table), data=rows)
+        step = max(run.step, self._first)
+        run.log({_under(name, "test/frames"): logged, STEP: step}, step=step)
+        for path in sorted(folder.path.glob("metrics*.json")):
+            test_set = path.stem.removeprefix("metrics").removeprefix("-")
+            figures = json.loads(path.read_text())
+            run.summary.update({_under(test_set, key): value for key, value in figures.items() if value is not None})
+
+
+def wandb_logger(loggers: Sequence[Any]) -> ResumableWandbLogger | None:
+    """The one among a Trainer's loggers that logs to W&B in this process, if there is one."""
+    found = (logger for logger in loggers if isinstance(logger, ResumableWandbLogger) and logger.enabled)
+    return next(found, None)
+
+
+def run_id(folder: Path) -> str:
+    """The id of a folder's run: the one it was logged under, so that it goes on, or one made of its place."""
+    known = files_of(folder)
+    return id_of(known[-1]) if known else hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+
+
+def frame_table(folder: RunFolder, name: str | None) -> pd.DataFrame:
+    """What a test said of each frame.
+
+    Args:
+        folder: Where the test's files lie.
+        name: Of other test data.
+
+    Returns:
+        `method`, `clip`, `frame`, `label`, `score`, `predicted` (1 where the score lies above the threshold) and, where
+        pixels were judged, `iou` of the forged class in that frame; NaN where neither truth nor prediction has any.
+    """
+    result = read_result(folder, name)
+    frames = result.frames
+    table = frames[["method", "clip", "frame", "label", "score"]].assign(
+        predicted=(frames["score"] > result.point.frame_threshold).astype(int)
+    )
+    if "tp" in frames:
+        table["iou"] = frames["tp"] / frames[["tp", "fp", "fn"]].sum(axis=1).where(lambda union: union > 0)
+    return table
+
+
+def _under(test_set: str | None, key: str) -> str:
+    return f"{test_set}/{key}" if test_set else key
+
+
+def _description(folder: RunFolder) -> dict[str, Any]:
+    """A row's resolved configuration, and what code runs it and has trained it."""
+    known: dict[str, Any] = yaml.safe_load(folder.config.read_text()) if folder.config.is_file() else {}
+    for key, facts in (("code", surroundings()), ("trained_with", folder.noted("fit"))):
+        if facts:
+            known[key] = {part: facts[part] for part in ("git", "git_changes", "python", "packages")}
+    return known
