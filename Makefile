@@ -15,7 +15,7 @@ rows = $(filter-out %/_base,$(patsubst experiments/%.yaml,%,$(sort $(wildcard ex
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-reuse bench matrix lint train baselines collect compare cost export doctor mini table-0 table-1 table-2 demo-rows
+.PHONY: help install demo test test-reuse bench matrix lint train baselines collect compare cost export doctor mini sweep sweep-row wandb-sync table-0 table-1 table-2 demo-rows
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,16 @@ cost: $(INSTALLED) ## parameters, FLOPs and time a frame, without data: EXP=tabl
 export: $(INSTALLED) ## write a checkpoint as ONNX or torch.export file: CKPT=runs/.../best.ckpt OUT='model.onnx model.pt2' [ARGS='--video face.mp4']
 	@test -n "$(CKPT)" -a -n "$(OUT)" || { echo "CKPT and OUT are wanted, such as CKPT=runs/demo/joint/seed0/checkpoints/best.ckpt OUT=model.onnx"; exit 2; }
 	@$(PY) -m experiments export --checkpoint '$(CKPT)' --out $(OUT) $(ARGS)
+
+sweep: $(INSTALLED) ## write a table as a W&B sweep, for agents on any machines: TABLE=table-1 [SEEDS='0 1']
+	@test -n "$(TABLE)" || { echo "TABLE is not given, wanted one such as TABLE=table-1"; exit 2; }
+	@$(PY) -m experiments.sweep '$(TABLE)' $(if $(SEEDS),--seeds $(SEEDS))
+
+sweep-row: $(INSTALLED)
+	@$(MAKE) --no-print-directory train EXP='$(row)' SEED='$(seed)'
+
+wandb-sync: $(INSTALLED) ## send what was logged offline to W&B: [RUNS=runs]
+	@$(PY) -m experiments.sync '$(or $(RUNS),runs)'
 
 doctor: $(INSTALLED) ## say what is in a data folder, what is wrong and what each table lacks: DATA=<root> [ARGS='--frames 8 --out runs/doctor']
 	@test -n "$(DATA)" || { echo "DATA is not given, wanted the folder of FaceForensics++"; exit 2; }

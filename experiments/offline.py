@@ -46,11 +46,26 @@ def records(file: Path) -> Iterator[Any]:
     Raises:
         ValueError: It is no such file.
     """
-    from wandb.proto import wandb_internal_pb2  # here, for it takes a second
+    yield from (record for _, record in _placed(file))
+
+
+def whole_bytes(file: Path) -> int:
+    """Where the last record ends that was written whole; what follows is the beginning of one, if anything.
+
+    Raises:
+        ValueError: It is no such file.
+    """
+    return max((end for end, _ in _placed(file)), default=HEADER)
+
+
+def _placed(file: Path) -> Iterator[tuple[int, Any]]:
+    """Every record, and where it ends."""
+    from google.protobuf.message import DecodeError  # here, for they take a second
+    from wandb.proto import wandb_internal_pb2
 
     data = file.read_bytes()
-    if data[:4] != b":W&B":
-        raise ValueError(f"{file} begins with {data[:4]!r}, wanted a file that W&B has written, which begins with :W&B")
+    if not b":W&B".startswith(data[:4]):
+        raise ValueError(f"{file} begins with {data[:4]!r}, but W&B's files with b':W&B': remove it, or copy it again")
     position, parts = HEADER, b""
     while position + HEADER <= len(data):
         if BLOCK - position % BLOCK < HEADER:  # too little left for a piece: the block is filled with zeros
@@ -64,8 +79,11 @@ def records(file: Path) -> Iterator[Any]:
         position += HEADER + length
         if kind in (WHOLE, LAST):
             record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # made when the module is imported
-            record.ParseFromString(parts)
-            yield record
+            try:
+                record.ParseFromString(parts)
+            except DecodeError as error:
+                raise ValueError(f"{file} is damaged at byte {position}: remove it, or copy it again") from error
+            yield position, record
 
 
 def history(file: Path) -> Iterator[dict[str, Any]]:

@@ -48,18 +48,18 @@ class ProbeFrames(Callback):
         stream = cast("EpochLoader", trainer.val_dataloaders).dataset
         if self._batch is None:
             self._batch = probe_batch(stream, self.per_method)
-        batch = trainer.precision_plugin.convert_input(trainer.strategy.batch_to_device(self._batch))
+        batch = trainer.strategy.batch_to_device(self._batch)
         with torch.no_grad(), trainer.precision_plugin.val_step_context():
             predicted = module.predict_step(batch, 0)
         shown = overlays(batch, predicted, stream.clips, module)
-        logger.log_overlays("probes", shown, trainer.global_step)
+        logger.log_overlays("probes", shown, trainer.global_step - 1)  # the row that has the validation's figures
 
     def _is_due(self, epoch: int) -> bool:
         return self.every_n_epochs > 0 and (epoch + 1) % self.every_n_epochs == 0
 
 
 def probe_batch(stream: FrameStream, per_method: int) -> Batch:
-    """The middle frames of the first clips by name of each method, on the CPU.
+    """The middle frames of the first clips by name of each method, as a loader's workers hand them over: still bytes.
 
     Args:
         stream: Of the validation split, whatever share of it this process has.
@@ -69,5 +69,5 @@ def probe_batch(stream: FrameStream, per_method: int) -> Batch:
     probes = copy.copy(stream)
     probes.clips, probes.count, probes.canvas = by_name.head(per_method), 1, None
     probes.rank, probes.ranks = 0, 1
-    batch: Batch = probes.transform.finish(default_collate(list(probes)))
+    batch: Batch = default_collate(list(probes))
     return batch

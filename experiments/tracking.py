@@ -10,7 +10,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from pytorch_lightning.utilities import rank_zero_only
+PROJECT = "pixel-forensics"
+"""Where runs are logged, unless a configuration names another project."""
 
 WAIT_S = 8.0
 """Seconds until no answer means offline."""
@@ -22,6 +23,8 @@ def settle_mode() -> None:
     Without a key, or without an answer of its server within `WAIT_S`, the run is logged offline and can be sent later
     with `make wandb-sync`. A WANDB_MODE that the user set is left alone, and only the first process logs anything.
     """
+    from pytorch_lightning.utilities import rank_zero_only  # here, for it takes seconds
+
     if "WANDB_MODE" in os.environ or getattr(rank_zero_only, "rank", 0) != 0:
         return
     reason = what_lacks()

@@ -21,6 +21,7 @@ from .folder import RunFolder, surroundings
 from .offline import files_of, id_of, last_step
 from .pictures import Overlay
 from .result import read_result
+from .tracking import PROJECT
 
 STEP = "trainer/global_step"
 """What W&B draws curves over, by Lightning's custom: optimiser steps."""
@@ -52,7 +53,7 @@ class ResumableWandbLogger(WandbLogger):
 
     def __init__(
         self,
-        project: str = "pixel-forensics",
+        project: str = PROJECT,
         entity: str | None = None,
         tags: Sequence[str] = (),
         save_dir: str = "runs",
@@ -61,6 +62,9 @@ class ResumableWandbLogger(WandbLogger):
         id: str | None = None,
     ) -> None:
         super().__init__(name, save_dir, project=project, id=id, group=group, entity=entity, tags=list(tags))
+        del self._wandb_init["anonymous"]  # Lightning 2.6 gives it, W&B warns that it means nothing any more
+        if os.environ.get("WANDB_SWEEP_ID"):  # a sweep's agent has chosen them
+            self._wandb_init |= {"project": None, "entity": None, "id": None}
         self._first = 0
         self._repeats = False
         self._held: IO[bytes] | None = None
@@ -85,8 +89,10 @@ class ResumableWandbLogger(WandbLogger):
     def _begin(self, run: Any, folder: RunFolder) -> None:
         """Tells W&B what the run is, and finds out where its history ends."""
         own = Path(run.settings.sync_file)
-        before = [file for file in files_of(folder.path, run.id) if file.parent != own.parent]
-        self._first = max([run.step, *(last_step(file) + 1 for file in before)])
+        self._first = run.step
+        for file in files_of(folder.path, run.id):
+            with suppress(ValueError):  # a damaged file is told by who sends it; a training goes on
+                self._first = max(self._first, last_step(file) + 1)
         trained = folder.noted("fit")
         if trained:  # each test is a row, also where earlier folders have been sent and removed
             self._first = max(self._first, trained["steps"] + sum(folder.noted("test_evaluations").values()))

@@ -21,7 +21,7 @@ DOORS = {
     "albumentations": {"datamodules/transforms.py"},
     "timm": {f"lightning_modules/{name}.py" for name in ("encoders", "output_stride", "simple_pyramid")},
     "segmentation_models_pytorch": {f"lightning_modules/{name}.py" for name in ("decoders", "networks")},
-    "wandb": {"experiments/tracking.py", "experiments/callbacks.py"},
+    "wandb": {f"experiments/{name}.py" for name in ("offline", "tracking", "wandb_logger")},
 }
 LIGHTNING = {
     "datamodules/video_data.py",

@@ -1,0 +1,69 @@
+"""`python -m experiments.sweep TABLE`: writes a table as a W&B sweep, whose rows any number of agents work through."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .folder import write_text
+from .tracking import PROJECT
+
+TABLES = Path(__file__).parent
+
+
+def sweep_of(table: str, seeds: Sequence[int]) -> dict[str, Any]:
+    """The sweep over a table's rows and some seeds; an agent runs `make sweep-row row=... seed=...` for each.
+
+    Make takes DATA, DEVICES and ARGS from the agent's environment, so each machine says where its data are.
+
+    Raises:
+        ValueError: There is no such table.
+    """
+    rows = [path.stem for path in sorted((TABLES / table).glob("*.yaml")) if path.name != "_base.yaml"]
+    if not rows:
+        tables = sorted({path.parent.name for path in TABLES.glob("*/*.yaml")})
+        near = difflib.get_close_matches(table, tables, n=1, cutoff=0)[0]
+        raise ValueError(f"TABLE is {table!r}, which has no rows: did you mean {near}?")
+    return {
+        "name": table,
+        "project": PROJECT,
+        "description": f"every row of {table}, seeds {' '.join(map(str, seeds))}",
+        "method": "grid",
+        "parameters": {"row": {"values": [f"{table}/{row}" for row in rows]}, "seed": {"values": list(seeds)}},
+        "command": ["make", "--no-print-directory", "sweep-row", "${args_no_hyphens}"],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes the sweep and prints the commands that register it and work on it.
+
+    Returns:
+        Exit status: 2 for a table that is not there.
+    """
+    parser = argparse.ArgumentParser("python -m experiments.sweep", description=__doc__)
+    parser.add_argument("table", help="such as table-1")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of every row (default 0)")
+    parser.add_argument("--out", type=Path, help="file (default runs/TABLE/sweep.yaml)")
+    options = parser.parse_args(arguments)
+    try:
+        sweep = sweep_of(options.table, options.seeds)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    out = options.out or Path("runs", options.table, "sweep.yaml")
+    write_text(out, yaml.safe_dump(sweep, sort_keys=False))
+    count = len(sweep["parameters"]["row"]["values"]) * len(options.seeds)
+    print(f"wrote {out}: {count} runs. With a W&B account, register it once,\n\n    wandb sweep {out}\n")
+    print("and start on every machine, in a checkout of this project, the command it answers with:\n")
+    print(f"    DATA=/data/FF++ DEVICES=8 wandb agent ENTITY/{PROJECT}/SWEEP")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
