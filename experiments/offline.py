@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+STEP = "trainer/global_step"
+"""What W&B draws curves over, by Lightning's custom: optimiser steps."""
+
 BLOCK = 32768
 """A file is divided into blocks of so many bytes, and a piece of a record lies inside one."""
 
@@ -94,11 +97,6 @@ def history(file: Path) -> Iterator[dict[str, Any]]:
             yield {**row, "_step": record.history.step.num}
 
 
-def last_step(file: Path) -> int:
-    """The highest step that was logged, -1 if there is none."""
-    return max((row["_step"] for row in history(file)), default=-1)
-
-
 def is_complete(file: Path) -> bool:
     """Whether the process that wrote it came to the end; not so while it runs, or where it was killed."""
     return any(record.WhichOneof("record_type") == "exit" for record in records(file))
@@ -123,5 +121,39 @@ def summary(file: Path) -> dict[str, Any]:
     return found
 
 
+class Rows:
+    """Which row of a run's history an optimiser step is, `_step` in W&B: rows only ever rise, over all processes.
+
+    Args:
+        begun: Rows that are there.
+        done: The last optimiser step of which something is there; a training that goes on from an earlier checkpoint
+            repeats those before it, and they are left out.
+    """
+
+    def __init__(self, begun: int = 0, done: int = 0) -> None:
+        self.begun = begun
+        self.done = done
+        self._ahead: int | None = None
+
+    def add(self, file: Path) -> None:
+        """Counts the rows of a file as there."""
+        for row in history(file):
+            self.begun = max(self.begun, row["_step"] + 1)
+            self.done = max(self.done, row.get(STEP, 0))
+
+    def of(self, step: int) -> int | None:
+        """The row of an optimiser step, None for one that is done.
+
+        Of the last step that is done a part may lack, so it is no row that is there, but the next one; from there on
+        rows are ahead of steps by one.
+        """
+        if step < self.done:
+            return None
+        if self._ahead is None:
+            self._ahead = max(0, self.begun - step)
+        return step + self._ahead
+
+
 def _plain(items: Any) -> dict[str, Any]:
+    """Keys to values; those of a picture or a table are `probes.count` and so on."""
     return {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}

@@ -18,13 +18,10 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from .folder import RunFolder, surroundings
-from .offline import files_of, id_of, last_step
+from .offline import STEP, Rows, files_of, id_of, summary
 from .pictures import Overlay
 from .result import read_result
 from .tracking import PROJECT
-
-STEP = "trainer/global_step"
-"""What W&B draws curves over, by Lightning's custom: optimiser steps."""
 
 CLASSES = {0: "real", 1: "forged", 255: "unknown"}
 """Names of a mask layer's values."""
@@ -33,9 +30,8 @@ CLASSES = {0: "real", 1: "forged", 255: "unknown"}
 class ResumableWandbLogger(WandbLogger):
     """Lightning's logger for a run in a folder of its own, `save_dir`.
 
-    A run started again goes on under its id. A row of its history is one optimiser step, W&B's `_step`, so it goes on
-    at the step where it was, also where each process writes an offline folder of its own. A training that repeats what
-    was lost between its last checkpoint and an interruption leaves out the steps that W&B has already.
+    A run started again goes on under its id and at the step where it was, see `offline.Rows`, also where each process
+    writes an offline folder of its own.
 
     Its configuration is the row's own (`config.yaml`), beside it the code that this process runs and, in a test, that
     which trained the model: `code`, `trained_with`.
@@ -65,21 +61,21 @@ class ResumableWandbLogger(WandbLogger):
         del self._wandb_init["anonymous"]  # Lightning 2.6 gives it, W&B warns that it means nothing any more
         if os.environ.get("WANDB_SWEEP_ID"):  # a sweep's agent has chosen them
             self._wandb_init |= {"project": None, "entity": None, "id": None}
-        self._first = 0
-        self._repeats = False
+        self._rows = Rows()
         self._held: IO[bytes] | None = None
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The run, which begins when it is asked for the first time; a dummy in all processes but the first."""
-        from wandb.errors import CommError
+        import wandb
 
         known = self._experiment
         try:
             run = super().experiment
-        except CommError as error:  # a key that is refused, a server that answers and then no more
-            self._wandb_init["mode"] = os.environ["WANDB_MODE"] = "offline"
+        except wandb.errors.CommError as error:  # a key that is refused, a server that answers and then no more
+            os.environ["WANDB_MODE"] = "offline"
+            wandb.teardown()  # it forgets the run it was refused, and what it read from the environment
             print(f"W&B refuses this run ({error}): logging offline, send later with make wandb-sync")
             run = super().experiment
         if known is None and not run.disabled:
@@ -88,17 +84,18 @@ class ResumableWandbLogger(WandbLogger):
 
     def _begin(self, run: Any, folder: RunFolder) -> None:
         """Tells W&B what the run is, and finds out where its history ends."""
-        own = Path(run.settings.sync_file)
-        self._first = run.step
+        self._rows = Rows(run.step, run.summary.get(STEP) or 0)  # where W&B knows of an earlier part
         for file in files_of(folder.path, run.id):
             with suppress(ValueError):  # a damaged file is told by who sends it; a training goes on
-                self._first = max(self._first, last_step(file) + 1)
+                self._rows.add(file)
+                if run.offline:
+                    run.summary.update({key: value for key, value in summary(file).items() if _is_figure(key, value)})
         trained = folder.noted("fit")
-        if trained:  # each test is a row, also where earlier folders have been sent and removed
-            self._first = max(self._first, trained["steps"] + sum(folder.noted("test_evaluations").values()))
-        self._repeats = not trained
+        if trained:  # nothing is repeated, and each test is a row, also where earlier folders have been removed
+            self._rows.done = 0
+            self._rows.begun = max(self._rows.begun, trained["steps"] + sum(folder.noted("test_evaluations").values()))
         with suppress(OSError):  # where the file system has no locks
-            self._held = own.open("rb")
+            self._held = Path(run.settings.sync_file).open("rb")
             fcntl.flock(self._held, fcntl.LOCK_SH)
         run.config.update(_description(folder), allow_val_change=True)
 
@@ -112,10 +109,9 @@ class ResumableWandbLogger(WandbLogger):
         """Adds to the row of an optimiser step; a test's figures come from its file instead."""
         run = self.experiment
         shown = {key: value for key, value in metrics.items() if not key.startswith("test/")}
-        wanted = self._first if step is None else step
-        if shown.keys() <= {"epoch"} or (self._repeats and wanted < self._first - 1):
-            return
-        run.log({**shown, STEP: wanted}, step=max(wanted, self._first))
+        row = self._rows.of(step or 0)
+        if row is not None and shown.keys() - {"epoch"}:
+            run.log({**shown, STEP: step or 0}, step=row)
 
     def log_overlays(self, key: str, overlays: Sequence[Overlay], step: int) -> None:
         """Logs frames twice: as rendered pictures, and with masks as layers that W&B shows and hides."""
@@ -134,8 +130,8 @@ class ResumableWandbLogger(WandbLogger):
     def log_test(self, folder: RunFolder, name: str | None) -> None:
         """Puts a test's metrics into the summary, and its frames into a table.
 
-        All tests of the folder are put there, not only the last: the summary of an offline folder replaces that of the
-        one before.
+        All tests of the folder are put there, not only the last: when offline folders are sent, the summary of one
+        replaces that of the one before.
 
         Args:
             folder: Where the test's files lie.
@@ -149,8 +145,7 @@ class ResumableWandbLogger(WandbLogger):
             setattr(wandb.Table, limit, max(getattr(wandb.Table, limit), len(table)))
         rows = table.astype(object).where(table.notna(), None).to_numpy().tolist()
         logged = wandb.Table(columns=list(table), data=rows)
-        step = max(run.step, self._first)
-        run.log({_under(name, "test/frames"): logged, STEP: step}, step=step)
+        run.log({_under(name, "test/frames"): logged}, step=max(run.step, self._rows.begun))
         for path in sorted(folder.path.glob("metrics*.json")):
             test_set = path.stem.removeprefix("metrics").removeprefix("-")
             figures = json.loads(path.read_text())
@@ -188,6 +183,10 @@ def frame_table(folder: RunFolder, name: str | None) -> pd.DataFrame:
     if "tp" in frames:
         table["iou"] = frames["tp"] / frames[["tp", "fp", "fn"]].sum(axis=1).where(lambda union: union > 0)
     return table
+
+
+def _is_figure(key: str, value: Any) -> bool:
+    return isinstance(value, int | float) and not key.startswith(("_", "probes", "test/")) and "/test/" not in key
 
 
 def _under(test_set: str | None, key: str) -> str:
