@@ -39,7 +39,7 @@ def what_lacks() -> str | None:
     if not _has_key(address):
         return "no key for W&B (wandb login)"
     if not _answers(address):
-        return f"{address} gave no answer within {WAIT_S:.0f} seconds"
+        return f"{address} does not answer"
     return None
 
 

@@ -41,6 +41,7 @@ def test_several_processes_train_and_test_as_one_would(tree, tmp_path, monkeypat
     assert "distributed_backend=gloo" in run_with(2, "fit", tree, folder, **home)
     assert json.loads((folder / "provenance.json").read_text())["fit"]["processes"] == 2
     assert len(list(folder.glob("wandb/offline-run-*/*.wandb"))) == 1
+    assert len(list(folder.glob("wandb/offline-run-*/files/media/images/probes_*.jpg"))) == 5  # whatever rank 0 has
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")
     run("test", tree, folder, ALL, "--name=1")
     alone = [json.loads((folder / f"{kind}-1.json").read_text()) for kind in ("metrics", "intervals")]

@@ -4,8 +4,10 @@ import socket
 import time
 
 import pytest
+from pytorch_lightning.utilities import rank_zero_only
 
 from experiments import tracking
+from tests.experiments.wandb_server import serving
 
 
 @pytest.fixture
@@ -36,7 +38,32 @@ def test_a_server_that_never_answers_means_offline_in_time(undecided, capsys):
         started = time.monotonic()
         assert mode_after_settling() == "offline"
     assert time.monotonic() - started < 5
-    assert "no answer within" in capsys.readouterr().out
+    assert "does not answer: logging offline" in capsys.readouterr().out
+
+
+def test_a_host_that_is_not_there_means_offline_at_once(undecided, capsys):
+    undecided.setenv("WANDB_API_KEY", "0" * 40)
+    undecided.setenv("WANDB_BASE_URL", "http://nowhere.invalid")
+    started = time.monotonic()
+    assert mode_after_settling() == "offline"
+    assert time.monotonic() - started < 10
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_a_server_that_answers_is_logged_to(undecided, capsys):
+    undecided.setenv("WANDB_API_KEY", "0" * 40)
+    with serving() as (address, _):
+        undecided.setenv("WANDB_BASE_URL", address)
+        tracking.settle_mode()
+    assert "WANDB_MODE" not in tracking.os.environ
+    assert capsys.readouterr().out == ""
+
+
+def test_only_the_first_process_decides(undecided, capsys):
+    undecided.setattr(rank_zero_only, "rank", 1)
+    tracking.settle_mode()
+    assert "WANDB_MODE" not in tracking.os.environ
+    assert capsys.readouterr().out == ""
 
 
 def test_a_mode_that_was_chosen_is_kept(undecided, capsys):

@@ -51,9 +51,9 @@ def stopping(folder, mark, killed=False):
     return [*FILES[:2], "-c", str(layer), *FILES[2:]]
 
 
-def run_offline(command, tree, folder, *options, row=FILES, mode="offline", **environment):
+def run_offline(command, tree, folder, *options, row=FILES, small=SMALL, mode="offline", **environment):
     """Runs a command in a process of its own, as W&B reads its environment once; returns status and output."""
-    words = [sys.executable, "-m", "experiments", command, *row, *SMALL, f"--data.init_args.root={tree}"]
+    words = [sys.executable, "-m", "experiments", command, *row, *small, f"--data.init_args.root={tree}"]
     words += [f"--trainer.default_root_dir={folder}", *options]
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
     inherited |= {"WANDB_MODE": mode} if mode else {}
@@ -239,45 +239,39 @@ def test_after_a_kill_no_step_is_there_twice_and_none_of_the_last_part_lacks(tre
     assert offline.id_of(first) == offline.id_of(second)
 
 
-def test_a_model_without_pixels_shows_two_parts_and_one_layer(tree, tmp_path):
-    row = ["-c", "experiments/base.yaml", "-c", "experiments/demo/classification.yaml"]
-    words = [sys.executable, "-m", "experiments", "fit", *row, *[word for word in SMALL if "decoder" not in word]]
-    words += [f"--data.init_args.root={tree}", f"--trainer.default_root_dir={tmp_path}"]
-    subprocess.run(words, env={**os.environ, "WANDB_MODE": "offline"}, check=True, capture_output=True, timeout=300)
+def test_a_classifier_s_probes_have_two_parts_and_one_layer_and_a_sweep_s_run_its_agent_s_id(tree, tmp_path):
+    row = [*FILES[:2], "-c", "experiments/demo/classification.yaml"]
+    agent = {"WANDB_SWEEP_ID": "abcdefgh", "WANDB_RUN_ID": "fromagent"}
+    small = [word for word in SMALL if "decoder" not in word]
+    status, output = run_offline("fit", tree, tmp_path, row=row, small=small, **agent)
+    assert status == 0, output
+    assert "Ignoring" not in output
     (file,) = offline.files_of(tmp_path)
+    assert offline.id_of(file) == run_id(tmp_path) == "fromagent"
     (row,) = (row for row in offline.history(file) if "probes.count" in row)
     with Image.open(media(file, row["probes.filenames"])[0]) as opened:
         assert opened.size == (2 * 64 + 4, 64 + 16)
     assert {tuple(layers) for layers in row["probes-masks.all_masks"]} == {("truth",)}
 
 
-def test_probes_can_be_switched_off_and_disabled_writes_nothing(tree, tmp_path):
+def test_a_key_that_is_refused_means_offline_with_one_sentence_and_probes_can_be_switched_off(tree, tmp_path):
     off = "--trainer.callbacks.init_args.every_n_epochs=0"  # of the last one in the list
-    assert run_offline("fit", tree, tmp_path / "off", off)[0] == 0
-    (file,) = offline.files_of(tmp_path / "off")
-    assert not [row for row in offline.history(file) if "probes.count" in row]
-    run("fit", tree, tmp_path / "disabled")
-    run("fit", tree, tmp_path / "fast", "--trainer.fast_dev_run=1")
-    assert not list(tmp_path.glob("*d*/wandb/*run*"))
-    assert not list(tmp_path.glob("fast/**/wandb"))
-
-
-def test_a_sweep_s_run_takes_the_id_of_its_agent(tree, tmp_path):
-    agent = {"WANDB_SWEEP_ID": "abcdefgh", "WANDB_RUN_ID": "fromagent"}
-    status, output = run_offline("fit", tree, tmp_path, **agent)
-    assert status == 0, output
-    assert "Ignoring" not in output
-    assert [offline.id_of(file) for file in offline.files_of(tmp_path)] == ["fromagent"]
-    assert run_id(tmp_path) == "fromagent"
-
-
-def test_a_key_that_is_refused_means_offline_with_one_sentence(tree, tmp_path):
     with serving(refuses=True) as (address, _):
         environment = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40}
-        status, output = run_offline("fit", tree, tmp_path, mode=None, **environment)
+        status, output = run_offline("fit", tree, tmp_path, off, mode=None, **environment)
     assert status == 0, output
     assert output.count("logging offline, send later with make wandb-sync") == 1
-    assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 1
+    (file,) = (file for file in offline.files_of(tmp_path) if file.parent.name.startswith("offline-run-"))
+    rows = list(offline.history(file))
+    assert any("val/pixel_iou" in row for row in rows)
+    assert not any("probes.count" in row for row in rows)
+
+
+def test_disabled_and_a_trial_run_write_nothing(tree, tmp_path):
+    run("fit", tree, tmp_path / "disabled")
+    status, output = run_offline("fit", tree, tmp_path / "trial", "--trainer.fast_dev_run=1")
+    assert status == 0, output
+    assert not list(tmp_path.glob("*/wandb/**/*.wandb"))
 
 
 def test_rows_rise_and_steps_that_are_done_are_left_out():
