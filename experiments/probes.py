@@ -52,7 +52,9 @@ class ProbeFrames(Callback):
         with torch.no_grad(), trainer.precision_plugin.val_step_context():
             predicted = module.predict_step(batch, 0)
         shown = overlays(batch, predicted, stream.clips, module)
-        logger.log_overlays("probes", shown, trainer.global_step - 1)  # the row that has the validation's figures
+        logger.log_overlays(
+            "probes", shown, max(0, trainer.global_step - 1)
+        )  # the row that has the validation's figures
 
     def _is_due(self, epoch: int) -> bool:
         return self.every_n_epochs > 0 and (epoch + 1) % self.every_n_epochs == 0

@@ -51,7 +51,7 @@ def stopping(folder, mark, killed=False):
     return [*FILES[:2], "-c", str(layer), *FILES[2:]]
 
 
-def run_offline(command, tree, folder, *options, row=FILES, small=SMALL, mode="offline", **environment):
+def run_apart(command, tree, folder, *options, row=FILES, small=SMALL, mode="offline", **environment):
     """Runs a command in a process of its own, as W&B reads its environment once; returns status and output."""
     words = [sys.executable, "-m", "experiments", command, *row, *small, f"--data.init_args.root={tree}"]
     words += [f"--trainer.default_root_dir={folder}", *options]
@@ -74,10 +74,10 @@ def logged(tree, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "demo" / "segmentation" / "seed0"
     row = stopping(tmp_path_factory.mktemp("layer"), folder.parent / "stopped")
     folder.parent.mkdir(parents=True)
-    status, output = run_offline("fit", tree, folder, *OFTEN, row=row)
+    status, output = run_apart("fit", tree, folder, *OFTEN, row=row)
     assert status, output
     for command, *more in (["fit"], ["test"], ["test", "--data.init_args.eval_frames_per_clip=1", "--name=one"]):
-        status, output = run_offline(command, tree, folder, *OFTEN, *more, row=row)
+        status, output = run_apart(command, tree, folder, *OFTEN, *more, row=row)
         assert status == 0, output
     return folder
 
@@ -218,7 +218,7 @@ def test_logging_and_probes_change_nothing_that_is_learnt(logged, tree, tmp_path
     layer = tmp_path / "layer.yaml"
     csv = {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": {"name": "logs", "save_dir": "runs"}}
     layer.write_text(yaml.safe_dump({"trainer": {"logger": [csv]}}))
-    status, output = run_offline("fit", tree, tmp_path, *OFTEN, row=[*FILES[:2], "-c", str(layer), *FILES[2:]])
+    status, output = run_apart("fit", tree, tmp_path, *OFTEN, row=[*FILES[:2], "-c", str(layer), *FILES[2:]])
     assert status == 0, output
     assert not (tmp_path / "wandb").exists()
     states = [torch.load(at / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for at in (logged, tmp_path)]
@@ -228,8 +228,8 @@ def test_logging_and_probes_change_nothing_that_is_learnt(logged, tree, tmp_path
 def test_after_a_kill_no_step_is_there_twice_and_none_of_the_last_part_lacks(tree, tmp_path):
     folder = tmp_path / "run"
     row = stopping(tmp_path, tmp_path / "stopped", killed=True)
-    assert run_offline("fit", tree, folder, *OFTEN, row=row)[0] == -9
-    status, output = run_offline("fit", tree, folder, *OFTEN, row=row)
+    assert run_apart("fit", tree, folder, *OFTEN, row=row)[0] == -9
+    status, output = run_apart("fit", tree, folder, *OFTEN, row=row)
     assert status == 0, output
     first, second = offline.files_of(folder)
     assert not offline.is_complete(first)
@@ -239,11 +239,26 @@ def test_after_a_kill_no_step_is_there_twice_and_none_of_the_last_part_lacks(tre
     assert offline.id_of(first) == offline.id_of(second)
 
 
+def test_online_too_an_interrupted_run_goes_on_under_its_id(tree, tmp_path):
+    row = stopping(tmp_path, tmp_path / "stopped")
+    with serving() as (address, server):
+        environment = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40}
+        for ended in (1, 0):
+            status, output = run_apart("fit", tree, tmp_path / "run", *OFTEN, row=row, mode=None, **environment)
+            assert bool(status) == bool(ended), output
+            assert "logging offline" not in output
+    ((sent, rows),) = server.history.items()
+    assert sent == run_id(tmp_path / "run")
+    assert [row["_step"] for row in rows] == list(range(11))
+    assert [row["trainer/global_step"] for row in rows if "train/loss" in row] == list(range(10))
+    assert [row["trainer/global_step"] for row in rows if "probes" in row] == [4, 9]
+
+
 def test_a_classifier_s_probes_have_two_parts_and_one_layer_and_a_sweep_s_run_its_agent_s_id(tree, tmp_path):
     row = [*FILES[:2], "-c", "experiments/demo/classification.yaml"]
     agent = {"WANDB_SWEEP_ID": "abcdefgh", "WANDB_RUN_ID": "fromagent"}
     small = [word for word in SMALL if "decoder" not in word]
-    status, output = run_offline("fit", tree, tmp_path, row=row, small=small, **agent)
+    status, output = run_apart("fit", tree, tmp_path, row=row, small=small, **agent)
     assert status == 0, output
     assert "Ignoring" not in output
     (file,) = offline.files_of(tmp_path)
@@ -258,7 +273,7 @@ def test_a_key_that_is_refused_means_offline_with_one_sentence_and_probes_can_be
     off = "--trainer.callbacks.init_args.every_n_epochs=0"  # of the last one in the list
     with serving(refuses=True) as (address, _):
         environment = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40}
-        status, output = run_offline("fit", tree, tmp_path, off, mode=None, **environment)
+        status, output = run_apart("fit", tree, tmp_path, off, mode=None, **environment)
     assert status == 0, output
     assert output.count("logging offline, send later with make wandb-sync") == 1
     (file,) = (file for file in offline.files_of(tmp_path) if file.parent.name.startswith("offline-run-"))
@@ -269,7 +284,7 @@ def test_a_key_that_is_refused_means_offline_with_one_sentence_and_probes_can_be
 
 def test_disabled_and_a_trial_run_write_nothing(tree, tmp_path):
     run("fit", tree, tmp_path / "disabled")
-    status, output = run_offline("fit", tree, tmp_path / "trial", "--trainer.fast_dev_run=1")
+    status, output = run_apart("fit", tree, tmp_path / "trial", "--trainer.fast_dev_run=1")
     assert status == 0, output
     assert not list(tmp_path.glob("*/wandb/**/*.wandb"))
 
