@@ -108,7 +108,7 @@ def config(file: Path) -> dict[str, Any]:
     for record in records(file):
         kind = record.WhichOneof("record_type")
         updates = {"run": record.run.config, "config": record.config}.get(kind)
-        found |= _plain(updates.update) if updates is not None else {}
+        _put(found, updates.update if updates is not None else ())
     return found
 
 
@@ -117,7 +117,7 @@ def summary(file: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for record in records(file):
         if record.WhichOneof("record_type") == "summary":
-            found |= _plain(record.summary.update)
+            _put(found, record.summary.update)
     return found
 
 
@@ -155,5 +155,16 @@ class Rows:
 
 
 def _plain(items: Any) -> dict[str, Any]:
-    """Keys to values; those of a picture or a table are `probes.count` and so on."""
-    return {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
+    found: dict[str, Any] = {}
+    _put(found, items)
+    return found
+
+
+def _put(found: dict[str, Any], items: Any) -> None:
+    """Sets the values of items, those of a picture or a table inside the one of its key."""
+    for item in items:
+        *outer, last = item.nested_key or [item.key]
+        place = found
+        for key in outer:
+            place = place.setdefault(key, {})
+        place[last] = json.loads(item.value_json)

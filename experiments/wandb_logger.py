@@ -88,8 +88,8 @@ class ResumableWandbLogger(WandbLogger):
         for file in files_of(folder.path, run.id):
             with suppress(ValueError):  # a damaged file is told by who sends it; a training goes on
                 self._rows.add(file)
-                if run.offline:
-                    run.summary.update({key: value for key, value in summary(file).items() if _is_figure(key, value)})
+                if run.offline:  # when offline folders are sent, the summary of one replaces that of the one before
+                    run.summary.update({key: value for key, value in summary(file).items() if key[0] != "_"})
         trained = folder.noted("fit")
         if trained:  # nothing is repeated, and each test is a row, also where earlier folders have been removed
             self._rows.done = 0
@@ -130,9 +130,6 @@ class ResumableWandbLogger(WandbLogger):
     def log_test(self, folder: RunFolder, name: str | None) -> None:
         """Puts a test's metrics into the summary, and its frames into a table.
 
-        All tests of the folder are put there, not only the last: when offline folders are sent, the summary of one
-        replaces that of the one before.
-
         Args:
             folder: Where the test's files lie.
             name: Of other test data.
@@ -146,10 +143,8 @@ class ResumableWandbLogger(WandbLogger):
         rows = table.astype(object).where(table.notna(), None).to_numpy().tolist()
         logged = wandb.Table(columns=list(table), data=rows)
         run.log({_under(name, "test/frames"): logged}, step=max(run.step, self._rows.begun))
-        for path in sorted(folder.path.glob("metrics*.json")):
-            test_set = path.stem.removeprefix("metrics").removeprefix("-")
-            figures = json.loads(path.read_text())
-            run.summary.update({_under(test_set, key): value for key, value in figures.items() if value is not None})
+        figures = json.loads(folder.metrics(name).read_text())
+        run.summary.update({_under(name, key): value for key, value in figures.items() if value is not None})
 
 
 def wandb_logger(loggers: Sequence[Any]) -> ResumableWandbLogger | None:
@@ -183,10 +178,6 @@ def frame_table(folder: RunFolder, name: str | None) -> pd.DataFrame:
     if "tp" in frames:
         table["iou"] = frames["tp"] / frames[["tp", "fp", "fn"]].sum(axis=1).where(lambda union: union > 0)
     return table
-
-
-def _is_figure(key: str, value: Any) -> bool:
-    return isinstance(value, int | float) and not key.startswith(("_", "probes", "test/")) and "/test/" not in key
 
 
 def _under(test_set: str | None, key: str) -> str:

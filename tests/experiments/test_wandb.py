@@ -128,32 +128,34 @@ def test_the_summary_is_what_the_metrics_files_say_and_what_validation_said_last
     tested, tested_twice = offline.summary(files[2]), offline.summary(files[3])
     defined = {key: value for key, value in metrics.items() if value is not None}
     assert {key: value for key, value in tested.items() if key in metrics} == defined
-    assert not [key for key in tested if key.startswith("test/") and "." not in key and key not in metrics]
+    assert not [key for key in tested if key.startswith("test/") and key not in [*metrics, "test/frames"]]
     defined |= {f"one/{key}": value for key, value in other.items() if value is not None}
     assert {key: value for key, value in tested_twice.items() if key in defined} == defined
     last = list(offline.history(files[1]))[-1]
     assert tested_twice["val/pixel_iou"] == last["val/pixel_iou"]
+    assert tested_twice["probes"] == last["probes"]
+    assert tested_twice["test/frames"] == tested["test/frames"]
 
 
 def test_probes_are_the_same_frames_of_every_method_as_pictures_and_as_layers(files, tree):
-    rows = [(file, row) for file in files for row in offline.history(file) if "probes.count" in row]
+    rows = [(file, row) for file in files for row in offline.history(file) if "probes" in row]
     assert [row["trainer/global_step"] for _, row in rows] == [4, 9]
     assert all("val/pixel_iou" in row for _, row in rows)  # beside the validation's figures, after each epoch
-    frames = [{caption.partition(":")[0] for caption in row["probes.captions"]} for _, row in rows]
+    frames = [{caption.partition(":")[0] for caption in row["probes"]["captions"]} for _, row in rows]
     assert frames[0] == frames[1]
     assert {frame.split()[0] for frame in frames[0]} == METHODS
     clips = {frame.split()[1] for frame in frames[0]}
     validated = {clip for pair in json.loads((tree / "splits" / "val.json").read_text()) for clip in pair}
     assert {clip for name in clips for clip in name.split("_")} <= validated
     for file, row in rows:
-        for picture in media(file, row["probes.filenames"]):
+        for picture in media(file, row["probes"]["filenames"]):
             with Image.open(picture) as opened:
                 assert opened.size == (3 * 64 + 8, 64 + 16)
-        for picture in media(file, row["probes-masks.filenames"]):
+        for picture in media(file, row["probes-masks"]["filenames"]):
             with Image.open(picture) as opened:
                 assert opened.size == (64, 64)
                 assert 40 < np.asarray(opened).mean() < 215  # the crop, no longer normalised
-        for caption, layers in zip(row["probes-masks.captions"], row["probes-masks.all_masks"], strict=True):
+        for caption, layers in zip(row["probes-masks"]["captions"], row["probes-masks"]["all_masks"], strict=True):
             masks = {name: np.asarray(Image.open(file.parent / "files" / layers[name]["path"])) for name in layers}
             assert masks.keys() == {"truth", "prediction"}
             assert set(np.unique(masks["prediction"])) <= {0, 1}
@@ -167,7 +169,7 @@ def test_probes_are_the_same_frames_of_every_method_as_pictures_and_as_layers(fi
 def test_a_test_leaves_a_table_of_every_frame(files, logged, number, name):
     (row,) = (row for row in offline.history(files[number]))
     key = f"{name}/test/frames" if name else "test/frames"
-    (path,) = media(files[number], [row[f"{key}.path"]])
+    (path,) = media(files[number], [row[key]["path"]])
     table = json.loads(path.read_text())
     told = pd.DataFrame(table["data"], columns=table["columns"])
     known = pd.read_parquet(RunFolder(logged).file("frames", name, "parquet"))
@@ -203,7 +205,9 @@ def test_all_of_it_is_sent_and_becomes_one_run(files, logged, monkeypatch):
     metrics = json.loads((logged / "metrics.json").read_text())
     summary = server.summary[sent]
     assert all(summary[key] == value for key, value in metrics.items() if value is not None)
-    assert {"val/pixel_iou", "one/test/pixel_iou", "one/test/frames"} <= summary.keys()
+    assert {"val/pixel_iou", "one/test/pixel_iou", "one/test/frames", "probes", "probes-masks"} <= summary.keys()
+    (tested,) = (row for row in server.history[sent] if "test/frames" in row)
+    assert summary["test/frames"] == tested["test/frames"]
     assert server.config[sent]["data"]["value"]["init_args"]["size"] == 64
     arrived = server.files[sent]
     for part, count in (("media/images/probes_", 10), ("media/images/probes-masks_", 10), ("media/images/mask/", 12)):
@@ -263,10 +267,10 @@ def test_a_classifier_s_probes_have_two_parts_and_one_layer_and_a_sweep_s_run_it
     assert "Ignoring" not in output
     (file,) = offline.files_of(tmp_path)
     assert offline.id_of(file) == run_id(tmp_path) == "fromagent"
-    (row,) = (row for row in offline.history(file) if "probes.count" in row)
-    with Image.open(media(file, row["probes.filenames"])[0]) as opened:
+    (row,) = (row for row in offline.history(file) if "probes" in row)
+    with Image.open(media(file, row["probes"]["filenames"])[0]) as opened:
         assert opened.size == (2 * 64 + 4, 64 + 16)
-    assert {tuple(layers) for layers in row["probes-masks.all_masks"]} == {("truth",)}
+    assert {tuple(layers) for layers in row["probes-masks"]["all_masks"]} == {("truth",)}
 
 
 def test_a_key_that_is_refused_means_offline_with_one_sentence_and_probes_can_be_switched_off(tree, tmp_path):
@@ -279,7 +283,7 @@ def test_a_key_that_is_refused_means_offline_with_one_sentence_and_probes_can_be
     (file,) = (file for file in offline.files_of(tmp_path) if file.parent.name.startswith("offline-run-"))
     rows = list(offline.history(file))
     assert any("val/pixel_iou" in row for row in rows)
-    assert not any("probes.count" in row for row in rows)
+    assert not any("probes" in row for row in rows)
 
 
 def test_disabled_and_a_trial_run_write_nothing(tree, tmp_path):
