@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from .collect import COLUMNS
 from .folder import RunFolder
 from .intervals import REPLICATES, Comparison, compared
 from .result import read_result
+from .tables import COLUMNS
 
 
 def compare(arguments: Sequence[str]) -> None:

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from experiments.cli import main
-from experiments.collect import published, readable, results
 from experiments.folder import RunFolder
+from experiments.runs import over_seeds, results, timings
+from experiments.tables import best, latex, markdown, published, text
 
 
 @pytest.fixture
@@ -22,11 +23,11 @@ def runs(tmp_path):
 def test_every_metrics_file_is_a_row(runs):
     found = results(runs)
     assert found[["table", "row", "seed", "test_set"]].values.tolist() == [
-        ["table-9", "a", 1, "c40"],
         ["table-9", "a", 1, ""],
+        ["table-9", "a", 1, "c40"],
         ["table-9", "b", 0, ""],
     ]
-    assert found["test/pixel_iou"].isna().tolist() == [True, False, False]
+    assert found["test/pixel_iou"].isna().tolist() == [False, True, False]
 
 
 def test_table_is_printed_and_written(runs, capsys):
@@ -64,8 +65,8 @@ def test_heading_says_whose_crops_they_are(runs, capsys):
 def test_two_sources_of_one_figure_stand_side_by_side():
     measured = pd.DataFrame([{"row": "a", "seed": 0, "test_set": "", "test/frame_accuracy": 0.9}])
     figure = {"row": "a", "metric": "test/frame_accuracy", "value": 0.8}
-    text = readable(measured, pd.DataFrame([{**figure, "source": "book 1"}, {**figure, "source": "book 2"}]))
-    assert "frame acc in book 1  frame acc in book 2" in text
+    shown = text(measured, pd.DataFrame([{**figure, "source": "book 1"}, {**figure, "source": "book 2"}]))
+    assert "frame acc in book 1  frame acc in book 2" in shown
 
 
 def test_no_result_is_a_sentence(tmp_path, capsys):
@@ -76,8 +77,99 @@ def test_no_result_is_a_sentence(tmp_path, capsys):
 
 def test_published_figures_stand_beside_those_measured():
     measured = pd.DataFrame([{"row": "deepfakes", "seed": 0, "test_set": "", "test/frame_accuracy": 0.9}])
-    text = readable(measured, published("table-0"))
-    assert "frame acc in FaceForensics++" in text
-    assert text.splitlines()[1].split() == ["deepfakes", "0.900", "0.989"]
+    shown = text(measured, published("table-0"))
+    assert "frame acc in FaceForensics++" in shown
+    assert shown.splitlines()[1].split() == ["deepfakes", "0.900", "0.989"]
     assert set(published("table-0")["source"].str.contains("FaceForensics")) == {True}
     assert published("table-1") is None
+
+
+def measure(runs, row, seed, name="metrics", **figures):
+    folder = runs / "table-9" / row / f"seed{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics = {f"test/{key}": value for key, value in figures.items()}
+    (folder / f"{name}.json").write_text(json.dumps(metrics))
+    return RunFolder(folder)
+
+
+def test_seeds_become_mean_and_deviation_and_the_csv_keeps_each(tmp_path, capsys):
+    for seed, iou in enumerate([0.5, 0.6, 0.7]):
+        measure(tmp_path, "several", seed, pixel_iou_balanced=iou, frame_auroc=0.9 if seed else None)
+    measure(tmp_path, "one", 0, pixel_iou_balanced=0.55, frame_auroc=0.8)
+    summary = over_seeds(results(tmp_path)).set_index("row")
+    assert summary.loc["several", "seeds"] == 3
+    assert summary.loc["several", "test/pixel_iou_balanced sd"] == pytest.approx(0.1)
+    assert summary["test/frame_auroc"].isna().to_dict() == {"one": False, "several": True}  # not defined for every seed
+    main(["collect", str(tmp_path)])
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[3:5]] == [
+        ["one", "0.550", "0.800"],
+        ["several", "(3", "seeds)", "0.600", "±", "0.100", "-"],
+    ]
+    assert pd.read_csv(tmp_path / "results.csv")["seed"].tolist() == [0, 0, 1, 2]
+
+
+def test_rows_and_seeds_are_sorted_by_name_and_number(tmp_path):
+    for row, seed in [("b", 10), ("b", 9), ("a", 0)]:
+        measure(tmp_path, row, seed, pixel_iou=0.5)
+    assert results(tmp_path)[["row", "seed"]].values.tolist() == [["a", 0], ["b", 9], ["b", 10]]
+
+
+def test_a_row_that_shares_a_run_is_filled(tmp_path):
+    measure(tmp_path, "first", 0, pixel_iou=0.5).note("fit", {"seconds": 7.5, "device": "cpu"})
+    (tmp_path / "ablation-9" / "second").mkdir(parents=True)
+    (tmp_path / "ablation-9" / "second" / "seed0").symlink_to("../../table-9/first/seed0")
+    assert results(tmp_path)[["table", "row", "test/pixel_iou"]].values.tolist() == [
+        ["ablation-9", "second", 0.5],
+        ["table-9", "first", 0.5],
+    ]
+    assert timings(tmp_path)["run"].tolist() == ["table-9/first/seed0"] * 2
+
+
+def test_timings_are_apart_from_results_which_stay_the_same_to_the_byte(tmp_path):
+    folder = measure(tmp_path, "a", 0, pixel_iou=0.5)
+    folder.note("fit", {"seconds": 60.5, "device": "cpu", "processes": 1, "epochs": 3, "steps": 90})
+    folder.note("test", {"seconds": 5.0, "device": "cpu", "processes": 1, "frames": 8})
+    main(["collect", str(tmp_path)])
+    before = [(tmp_path / name).read_bytes() for name in ("results.csv", "timings.csv")]
+    folder.note("fit", {"seconds": 61.5, "device": "cuda:0", "processes": 2, "epochs": 3, "steps": 90})
+    main(["collect", str(tmp_path)])
+    assert (tmp_path / "results.csv").read_bytes() == before[0]
+    assert (tmp_path / "timings.csv").read_bytes() != before[1]
+    table = pd.read_csv(tmp_path / "timings.csv")
+    assert table[["stage", "seconds", "device"]].values.tolist() == [["fit", 61.5, "cuda:0"], ["test", 5.0, "cpu"]]
+
+
+def test_a_quick_try_says_so_in_every_heading(tmp_path, capsys):
+    measure(tmp_path / "quick", "a", 0, pixel_iou=0.5)
+    main(["collect", str(tmp_path / "quick")])
+    assert "quick try" in capsys.readouterr().out
+    for name in ("tables/table-9.md", "tables/table-9.tex", "index.html"):
+        assert "quick try" in (tmp_path / "quick" / name).read_text()
+
+
+def test_the_best_trained_row_is_marked_among_those_tested_on_the_same_data(tmp_path):
+    measure(tmp_path, "a", 0, pixel_iou=0.5, pixel_fpr_real=0.1, frame_accuracy_always_fake=0.8)
+    measure(tmp_path, "b", 0, pixel_iou=0.6, pixel_fpr_real=0.2, frame_accuracy_always_fake=0.8)
+    measure(tmp_path, "baseline-all-fake", 0, pixel_iou=0.9, pixel_fpr_real=1.0, frame_accuracy_always_fake=0.8)
+    measure(tmp_path, "a", 0, "metrics-c40", pixel_iou=0.4)
+    summary = over_seeds(results(tmp_path))
+    marked = best(summary)
+    found = {name: summary.loc[marked[name], "row"].tolist() for name in marked}
+    assert found == {"test/pixel_iou": ["b"], "test/pixel_fpr_real": ["a"], "test/frame_accuracy_always_fake": []}
+
+
+def test_markdown_and_latex_hold_the_figures_and_escape_names(tmp_path):
+    measure(tmp_path, "deep_lab|v3 & 50%", 0, pixel_iou_balanced=0.5)
+    measure(tmp_path, "deep_lab|v3 & 50%", 1, pixel_iou_balanced=0.75)
+    measure(tmp_path, "other", 0, pixel_iou_balanced=0.25)
+    table = results(tmp_path)
+    lines = markdown(table, None, "table-9: what? crops_x").splitlines()
+    assert lines[0] == r"table-9: what? crops\_x"
+    assert [part.strip() for part in lines[-1].split(" | ")] == [
+        r"| deep\_lab\|v3 & 50% (2 seeds)",
+        "**0.625 ± 0.177** |",
+    ]
+    written = latex(table, None, "95 % of table_9")
+    for part in (r"\toprule", r"\caption{95 \% of table\_9}", r"\label{tab:table-9}", "IoU balanced"):
+        assert part in written
+    assert r"deep\_lab|v3 \& 50\% (2 seeds) & \textbf{0.625 $\pm$ 0.177} \\" in written

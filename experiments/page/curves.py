@@ -1,0 +1,75 @@
+"""How rows learnt: what their logs say, joined over all starts of a training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from ..folder import RunFolder
+from ..runs import Run
+from .plots import Line, draw_lines
+
+POINTS = 200
+"""Of a line; longer logs are drawn as means of as many stretches."""
+
+LOGGED = {"val/pixel_iou_balanced": "balanced IoU", "val/frame_auroc": "frame AUROC", "train/loss": "training loss"}
+"""What is drawn, by its key in the logs."""
+
+
+def history(folder: RunFolder) -> pd.DataFrame:
+    """Reads the logs of a training.
+
+    What an interrupted start had logged beyond the point from which the next one went on is left out.
+
+    Returns:
+        `step`, and those of `LOGGED` that were logged; sorted by step.
+    """
+    logs = folder.path.glob("logs/version_*/metrics.csv")
+    whole = pd.DataFrame({"step": pd.Series(dtype=float)})
+    for path in sorted(logs, key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0)):
+        if not path.stat().st_size:
+            continue
+        part = pd.read_csv(path, usecols=lambda name: name in ("step", *LOGGED))
+        part = part.dropna(how="all", subset=[name for name in part if name in LOGGED])
+        if "step" in part and len(part):
+            whole = pd.concat([whole[whole["step"] < part["step"].min()], part], ignore_index=True)
+    return whole.sort_values("step", kind="stable")
+
+
+def draw_curves(runs: Iterable[Run], series: dict[str, int]) -> dict[str, str]:
+    """Draws the curves of a table's rows, all seeds of one in its colour.
+
+    Args:
+        runs: Of one table.
+        series: Number of each row, which sets its colour.
+
+    Returns:
+        SVG by what it shows; nothing where nothing was logged.
+    """
+    known = [(run, history(run.folder)) for run in runs]
+    drawn = {}
+    for key, name in LOGGED.items():
+        lines = []
+        for run, logged in known:
+            if key in logged and logged[key].notna().any():
+                x, y = shortened(logged[["step", key]].dropna())
+                lines.append(Line(x, y, series[run.row], f"{run.row}, seed {run.seed}", _chosen(run, key, x)))
+        if lines:
+            drawn[name] = draw_lines(lines, name, f"{name} of {len(lines)} trainings by optimiser step")
+    return drawn
+
+
+def shortened(curve: pd.DataFrame, points: int = POINTS) -> tuple[list[float], list[float]]:
+    """Two columns as lists; where they are longer than `points`, means of as many stretches of equal length."""
+    if len(curve) > points:
+        curve = curve.groupby(np.arange(len(curve)) * points // len(curve)).mean()
+    return curve.iloc[:, 0].tolist(), curve.iloc[:, 1].tolist()
+
+
+def _chosen(run: Run, key: str, steps: list[float]) -> int | None:
+    """Which point of a curve is the checkpoint that was tested; None where the curve did not choose it."""
+    epoch, chooser = run.folder.noted("test").get("epoch"), run.folder.noted("fit").get("selected_by")
+    return epoch if chooser == key and epoch is not None and epoch < len(steps) < POINTS else None

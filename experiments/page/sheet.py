@@ -1,0 +1,162 @@
+"""What the page's tables, heat-maps and bars show, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import pandas as pd
+
+from ..tables import COLUMNS, LOWER, UNRANKED, best, labels, ranked
+
+BASELINE = "baseline-"
+ORDER = ["raw", "c23", "c40", "mixed", "original", "deepfakes", "face2face", "faceshifter", "faceswap"]
+"""What comes first, in this order, where rows or test sets are qualities or methods; the rest follow by name."""
+
+
+class Cell(NamedTuple):
+    """A figure.
+
+    Attributes:
+        value: NaN where there is none.
+        spread: Standard deviation over seeds; NaN of one seed.
+        low: Lower end of its interval; NaN without one.
+        high: Its upper end.
+        best: Whether it is the best of its column.
+    """
+
+    value: float
+    spread: float = float("nan")
+    low: float = float("nan")
+    high: float = float("nan")
+    best: bool = False
+
+
+class Column(NamedTuple):
+    """A column.
+
+    Attributes:
+        name: Its head.
+        better: `higher`, `lower`, or "" where no row is better.
+        source: Number of the note that says where published figures are from; 0 for our own.
+    """
+
+    name: str
+    better: str
+    source: int
+
+
+class Row(NamedTuple):
+    """A row: its name without `baseline-`, whether it is one, and its cells."""
+
+    name: str
+    baseline: bool
+    cells: list[Cell]
+
+
+class Sheet(NamedTuple):
+    """A table to sort: its columns, its rows, the best first, and the sources of published figures."""
+
+    columns: list[Column]
+    rows: list[Row]
+    sources: list[str]
+
+
+class Grid(NamedTuple):
+    """Figures by two names.
+
+    Attributes:
+        title: What they are.
+        across: Heads of the columns.
+        rows: Name and figures of each row; NaN where there is none.
+        low: Of what the colour scale or the bars begin with.
+        high: What they end with.
+    """
+
+    title: str
+    across: list[str]
+    rows: list[tuple[str, list[float]]]
+    low: float
+    high: float
+
+
+def sheet(summary: pd.DataFrame, reference: pd.DataFrame | None) -> Sheet:
+    """Arranges rows of `over_seeds`, beside the published figures of a table."""
+    order = ranked(summary).iloc[::-1].reset_index(drop=True)
+    marked = best(order)
+    columns = [Column(COLUMNS[key], _better(key), 0) for key in marked]
+    rows = [[_cell(line, key, bool(marked.loc[i, key])) for key in marked] for i, line in order.iterrows()]
+    sources: list[str] = []
+    for (metric, source), figures in reference.groupby(["metric", "source"]) if reference is not None else ():
+        if source not in sources:
+            sources.append(source)
+        columns.append(Column(f"{COLUMNS.get(metric, metric)}, published", _better(metric), sources.index(source) + 1))
+        values = order["row"].map(figures.set_index("row")["value"]).where(order["test_set"] == "")
+        for cells, value in zip(rows, values, strict=True):
+            cells.append(Cell(value))
+    trained = ~order["row"].str.startswith(BASELINE)
+    names = [label.removeprefix(BASELINE) for label in labels(order)]
+    return Sheet(columns, [Row(*row) for row in zip(names, ~trained, rows, strict=True)], sources)
+
+
+def _better(key: str) -> str:
+    return "" if key in UNRANKED else "lower" if key in LOWER else "higher"
+
+
+def _cell(line: pd.Series, key: str, is_best: bool) -> Cell:
+    spread, low, high = (float(line.get(f"{key} {kind}", float("nan"))) for kind in ("sd", "low", "high"))
+    return Cell(line[key], float("nan") if key in UNRANKED else spread, low, high, is_best)
+
+
+def test_grid(summary: pd.DataFrame) -> Grid | None:
+    """Trained rows by the data they were tested on; None where that is their own only."""
+    trained = trained_rows(summary)
+    key = headline(trained)
+    if key is None or set(trained["test_set"]) <= {""}:
+        return None
+    sets = in_order(set(trained["test_set"]))
+    figures = trained.pivot(index="row", columns="test_set", values=key)
+    rows = [(row, [float(figures.loc[row, name]) for name in sets]) for row in in_order(figures.index)]
+    shown = figures.stack()
+    return Grid(COLUMNS[key], [name or "own test split" for name in sets], rows, shown.min(), shown.max())
+
+
+def method_grids(summary: pd.DataFrame) -> list[Grid]:
+    """Trained rows by the method of the fakes, one grid a metric; none where there is one method only.
+
+    Of the data a row was tested on, those with most methods are taken, its own before others.
+    """
+    trained, grids = trained_rows(summary), []
+    for metric in ("test/pixel_iou_balanced", "test/frame_auroc"):
+        keys = [key for key in trained if key.startswith(f"{metric}/") and not key.endswith((" sd", " low", " high"))]
+        keys = [key for key in keys if trained[key].notna().any()]
+        methods = in_order(key.removeprefix(f"{metric}/") for key in keys)
+        if len(methods) < 2:
+            continue
+        figures = trained[[f"{metric}/{method}" for method in methods]]
+        widest = figures.notna().sum(axis=1).groupby(trained["row"]).idxmax()
+        rows = [(row, [float(value) for value in figures.loc[widest[row]]]) for row in in_order(widest.index)]
+        rows = [(row, values) for row, values in rows if any(value == value for value in values)]
+        grids.append(Grid(COLUMNS[metric], methods, rows, 0, 1))
+    return grids
+
+
+def headline(summary: pd.DataFrame) -> str | None:
+    """The first of the columns that is measured, if any is."""
+    return next((key for key in COLUMNS if key in summary and summary[key].notna().any()), None)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names as `ORDER` has them, the empty one first, unknown ones last and by the alphabet."""
+    known = ["", *ORDER]
+
+    def place(name: str) -> tuple[int, str, str]:
+        plain = name.lower()
+        return (known.index(plain) if plain in known else len(known), plain, name)
+
+    return sorted(names, key=place)
+
+
+def trained_rows(summary: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `over_seeds` but for the baselines."""
+    return summary[~summary["row"].str.startswith(BASELINE)].reset_index(drop=True)

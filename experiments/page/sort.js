@@ -1,0 +1,20 @@
+// Sorts tables by the column whose button is pressed; figures that are not there stay below.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[0].cells];
+  const body = table.tBodies[0];
+  heads.forEach((head, place) => {
+    head.querySelector("button").addEventListener("click", () => {
+      const now = head.getAttribute("aria-sort");
+      const order = now === "none" ? head.dataset.first : now === "ascending" ? "descending" : "ascending";
+      const sign = order === "ascending" ? 1 : -1;
+      const key = (row) => row.cells[place].dataset.value;
+      heads.forEach((other) => other.setAttribute("aria-sort", other === head ? order : "none"));
+      const sorted = [...body.rows].sort((one, other) => {
+        const [a, b] = [key(one), key(other)];
+        if (a === "" || b === "") return (a === "") - (b === "");
+        return sign * (place ? a - b : a.localeCompare(b, undefined, { numeric: true }));
+      });
+      body.append(...sorted);
+    });
+  });
+}

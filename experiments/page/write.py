@@ -1,0 +1,175 @@
+"""Puts the page of a runs folder together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jinja2
+import pandas as pd
+from tqdm import tqdm
+
+from ..folder import write_text
+from ..runs import Run, over_seeds, run_folders, scale_of
+from ..tables import COLUMNS, LOWER, QUESTIONS, heading, published
+from .curves import draw_curves
+from .gallery import BUDGET, Picture, drawn, embedded
+from .plots import HUES, Point, draw_points
+from .sheet import BASELINE, Grid, Sheet, headline, method_grids, sheet, test_grid, trained_rows
+
+
+class Gallery(NamedTuple):
+    """Pictures of a row.
+
+    Attributes:
+        row: Its name.
+        same_as: Table and row, shown before, whose run it shares; "" if none.
+        ends: Pictures by `best` and `worst`; none where nothing was drawn.
+    """
+
+    row: str
+    same_as: str
+    ends: dict[str, list[Picture]]
+
+
+class Top(NamedTuple):
+    """The best trained row of a table on its own test data, and the best baseline; "" and NaN where there is none."""
+
+    row: str
+    figure: float
+    baseline: str
+    beside: float
+
+
+class Section(NamedTuple):
+    """A table and all that is drawn of it.
+
+    Attributes:
+        name: Of the table.
+        question: It asks; "" of tables of one's own.
+        facts: Its heading.
+        headline: What rows are ordered by.
+        top: Who is first.
+        sheet: Its figures.
+        series: Number of each trained row, which sets its colour.
+        curves: SVG by what it shows.
+        cost: SVG; "" where no cost is known.
+        tests: Rows by the data they were tested on.
+        methods: Rows by the method of the fakes.
+        galleries: Of its rows, the best first.
+    """
+
+    name: str
+    question: str
+    facts: str
+    headline: str
+    top: Top
+    sheet: Sheet
+    series: dict[str, int]
+    curves: dict[str, str]
+    cost: str
+    tests: Grid | None
+    methods: list[Grid]
+    galleries: list[Gallery]
+
+
+def write_page(runs: Path, found: pd.DataFrame) -> int:
+    """Writes `index.html` into a folder of runs.
+
+    Its size is bounded: pictures by `BUDGET`, curves by their number of points.
+
+    Args:
+        runs: The folder.
+        found: Its `results`.
+
+    Returns:
+        Size of the page in bytes.
+    """
+    folders, sections, homes = run_folders(runs), [], dict[Path, str]()
+    for name, table in (progress := tqdm(list(found.groupby("table")), "drawing the page", unit="table", leave=False)):
+        progress.set_postfix_str(str(name))
+        sections.append(_section(runs, str(name), table, [run for run in folders if run.table == name], homes))
+    pictures, left_out = embedded(gallery.ends for section in sections for gallery in section.galleries)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.get_template("page.html").render(
+        runs=runs,
+        scale=scale_of(runs),
+        sections=sections,
+        results=len(found),
+        pictures=pictures,
+        left_out=left_out,
+        budget=BUDGET,
+        hues=HUES,
+        has_costs=(runs / "cost.csv").is_file(),
+    )
+    write_text(runs / "index.html", page)
+    return (runs / "index.html").stat().st_size
+
+
+def _section(runs: Path, name: str, table: pd.DataFrame, folders: list[Run], homes: dict[Path, str]) -> Section:
+    summary = over_seeds(table)
+    shown = sheet(summary, published(name))
+    trained = trained_rows(summary)
+    series = {row: number for number, row in enumerate(sorted(set(trained["row"])))}
+    of_rows = [run for run in folders if run.row in series]
+    key = headline(summary)
+    return Section(
+        name,
+        QUESTIONS.get(name, ""),
+        heading(table, scale_of(runs)),
+        COLUMNS[key] if key else "",
+        _top(summary, key),
+        shown,
+        series,
+        draw_curves(of_rows, series),
+        _draw_cost(runs / "cost.csv", name, trained, series),
+        test_grid(summary),
+        method_grids(summary),
+        _galleries(of_rows, summary, homes),
+    )
+
+
+def _top(summary: pd.DataFrame, key: str | None) -> Top:
+    own = summary[summary["test_set"] == ""]
+    found: list[tuple[str, float]] = []
+    for rows in (trained_rows(own), own[own["row"].str.startswith(BASELINE)]):
+        there = rows.dropna(subset=[key]) if key else rows[:0]
+        first = there.loc[there[key].idxmin() if key in LOWER else there[key].idxmax()] if len(there) else None
+        found.append(("", float("nan")) if first is None else (first["row"].removeprefix(BASELINE), first[key]))
+    return Top(*found[0], *found[1])
+
+
+def _draw_cost(path: Path, table: str, trained: pd.DataFrame, series: dict[str, int]) -> str:
+    """Draws the headline of rows against their GFLOPs; "" where no cost of them is known."""
+    key = headline(trained)
+    costs = pd.read_csv(path) if path.is_file() and key else pd.DataFrame(columns=["table", "row"])
+    costs = costs[costs["table"] == table].drop_duplicates("row", keep="last")
+    joined = trained[trained["test_set"] == ""].merge(costs.drop(columns="table"), on="row")
+    if joined.empty or key is None:
+        return ""
+    points = []
+    for line in joined.to_dict("records"):
+        gflops = line["flops"] / 1e9
+        cost = (
+            f"{line['row']}: {COLUMNS[key]} {line[key]:.3f}, {gflops:.2f} GFLOPs at {line['size']} pixels, "
+            f"{line['parameters'] / 1e6:.1f} M parameters, {line['ms']:.1f} ms a frame on {line['device']}"
+        )
+        low, high = (line.get(f"{key} {end}", float("nan")) for end in ("low", "high"))
+        points.append(Point(gflops, line[key], low, high, series[line["row"]], cost))
+    return draw_points(points, "GFLOPs a frame", COLUMNS[key], f"{COLUMNS[key]} of {len(points)} rows by GFLOPs")
+
+
+def _galleries(folders: list[Run], summary: pd.DataFrame, homes: dict[Path, str]) -> list[Gallery]:
+    """Pictures of the first seed of each row, the best row first; those of a shared run once."""
+    key = headline(summary)
+    own = summary[(summary["test_set"] == "") & ~summary["row"].str.startswith(BASELINE)]
+    order = own.sort_values(key, ascending=False, kind="stable")["row"] if key else own["row"]
+    galleries = []
+    for row in order:
+        run = min((run for run in folders if run.row == row), key=lambda run: run.seed)
+        home, here = run.folder.path.resolve(), f"{run.table}/{run.row}"
+        first = homes.setdefault(home, here)
+        galleries.append(Gallery(row, "" if first == here else first, drawn(run) if first == here else {}))
+    return galleries

@@ -1,0 +1,134 @@
+"""Reads a folder of runs: what every tested row measured, and how long it took."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from .folder import RunFolder
+
+NAMES = ["table", "row", "seed", "test_set", "faces"]
+"""Columns of `results` beside metrics and the ends of their intervals."""
+
+NO_METRIC = ("seed", "seeds")
+TIMED = ["seconds", "device", "processes", "epochs", "steps", "frames"]
+
+
+class Run(NamedTuple):
+    """One row with one seed.
+
+    Attributes:
+        table: It belongs to.
+        row: Name of the row.
+        seed: Of the training.
+        folder: Where the run lies.
+    """
+
+    table: str
+    row: str
+    seed: int
+    folder: RunFolder
+
+    @property
+    def test_sets(self) -> list[str]:
+        """Names of the data it was tested on, sorted; the table's own, "", is the first."""
+        found = [re.fullmatch(r"metrics(?:-(.+))?\.json", path.name) for path in self.folder.path.glob("metrics*.json")]
+        return sorted(match[1] or "" for match in found if match)
+
+    def stage(self, test_set: str) -> str:
+        """What `provenance.json` calls a test."""
+        return f"test-{test_set}" if test_set else "test"
+
+
+def run_folders(runs: Path) -> list[Run]:
+    """Finds the runs `<table>/<row>/seed<n>` in a folder, sorted by table, row and seed."""
+    found = []
+    for path in runs.glob("*/*/seed*"):
+        seed = re.fullmatch(r"seed(\d+)", path.name)
+        if seed and path.is_dir():
+            found.append(Run(path.parts[-3], path.parts[-2], int(seed[1]), RunFolder(home_of(path))))
+    return sorted(found, key=lambda run: run[:3])
+
+
+def home_of(path: Path) -> Path:
+    """Where the run of a row lies: rows of equal configuration share one, by a link to its folder."""
+    return path.resolve() if path.is_symlink() else path
+
+
+def scale_of(runs: Path) -> str:
+    """What the headings say of runs that were scaled down for a quick try; nothing of full ones."""
+    return "quick try: everything scaled down, no result" if runs.resolve().name == "quick" else ""
+
+
+def results(runs: Path) -> pd.DataFrame:
+    """Reads the metrics files of all runs in a folder.
+
+    Returns:
+        One row a file, sorted by table, row, seed and test set: `table`, `row`, `seed`, `test_set` ("" for the table's
+        own), `faces` (source of the crops), then the metrics and the ends of their intervals; NaN where a metric is not
+        defined or not measured.
+    """
+    rows = []
+    for run in run_folders(runs):
+        for test_set in run.test_sets:
+            faces = run.folder.noted(run.stage(test_set)).get("faces") or {}
+            names = dict(zip(NAMES, (*run[:3], test_set, faces.get("source", "")), strict=True))
+            metrics = json.loads(run.folder.metrics(test_set).read_text())
+            rows.append({**names, **metrics, **_ends(run.folder.file("intervals", test_set, "json"))})
+    return pd.DataFrame(rows, columns=None if rows else NAMES)
+
+
+def _ends(path: Path) -> dict[str, float]:
+    """Ends of the intervals of a test, if they are there: `<metric> low` and `<metric> high`."""
+    found = json.loads(path.read_text())["intervals"] if path.is_file() else {}
+    defined = {key: pair for key, pair in found.items() if pair}
+    return {
+        f"{key} {end}": value for key, pair in defined.items() for end, value in zip(("low", "high"), pair, strict=True)
+    }
+
+
+def timings(runs: Path) -> pd.DataFrame:
+    """Reads how long trainings and tests took: what differs from run to run.
+
+    Returns:
+        One row a stage: `table`, `row`, `seed`, `stage` (`fit`, `test`, `test-NAME`), `run` (folder in which it ran;
+        rows that share a run name the same), then `seconds` (of the last start, where it was interrupted), `device`,
+        `processes`, `epochs`, `steps`, `frames`; NaN where a stage has none.
+    """
+    rows = []
+    for run in run_folders(runs):
+        path = run.folder.path.resolve()
+        where = path.relative_to(runs.resolve()) if path.is_relative_to(runs.resolve()) else path
+        names = {"table": run.table, "row": run.row, "seed": run.seed}
+        for stage in ["fit", *map(run.stage, run.test_sets)]:
+            noted = run.folder.noted(stage)
+            if "seconds" in noted:
+                rows.append({**names, "stage": stage, "run": str(where), **{key: noted.get(key) for key in TIMED}})
+    return pd.DataFrame(rows, columns=["table", "row", "seed", "stage", "run", *TIMED])
+
+
+def over_seeds(found: pd.DataFrame) -> pd.DataFrame:
+    """Joins the seeds of each row and test set.
+
+    Args:
+        found: Rows of `results`.
+
+    Returns:
+        One row for each `table`, `row` and `test_set`: `seeds` (how many), `seed` (the first), of each metric and each
+        end of an interval the mean, and `<metric> sd`, the standard deviation (divisor n - 1; NaN of one seed). What is
+        not defined for every seed is NaN. The mean of the ends is, if anything, too wide an interval for the mean.
+    """
+    keys = [key for key in ("table", "row", "test_set") if key in found]
+    metrics = [key for key in found if key not in (*NAMES, *NO_METRIC)]
+    numbers = pd.concat([found[[*keys, "seed"]], found[metrics].astype(float)], axis=1)
+    groups = numbers.groupby(keys, sort=False)
+    seeds = groups["seed"].agg(["size", "min"]).set_axis(["seeds", "seed"], axis=1)
+    means, deviations = groups[metrics].mean(), groups[metrics].std()
+    everywhere = groups[metrics].count().eq(seeds["seeds"], axis=0)
+    plain = [key for key in metrics if not key.endswith((" low", " high"))]
+    parts = [seeds, means.where(everywhere), deviations.where(everywhere)[plain].add_suffix(" sd")]
+    return pd.concat(parts, axis=1).reset_index()
