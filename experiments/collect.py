@@ -8,8 +8,8 @@ from pathlib import Path
 
 from .folder import write_text
 from .page.write import write_page
+from .printed import QUESTIONS, by_table, heading, latex, markdown, published, text
 from .runs import results, scale_of, timings
-from .tables import QUESTIONS, heading, latex, markdown, published, text
 
 
 def collect(arguments: Sequence[str]) -> None:
@@ -32,13 +32,13 @@ def collect(arguments: Sequence[str]) -> None:
             f"{options.runs} holds no metrics.json of {options.table or 'any table'}: train and test a row first, "
             "such as make train EXP=demo/segmentation DATA=data/mini"
         )
-    for name, table in found.groupby("table"):
+    for name, table in by_table(found):
         facts = heading(table, scale_of(options.runs))
         if name in set(printed.table):
-            print(f"\n{name}{f', {facts}' if facts else ''}\n{text(table, published(str(name)))}")
-        title = f"{name}: {'. '.join(filter(None, [QUESTIONS.get(str(name), '').rstrip('.'), facts]))}"
+            print(f"\n{name}{f', {facts}' if facts else ''}\n{text(table, published(name))}")
+        title = f"{name}: {'. '.join(filter(None, [QUESTIONS.get(name, '').rstrip('.'), facts]))}"
         for form, suffix in ((markdown, "md"), (latex, "tex")):
-            write_text(options.runs / "tables" / f"{name}.{suffix}", form(table, published(str(name)), title))
+            write_text(options.runs / "tables" / f"{name}.{suffix}", form(table, published(name), title))
     write_text(options.runs / "results.csv", found.to_csv(index=False))
     write_text(options.runs / "timings.csv", timings(options.runs).to_csv(index=False))
     size = write_page(options.runs, found)

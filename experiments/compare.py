@@ -10,8 +10,8 @@ import pandas as pd
 
 from .folder import RunFolder
 from .intervals import REPLICATES, Comparison, compared
+from .printed import COLUMNS
 from .result import read_result
-from .tables import COLUMNS
 
 
 def compare(arguments: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ class Run(NamedTuple):
         table: It belongs to.
         row: Name of the row.
         seed: Of the training.
-        folder: Where the run lies.
+        folder: Of the row; what it shares with another one are links, see `home_of`.
     """
 
     table: str
@@ -50,13 +50,13 @@ def run_folders(runs: Path) -> list[Run]:
     for path in runs.glob("*/*/seed*"):
         seed = re.fullmatch(r"seed(\d+)", path.name)
         if seed and path.is_dir():
-            found.append(Run(path.parts[-3], path.parts[-2], int(seed[1]), RunFolder(home_of(path))))
+            found.append(Run(path.parts[-3], path.parts[-2], int(seed[1]), RunFolder(path)))
     return sorted(found, key=lambda run: run[:3])
 
 
-def home_of(path: Path) -> Path:
-    """Where the run of a row lies: rows of equal configuration share one, by a link to its folder."""
-    return path.resolve() if path.is_symlink() else path
+def home_of(folder: RunFolder) -> Path:
+    """Where the run of a row lies: rows of equal configuration share one, by links to its files."""
+    return folder.config.resolve().parent
 
 
 def scale_of(runs: Path) -> str:
@@ -101,7 +101,7 @@ def timings(runs: Path) -> pd.DataFrame:
     """
     rows = []
     for run in run_folders(runs):
-        path = run.folder.path.resolve()
+        path = home_of(run.folder)
         where = path.relative_to(runs.resolve()) if path.is_relative_to(runs.resolve()) else path
         names = {"table": run.table, "row": run.row, "seed": run.seed}
         for stage in ["fit", *map(run.stage, run.test_sets)]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..tables import COLUMNS, LOWER, UNRANKED, best, labels, ranked
+from ..printed import COLUMNS, LOWER, UNRANKED, best, labels, ranked
 
 BASELINE = "baseline-"
 ORDER = ["raw", "c23", "c40", "mixed", "original", "deepfakes", "face2face", "faceshifter", "faceswap"]
@@ -108,36 +108,54 @@ def _cell(line: pd.Series, key: str, is_best: bool) -> Cell:
     return Cell(line[key], float("nan") if key in UNRANKED else spread, low, high, is_best)
 
 
-def test_grid(summary: pd.DataFrame) -> Grid | None:
-    """Trained rows by the data they were tested on; None where that is their own only."""
+def grid_of_tests(summary: pd.DataFrame) -> Grid | None:
+    """Trained rows by the data they were tested on; None where that is their own only.
+
+    Where rows differ in the methods of their own test, test sets of several methods are shown by method, too.
+    """
     trained = trained_rows(summary)
     key = headline(trained)
     if key is None or set(trained["test_set"]) <= {""}:
         return None
-    sets = in_order(set(trained["test_set"]))
-    figures = trained.pivot(index="row", columns="test_set", values=key)
-    rows = [(row, [float(figures.loc[row, name]) for name in sets]) for row in in_order(figures.index)]
-    shown = figures.stack()
-    return Grid(COLUMNS[key], [name or "own test split" for name in sets], rows, shown.min(), shown.max())
+    columns = {name or "own test split": (name, key) for name in in_order(set(trained["test_set"]))}
+    methods = of_methods(trained, key)
+    by_row = trained[trained["test_set"] == ""].set_index("row")[list(methods)].notna()
+    if len(by_row.drop_duplicates()) > 1:
+        for name in [name for name in columns.values() if name[0]]:
+            measured = trained[trained["test_set"] == name[0]][list(methods)].notna().any()
+            several = measured[measured].index if measured.sum() > 1 else []
+            columns |= {f"{name[0]}: {methods[each]}": (name[0], each) for each in several}
+    figures = trained.set_index(["row", "test_set"])
+    values = {
+        row: [float(figures[each].get((row, name), float("nan"))) for name, each in columns.values()]
+        for row in in_order(set(trained["row"]))
+    }
+    known = [value for row in values.values() for value in row if value == value]
+    return Grid(COLUMNS[key], list(columns), list(values.items()), min(known), max(known))
 
 
-def method_grids(summary: pd.DataFrame) -> list[Grid]:
+def of_methods(trained: pd.DataFrame, metric: str) -> dict[str, str]:
+    """Methods by the column that holds a metric of theirs, in order."""
+    keys = [key for key in trained if key.startswith(f"{metric}/") and not key.endswith((" sd", " low", " high"))]
+    methods = {key.removeprefix(f"{metric}/"): key for key in keys if trained[key].notna().any()}
+    return {methods[name]: name for name in in_order(methods)}
+
+
+def grids_of_methods(summary: pd.DataFrame) -> list[Grid]:
     """Trained rows by the method of the fakes, one grid a metric; none where there is one method only.
 
     Of the data a row was tested on, those with most methods are taken, its own before others.
     """
     trained, grids = trained_rows(summary), []
     for metric in ("test/pixel_iou_balanced", "test/frame_auroc"):
-        keys = [key for key in trained if key.startswith(f"{metric}/") and not key.endswith((" sd", " low", " high"))]
-        keys = [key for key in keys if trained[key].notna().any()]
-        methods = in_order(key.removeprefix(f"{metric}/") for key in keys)
+        methods = of_methods(trained, metric)
         if len(methods) < 2:
             continue
-        figures = trained[[f"{metric}/{method}" for method in methods]]
+        figures = trained[list(methods)]
         widest = figures.notna().sum(axis=1).groupby(trained["row"]).idxmax()
         rows = [(row, [float(value) for value in figures.loc[widest[row]]]) for row in in_order(widest.index)]
         rows = [(row, values) for row, values in rows if any(value == value for value in values)]
-        grids.append(Grid(COLUMNS[metric], methods, rows, 0, 1))
+        grids.append(Grid(COLUMNS[metric], list(methods.values()), rows, 0, 1))
     return grids
 
 

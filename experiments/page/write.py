@@ -10,12 +10,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..folder import write_text
-from ..runs import Run, over_seeds, run_folders, scale_of
-from ..tables import COLUMNS, LOWER, QUESTIONS, heading, published
+from ..printed import COLUMNS, LOWER, QUESTIONS, by_table, heading, published
+from ..runs import Run, home_of, over_seeds, run_folders, scale_of
 from .curves import draw_curves
 from .gallery import BUDGET, Picture, drawn, embedded
 from .plots import HUES, Point, draw_points
-from .sheet import BASELINE, Grid, Sheet, headline, method_grids, sheet, test_grid, trained_rows
+from .sheet import BASELINE, Grid, Sheet, grid_of_tests, grids_of_methods, headline, sheet, trained_rows
 
 
 class Gallery(NamedTuple):
@@ -86,9 +86,9 @@ def write_page(runs: Path, found: pd.DataFrame) -> int:
         Size of the page in bytes.
     """
     folders, sections, homes = run_folders(runs), [], dict[Path, str]()
-    for name, table in (progress := tqdm(list(found.groupby("table")), "drawing the page", unit="table", leave=False)):
-        progress.set_postfix_str(str(name))
-        sections.append(_section(runs, str(name), table, [run for run in folders if run.table == name], homes))
+    for name, table in (progress := tqdm(list(by_table(found)), "drawing the page", unit="table", leave=False)):
+        progress.set_postfix_str(name)
+        sections.append(_section(runs, name, table, [run for run in folders if run.table == name], homes))
     pictures, left_out = embedded(gallery.ends for section in sections for gallery in section.galleries)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
@@ -125,8 +125,8 @@ def _section(runs: Path, name: str, table: pd.DataFrame, folders: list[Run], hom
         series,
         draw_curves(of_rows, series),
         _draw_cost(runs / "cost.csv", name, trained, series),
-        test_grid(summary),
-        method_grids(summary),
+        grid_of_tests(summary),
+        grids_of_methods(summary),
         _galleries(of_rows, summary, homes),
     )
 
@@ -169,7 +169,7 @@ def _galleries(folders: list[Run], summary: pd.DataFrame, homes: dict[Path, str]
     galleries = []
     for row in order:
         run = min((run for run in folders if run.row == row), key=lambda run: run.seed)
-        home, here = run.folder.path.resolve(), f"{run.table}/{run.row}"
-        first = homes.setdefault(home, here)
+        here = f"{run.table}/{run.row}"
+        first = homes.setdefault(home_of(run.folder), here)
         galleries.append(Gallery(row, "" if first == here else first, drawn(run) if first == here else {}))
     return galleries

@@ -7,8 +7,8 @@ import pytest
 
 from experiments.cli import main
 from experiments.folder import RunFolder
+from experiments.printed import best, latex, markdown, published, text
 from experiments.runs import over_seeds, results, timings
-from experiments.tables import best, latex, markdown, published, text
 
 
 @pytest.fixture

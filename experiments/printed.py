@@ -62,6 +62,12 @@ QUESTIONS = {
 }
 
 
+def by_table(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Splits rows of `results` into tables: those by number, then ablations, then others."""
+    tables = [(str(name), table) for name, table in found.groupby("table")]
+    return sorted(tables, key=lambda one: [not one[0].startswith(kind) for kind in ("table-", "ablation-")])
+
+
 def heading(table: pd.DataFrame, scale: str = "") -> str:
     """What a reader must know before any figure of a table: the source of its crops, and whether it was a quick try.
 
