@@ -34,6 +34,9 @@ LOWER = ("test/pixel_fpr_real", "test/frame_eer")
 UNRANKED = ("test/frame_accuracy_always_fake",)
 """What belongs to the data, so that no row is better."""
 
+BASELINE = "baseline-"
+"""What names of rows begin with that stand beside the trained ones."""
+
 CROPS = {
     "masks": "crops from the official masks (oracle)",
     "dlib": "crops by dlib's face detector on the originals",
@@ -92,6 +95,11 @@ def labels(summary: pd.DataFrame) -> list[str]:
     return list(names + one.where(summary["seeds"] == 1, summary["seeds"].map(" ({} seeds)".format)))
 
 
+def same_data(summary: pd.DataFrame) -> pd.Series:
+    """Names that are the same for rows of `over_seeds` that were tested on the same data."""
+    return summary["data"].where(summary["data"] != "", "tested on " + summary["test_set"])
+
+
 def best(summary: pd.DataFrame) -> pd.DataFrame:
     """Marks the best figure of each column among the trained rows tested on the same data, where there are several.
 
@@ -102,8 +110,8 @@ def best(summary: pd.DataFrame) -> pd.DataFrame:
         True or False by row and metric.
     """
     marked = pd.DataFrame(False, index=summary.index, columns=[name for name in COLUMNS if name in summary])
-    trained = summary[~summary["row"].str.startswith("baseline-")]
-    for _, rows in trained.groupby("test_set"):
+    trained = summary[~summary["row"].str.startswith(BASELINE)]
+    for _, rows in trained.groupby(same_data(trained)):
         for name in marked.columns.difference(UNRANKED):
             figures = rows[name].round(3)
             if figures.count() > 1:

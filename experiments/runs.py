@@ -11,7 +11,7 @@ import pandas as pd
 
 from .folder import RunFolder
 
-NAMES = ["table", "row", "seed", "test_set", "faces"]
+NAMES = ["table", "row", "seed", "test_set", "faces", "data"]
 """Columns of `results` beside metrics and the ends of their intervals."""
 
 NO_METRIC = ("seed", "seeds")
@@ -69,14 +69,17 @@ def results(runs: Path) -> pd.DataFrame:
 
     Returns:
         One row a file, sorted by table, row, seed and test set: `table`, `row`, `seed`, `test_set` ("" for the table's
-        own), `faces` (source of the crops), then the metrics and the ends of their intervals; NaN where a metric is not
+        own), `faces` (source of the crops), `data` (the same for all that was tested on the same clips and as many
+        frames; "" where it is not known), then the metrics and the ends of their intervals; NaN where a metric is not
         defined or not measured.
     """
     rows = []
     for run in run_folders(runs):
         for test_set in run.test_sets:
-            faces = run.folder.noted(run.stage(test_set)).get("faces") or {}
-            names = dict(zip(NAMES, (*run[:3], test_set, faces.get("source", "")), strict=True))
+            noted = run.folder.noted(run.stage(test_set))
+            data = f"{noted['index']}-{noted['frames']}" if "index" in noted else ""
+            faces = (noted.get("faces") or {}).get("source", "")
+            names = dict(zip(NAMES, (*run[:3], test_set, faces, data), strict=True))
             metrics = json.loads(run.folder.metrics(test_set).read_text())
             rows.append({**names, **metrics, **_ends(run.folder.file("intervals", test_set, "json"))})
     return pd.DataFrame(rows, columns=None if rows else NAMES)
@@ -118,9 +121,10 @@ def over_seeds(found: pd.DataFrame) -> pd.DataFrame:
         found: Rows of `results`.
 
     Returns:
-        One row for each `table`, `row` and `test_set`: `seeds` (how many), `seed` (the first), of each metric and each
-        end of an interval the mean, and `<metric> sd`, the standard deviation (divisor n - 1; NaN of one seed). What is
-        not defined for every seed is NaN. The mean of the ends is, if anything, too wide an interval for the mean.
+        One row for each `table`, `row` and `test_set`: `seeds` (how many), `seed` and `data` (of the first), of each
+        metric and each end of an interval the mean, and `<metric> sd`, the standard deviation (divisor n - 1; NaN of
+        one seed). What is not defined for every seed is NaN. The mean of the ends is, if anything, too wide an interval
+        for the mean.
     """
     keys = [key for key in ("table", "row", "test_set") if key in found]
     metrics = [key for key in found if key not in (*NAMES, *NO_METRIC)]
@@ -128,6 +132,7 @@ def over_seeds(found: pd.DataFrame) -> pd.DataFrame:
     groups = numbers.groupby(keys, sort=False)
     seeds = groups["seed"].agg(["size", "min"]).set_axis(["seeds", "seed"], axis=1)
     means, deviations = groups[metrics].mean(), groups[metrics].std()
+    seeds["data"] = found.groupby(keys, sort=False)["data"].first() if "data" in found else ""
     everywhere = groups[metrics].count().eq(seeds["seeds"], axis=0)
     plain = [key for key in metrics if not key.endswith((" low", " high"))]
     parts = [seeds, means.where(everywhere), deviations.where(everywhere)[plain].add_suffix(" sd")]

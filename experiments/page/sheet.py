@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import pandas as pd
 
-from ..printed import COLUMNS, LOWER, UNRANKED, best, labels, ranked
-
-BASELINE = "baseline-"
-ORDER = ["raw", "c23", "c40", "mixed", "original", "deepfakes", "face2face", "faceshifter", "faceswap"]
-"""What comes first, in this order, where rows or test sets are qualities or methods; the rest follow by name."""
+from ..printed import BASELINE, COLUMNS, LOWER, UNRANKED, best, labels, ranked, same_data
+from .grids import headline, in_order, place, trained_rows
 
 
 class Cell(NamedTuple):
@@ -47,11 +43,21 @@ class Column(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row: its name without `baseline-`, whether it is one, and its cells."""
+    """A row: its name without `baseline-`, the data it was tested on, whether it is a baseline, and its cells."""
 
     name: str
+    tested: str
     baseline: bool
     cells: list[Cell]
+
+
+class Top(NamedTuple):
+    """The best trained row of a table, and the best baseline on the same data; "" and NaN where there is none."""
+
+    row: str
+    figure: float
+    baseline: str
+    beside: float
 
 
 class Sheet(NamedTuple):
@@ -60,24 +66,6 @@ class Sheet(NamedTuple):
     columns: list[Column]
     rows: list[Row]
     sources: list[str]
-
-
-class Grid(NamedTuple):
-    """Figures by two names.
-
-    Attributes:
-        title: What they are.
-        across: Heads of the columns.
-        rows: Name and figures of each row; NaN where there is none.
-        low: Of what the colour scale or the bars begin with.
-        high: What they end with.
-    """
-
-    title: str
-    across: list[str]
-    rows: list[tuple[str, list[float]]]
-    low: float
-    high: float
 
 
 def sheet(summary: pd.DataFrame, reference: pd.DataFrame | None) -> Sheet:
@@ -95,8 +83,24 @@ def sheet(summary: pd.DataFrame, reference: pd.DataFrame | None) -> Sheet:
         for cells, value in zip(rows, values, strict=True):
             cells.append(Cell(value))
     trained = ~order["row"].str.startswith(BASELINE)
-    names = [label.removeprefix(BASELINE) for label in labels(order)]
-    return Sheet(columns, [Row(*row) for row in zip(names, ~trained, rows, strict=True)], sources)
+    names = [label.removeprefix(BASELINE) for label in labels(order.assign(test_set=""))]
+    return Sheet(columns, [Row(*row) for row in zip(names, order["test_set"], ~trained, rows, strict=True)], sources)
+
+
+def first(summary: pd.DataFrame) -> Top:
+    """Finds who is best on the data on which most trained rows were tested, their own before others."""
+    nobody = ("", float("nan"))
+    key = headline(trained_rows(summary))
+    if key is None:
+        return Top(*nobody, *nobody)
+    order = summary.dropna(subset=[key]).sort_values(key, ascending=key in LOWER, kind="stable")
+    of_data = [rows for _, rows in trained_rows(order).groupby(same_data(trained_rows(order)))]
+    names = [in_order(rows["test_set"])[0] for rows in of_data]
+    rows, name = min(zip(of_data, names, strict=True), key=lambda one: (-one[0]["row"].nunique(), place(one[1])))
+    beside = order[order["row"].str.startswith(BASELINE) & same_data(order).isin(same_data(rows))]
+    best_row = (rows["row"].iloc[0] + (f" on {name}" if name else ""), float(rows[key].iloc[0]))
+    baseline = nobody if beside.empty else (beside["row"].iloc[0].removeprefix(BASELINE), float(beside[key].iloc[0]))
+    return Top(*best_row, *baseline)
 
 
 def _better(key: str) -> str:
@@ -106,75 +110,3 @@ def _better(key: str) -> str:
 def _cell(line: pd.Series, key: str, is_best: bool) -> Cell:
     spread, low, high = (float(line.get(f"{key} {kind}", float("nan"))) for kind in ("sd", "low", "high"))
     return Cell(line[key], float("nan") if key in UNRANKED else spread, low, high, is_best)
-
-
-def grid_of_tests(summary: pd.DataFrame) -> Grid | None:
-    """Trained rows by the data they were tested on; None where that is their own only.
-
-    Where rows differ in the methods of their own test, test sets of several methods are shown by method, too.
-    """
-    trained = trained_rows(summary)
-    key = headline(trained)
-    if key is None or set(trained["test_set"]) <= {""}:
-        return None
-    columns = {name or "own test split": (name, key) for name in in_order(set(trained["test_set"]))}
-    methods = of_methods(trained, key)
-    by_row = trained[trained["test_set"] == ""].set_index("row")[list(methods)].notna()
-    if len(by_row.drop_duplicates()) > 1:
-        for name in [name for name in columns.values() if name[0]]:
-            measured = trained[trained["test_set"] == name[0]][list(methods)].notna().any()
-            several = measured[measured].index if measured.sum() > 1 else []
-            columns |= {f"{name[0]}: {methods[each]}": (name[0], each) for each in several}
-    figures = trained.set_index(["row", "test_set"])
-    values = {
-        row: [float(figures[each].get((row, name), float("nan"))) for name, each in columns.values()]
-        for row in in_order(set(trained["row"]))
-    }
-    known = [value for row in values.values() for value in row if value == value]
-    return Grid(COLUMNS[key], list(columns), list(values.items()), min(known), max(known))
-
-
-def of_methods(trained: pd.DataFrame, metric: str) -> dict[str, str]:
-    """Methods by the column that holds a metric of theirs, in order."""
-    keys = [key for key in trained if key.startswith(f"{metric}/") and not key.endswith((" sd", " low", " high"))]
-    methods = {key.removeprefix(f"{metric}/"): key for key in keys if trained[key].notna().any()}
-    return {methods[name]: name for name in in_order(methods)}
-
-
-def grids_of_methods(summary: pd.DataFrame) -> list[Grid]:
-    """Trained rows by the method of the fakes, one grid a metric; none where there is one method only.
-
-    Of the data a row was tested on, those with most methods are taken, its own before others.
-    """
-    trained, grids = trained_rows(summary), []
-    for metric in ("test/pixel_iou_balanced", "test/frame_auroc"):
-        methods = of_methods(trained, metric)
-        if len(methods) < 2:
-            continue
-        figures = trained[list(methods)]
-        widest = figures.notna().sum(axis=1).groupby(trained["row"]).idxmax()
-        rows = [(row, [float(value) for value in figures.loc[widest[row]]]) for row in in_order(widest.index)]
-        rows = [(row, values) for row, values in rows if any(value == value for value in values)]
-        grids.append(Grid(COLUMNS[metric], list(methods.values()), rows, 0, 1))
-    return grids
-
-
-def headline(summary: pd.DataFrame) -> str | None:
-    """The first of the columns that is measured, if any is."""
-    return next((key for key in COLUMNS if key in summary and summary[key].notna().any()), None)
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """Names as `ORDER` has them, the empty one first, unknown ones last and by the alphabet."""
-    known = ["", *ORDER]
-
-    def place(name: str) -> tuple[int, str, str]:
-        plain = name.lower()
-        return (known.index(plain) if plain in known else len(known), plain, name)
-
-    return sorted(names, key=place)
-
-
-def trained_rows(summary: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `over_seeds` but for the baselines."""
-    return summary[~summary["row"].str.startswith(BASELINE)].reset_index(drop=True)

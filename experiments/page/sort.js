@@ -1,4 +1,5 @@
 // Sorts tables by the column whose button is pressed; figures that are not there stay below.
+const named = (head) => head.cellIndex === 0 || head.classList.contains("name");
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const body = table.tBodies[0];
@@ -11,8 +12,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
       heads.forEach((other) => other.setAttribute("aria-sort", other === head ? order : "none"));
       const sorted = [...body.rows].sort((one, other) => {
         const [a, b] = [key(one), key(other)];
-        if (a === "" || b === "") return (a === "") - (b === "");
-        return sign * (place ? a - b : a.localeCompare(b, undefined, { numeric: true }));
+        if (named(head)) return sign * a.localeCompare(b, undefined, { numeric: true });
+        return (a === "") - (b === "") || sign * (a - b);
       });
       body.append(...sorted);
     });

@@ -10,12 +10,13 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..folder import write_text
-from ..printed import COLUMNS, LOWER, QUESTIONS, by_table, heading, published
+from ..printed import BASELINE, COLUMNS, QUESTIONS, by_table, heading, published
 from ..runs import Run, home_of, over_seeds, run_folders, scale_of
 from .curves import draw_curves
 from .gallery import BUDGET, Picture, drawn, embedded
+from .grids import Grid, grid_of_tests, grids_of_methods, headline, trained_rows
 from .plots import HUES, Point, draw_points
-from .sheet import BASELINE, Grid, Sheet, grid_of_tests, grids_of_methods, headline, sheet, trained_rows
+from .sheet import Sheet, Top, first, sheet
 
 
 class Gallery(NamedTuple):
@@ -30,15 +31,6 @@ class Gallery(NamedTuple):
     row: str
     same_as: str
     ends: dict[str, list[Picture]]
-
-
-class Top(NamedTuple):
-    """The best trained row of a table on its own test data, and the best baseline; "" and NaN where there is none."""
-
-    row: str
-    figure: float
-    baseline: str
-    beside: float
 
 
 class Section(NamedTuple):
@@ -120,7 +112,7 @@ def _section(runs: Path, name: str, table: pd.DataFrame, folders: list[Run], hom
         QUESTIONS.get(name, ""),
         heading(table, scale_of(runs)),
         COLUMNS[key] if key else "",
-        _top(summary, key),
+        first(summary),
         shown,
         series,
         draw_curves(of_rows, series),
@@ -129,16 +121,6 @@ def _section(runs: Path, name: str, table: pd.DataFrame, folders: list[Run], hom
         grids_of_methods(summary),
         _galleries(of_rows, summary, homes),
     )
-
-
-def _top(summary: pd.DataFrame, key: str | None) -> Top:
-    own = summary[summary["test_set"] == ""]
-    found: list[tuple[str, float]] = []
-    for rows in (trained_rows(own), own[own["row"].str.startswith(BASELINE)]):
-        there = rows.dropna(subset=[key]) if key else rows[:0]
-        first = there.loc[there[key].idxmin() if key in LOWER else there[key].idxmax()] if len(there) else None
-        found.append(("", float("nan")) if first is None else (first["row"].removeprefix(BASELINE), first[key]))
-    return Top(*found[0], *found[1])
 
 
 def _draw_cost(path: Path, table: str, trained: pd.DataFrame, series: dict[str, int]) -> str:
@@ -170,6 +152,6 @@ def _galleries(folders: list[Run], summary: pd.DataFrame, homes: dict[Path, str]
     for row in order:
         run = min((run for run in folders if run.row == row), key=lambda run: run.seed)
         here = f"{run.table}/{run.row}"
-        first = homes.setdefault(home_of(run.folder), here)
-        galleries.append(Gallery(row, "" if first == here else first, drawn(run) if first == here else {}))
+        earlier = homes.setdefault(home_of(run.folder), here)
+        galleries.append(Gallery(row, "" if earlier == here else earlier, drawn(run) if earlier == here else {}))
     return galleries
