@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..printed import BASELINE, COLUMNS
+from ..printed import BASELINE, COLUMNS, UNRANKED
 
 ORDER = ["raw", "c23", "c40", "mixed", "original", "deepfakes", "face2face", "faceshifter", "faceswap"]
 """What comes first, in this order, where rows or test sets are qualities or methods; the rest follow by name."""
@@ -83,8 +83,15 @@ def grids_of_methods(summary: pd.DataFrame) -> list[Grid]:
 
 
 def headline(summary: pd.DataFrame) -> str | None:
-    """The first of the columns that is measured, if any is."""
-    return next((key for key in COLUMNS if key in summary and summary[key].notna().any()), None)
+    """Finds what trained rows are ordered by: the first of the columns that every one has on its own test data.
+
+    Where there is none, the first that any row has; None if nothing is measured.
+    """
+    trained = trained_rows(summary)
+    own = trained[trained["test_set"] == ""] if (trained["test_set"] == "").any() else trained
+    keys = [key for key in COLUMNS if key in trained and key not in UNRANKED]
+    of_all = [key for key in keys if own[key].notna().all()]
+    return next((key for key in [*of_all, *keys] if trained[key].notna().any()), None)
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..printed import BASELINE, COLUMNS, LOWER, UNRANKED, best, labels, ranked, same_data
+from ..printed import BASELINE, COLUMNS, LOWER, UNRANKED, best, labels, same_data
 from .grids import headline, in_order, place, trained_rows
 
 
@@ -70,10 +70,12 @@ class Sheet(NamedTuple):
 
 def sheet(summary: pd.DataFrame, reference: pd.DataFrame | None) -> Sheet:
     """Arranges rows of `over_seeds`, beside the published figures of a table."""
-    order = ranked(summary).iloc[::-1].reset_index(drop=True)
+    key = headline(summary)
+    order = summary.sort_values(key, ascending=key in LOWER, kind="stable", ignore_index=True) if key else summary
     marked = best(order)
-    columns = [Column(COLUMNS[key], _better(key), 0) for key in marked]
-    rows = [[_cell(line, key, bool(marked.loc[i, key])) for key in marked] for i, line in order.iterrows()]
+    keys = [key for key in marked if order[key].notna().any()]
+    columns = [Column(COLUMNS[key], _better(key), 0) for key in keys]
+    rows = [[_cell(line, key, bool(marked.loc[i, key])) for key in keys] for i, line in order.iterrows()]
     sources: list[str] = []
     for (metric, source), figures in reference.groupby(["metric", "source"]) if reference is not None else ():
         if source not in sources:
@@ -90,7 +92,7 @@ def sheet(summary: pd.DataFrame, reference: pd.DataFrame | None) -> Sheet:
 def first(summary: pd.DataFrame) -> Top:
     """Finds who is best on the data on which most trained rows were tested, their own before others."""
     nobody = ("", float("nan"))
-    key = headline(trained_rows(summary))
+    key = headline(summary)
     if key is None:
         return Top(*nobody, *nobody)
     order = summary.dropna(subset=[key]).sort_values(key, ascending=key in LOWER, kind="stable")

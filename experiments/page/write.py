@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jinja2
 import pandas as pd
@@ -45,7 +45,7 @@ class Section(NamedTuple):
         sheet: Its figures.
         series: Number of each trained row, which sets its colour.
         curves: SVG by what it shows.
-        cost: SVG; "" where no cost is known.
+        costs: Figures against GFLOPs, SVG by name.
         tests: Rows by the data they were tested on.
         methods: Rows by the method of the fakes.
         galleries: Of its rows, the best first.
@@ -59,7 +59,7 @@ class Section(NamedTuple):
     sheet: Sheet
     series: dict[str, int]
     curves: dict[str, str]
-    cost: str
+    costs: dict[str, str]
     tests: Grid | None
     methods: list[Grid]
     galleries: list[Gallery]
@@ -116,31 +116,38 @@ def _section(runs: Path, name: str, table: pd.DataFrame, folders: list[Run], hom
         shown,
         series,
         draw_curves(of_rows, series),
-        _draw_cost(runs / "cost.csv", name, trained, series),
+        _draw_costs(runs / "cost.csv", name, trained, series),
         grid_of_tests(summary),
         grids_of_methods(summary),
         _galleries(of_rows, summary, homes),
     )
 
 
-def _draw_cost(path: Path, table: str, trained: pd.DataFrame, series: dict[str, int]) -> str:
-    """Draws the headline of rows against their GFLOPs; "" where no cost of them is known."""
-    key = headline(trained)
-    costs = pd.read_csv(path) if path.is_file() and key else pd.DataFrame(columns=["table", "row"])
-    costs = costs[costs["table"] == table].drop_duplicates("row", keep="last")
-    joined = trained[trained["test_set"] == ""].merge(costs.drop(columns="table"), on="row")
-    if joined.empty or key is None:
-        return ""
-    points = []
-    for line in joined.to_dict("records"):
-        gflops = line["flops"] / 1e9
-        cost = (
-            f"{line['row']}: {COLUMNS[key]} {line[key]:.3f}, {gflops:.2f} GFLOPs at {line['size']} pixels, "
-            f"{line['parameters'] / 1e6:.1f} M parameters, {line['ms']:.1f} ms a frame on {line['device']}"
-        )
-        low, high = (line.get(f"{key} {end}", float("nan")) for end in ("low", "high"))
-        points.append(Point(gflops, line[key], low, high, series[line["row"]], cost))
-    return draw_points(points, "GFLOPs a frame", COLUMNS[key], f"{COLUMNS[key]} of {len(points)} rows by GFLOPs")
+def _draw_costs(path: Path, table: str, trained: pd.DataFrame, series: dict[str, int]) -> dict[str, str]:
+    """Draws balanced IoU and headline of rows against their GFLOPs, by name; nothing where no cost is known."""
+    if not path.is_file():
+        return {}
+    costs = pd.read_csv(path)
+    costs = costs[costs["table"] == table].drop_duplicates("row", keep="last").drop(columns="table")
+    joined = trained[trained["test_set"] == ""].merge(costs, on="row")
+    drawn_costs = {}
+    for key in dict.fromkeys(["test/pixel_iou_balanced", headline(trained) or ""]):
+        there = joined.dropna(subset=[key]).to_dict("records") if key in joined else []
+        points = [_point(line, key, series) for line in there]
+        if points:
+            name = COLUMNS[key]
+            drawn_costs[name] = draw_points(points, "GFLOPs a frame", name, f"{name} of {len(points)} rows by GFLOPs")
+    return drawn_costs
+
+
+def _point(line: dict[str, Any], key: str, series: dict[str, int]) -> Point:
+    gflops = line["flops"] / 1e9
+    name = (
+        f"{line['row']}: {COLUMNS[key]} {line[key]:.3f}, {gflops:.2f} GFLOPs at {line['size']} pixels, "
+        f"{line['parameters'] / 1e6:.1f} M parameters, {line['ms']:.1f} ms a frame on {line['device']}"
+    )
+    low, high = (line.get(f"{key} {end}", float("nan")) for end in ("low", "high"))
+    return Point(gflops, line[key], low, high, series[line["row"]], name)
 
 
 def _galleries(folders: list[Run], summary: pd.DataFrame, homes: dict[Path, str]) -> list[Gallery]:

@@ -100,24 +100,33 @@ def test_a_column_is_sorted_by_click_and_by_key(opened):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 
-    heads = opened.find_elements(By.CSS_SELECTOR, "table.sortable th[aria-sort]")
-    best_first = column(opened, 2)
-    figures = [float(value) for value in best_first if value]
-    assert heads[2].get_attribute("aria-sort") == "descending"
-    assert figures == sorted(figures, reverse=True)
-    assert len(set(figures)) > 3
-    assert "" in best_first
-    heads[2].find_element(By.TAG_NAME, "button").click()
-    assert heads[2].get_attribute("aria-sort") == "ascending"
-    assert column(opened, 2) == [*best_first[: len(figures)][::-1], *best_first[len(figures) :]]
-    assert best_first[len(figures) :] == [""] * (len(best_first) - len(figures))  # what is not there stays below
-    heads[0].find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
-    assert [head.get_attribute("aria-sort") for head in heads[:3]] == ["ascending", "none", "none"]
-    names = column(opened, 0)
-    assert names == sorted(names)
-    assert "segmentation" in names
-    heads[0].find_element(By.TAG_NAME, "button").send_keys(Keys.SPACE)
-    assert column(opened, 0) == names[::-1]
+    heads = opened.find_element(By.CSS_SELECTOR, "table.sortable").find_elements(By.CSS_SELECTOR, "th[aria-sort]")
+    names = [head.text.rstrip(" ↕↑↓") for head in heads]
+    order = {name: head.get_attribute("aria-sort") for name, head in zip(names, heads, strict=True)}
+    assert {name for name, by in order.items() if by != "none"} == {"frame AUROC"}  # what every trained row has
+    assert order["frame AUROC"] == "descending"
+    aurocs = list(map(float, column(opened, names.index("frame AUROC"))))
+    assert aurocs == sorted(aurocs, reverse=True)
+
+    place = names.index("IoU balanced")
+    button = heads[place].find_element(By.TAG_NAME, "button")
+    for by in ("descending", "ascending"):
+        button.click()
+        sorted_by = {name: head.get_attribute("aria-sort") for name, head in zip(names, heads, strict=True)}
+        assert sorted_by == dict.fromkeys(names, "none") | {"IoU balanced": by}
+        shown = column(opened, place)
+        figures = [float(value) for value in shown if value]
+        assert figures == sorted(figures, reverse=by == "descending")
+        assert len(set(figures)) > 3
+        assert shown[len(figures) :] == [""] * 4  # what is not there stays below
+
+    button = heads[0].find_element(By.TAG_NAME, "button")
+    button.send_keys(Keys.ENTER)
+    rows = column(opened, 0)
+    assert rows == sorted(rows)
+    assert "segmentation" in rows
+    button.send_keys(Keys.SPACE)
+    assert column(opened, 0) == rows[::-1]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -163,7 +172,7 @@ def test_everything_known_of_a_table_is_on_it(html):
     demo = html[html.index('<h2 id="t1">') :].split('<h2 id="t2">')[0]
     for part in ("Does the machine work?", "oracle", "mean-mask <span", ">fewer<", "trained as", "By method"):
         assert part in demo
-    assert demo.count('<svg role="img"') == 4  # IoU, AUROC and loss by step, IoU by GFLOPs
+    assert demo.count('<svg role="img"') == 5  # IoU, AUROC and loss by step, IoU and AUROC by GFLOPs
     assert "GFLOPs at" in demo  # said when the pointer rests on a mark
     assert "the checkpoint that was tested" in demo
     assert not re.search(r'(src|href)="(?!data:|#)', html)
