@@ -55,7 +55,7 @@ table-1: $(INSTALLED) ## localisation: four encoders x four decoders, DATA=<root
 table-2: $(INSTALLED) ## segmentation, classification or both, DATA=<root>
 	@$(call run_table,$@)
 
-collect: $(INSTALLED) ## print the tables of runs/ and write them as CSV, Markdown, LaTeX and a page, runs/index.html
+collect: $(INSTALLED) ## print the tables of runs/ and write runs/results.csv
 	@$(PY) -m experiments collect
 
 compare: $(INSTALLED) ## difference of two tested runs, with intervals and p: A=runs/table-2/resnet50-joint/seed0 B=... [ARGS=--all]

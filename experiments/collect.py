@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from .columns import by_table, heading, published, title
 from .folder import write_text
 from .page.write import write_page
-from .printed import QUESTIONS, by_table, heading, latex, markdown, published, text
+from .printed import latex, markdown, text
 from .runs import results, scale_of, timings
 
 
@@ -36,9 +37,8 @@ def collect(arguments: Sequence[str]) -> None:
         facts = heading(table, scale_of(options.runs))
         if name in set(printed.table):
             print(f"\n{name}{f', {facts}' if facts else ''}\n{text(table, published(name))}")
-        title = f"{name}: {'. '.join(filter(None, [QUESTIONS.get(name, '').rstrip('.'), facts]))}"
         for form, suffix in ((markdown, "md"), (latex, "tex")):
-            write_text(options.runs / "tables" / f"{name}.{suffix}", form(table, published(name), title))
+            write_text(options.runs / "tables" / f"{name}.{suffix}", form(table, published(name), title(name, facts)))
     write_text(options.runs / "results.csv", found.to_csv(index=False))
     write_text(options.runs / "timings.csv", timings(options.runs).to_csv(index=False))
     size = write_page(options.runs, found)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from .columns import COLUMNS
 from .folder import RunFolder
 from .intervals import REPLICATES, Comparison, compared
-from .printed import COLUMNS
 from .result import read_result
 
 

@@ -60,8 +60,9 @@ def home_of(folder: RunFolder) -> Path:
 
 
 def scale_of(runs: Path) -> str:
-    """What the headings say of runs that were scaled down for a quick try; nothing of full ones."""
-    return "quick try: everything scaled down, no result" if runs.resolve().name == "quick" else ""
+    """What the headings must say of all runs in a folder, where `heading.txt` is there: that it was a quick try."""
+    path = runs / "heading.txt"
+    return path.read_text().strip() if path.is_file() else ""
 
 
 def results(runs: Path) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..printed import BASELINE, COLUMNS, UNRANKED
+from ..columns import BASELINE, COLUMNS, UNRANKED
 
 ORDER = ["raw", "c23", "c40", "mixed", "original", "deepfakes", "face2face", "faceshifter", "faceswap"]
 """What comes first, in this order, where rows or test sets are qualities or methods; the rest follow by name."""

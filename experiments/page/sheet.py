@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..printed import BASELINE, COLUMNS, LOWER, UNRANKED, best, labels, same_data
-from .grids import headline, in_order, place, trained_rows
+from ..columns import BASELINE, COLUMNS, LOWER, UNRANKED, best, same_data
+from ..printed import labels
+from .grids import headline, place, trained_rows
 
 
 class Cell(NamedTuple):
@@ -73,9 +74,8 @@ def sheet(summary: pd.DataFrame, reference: pd.DataFrame | None) -> Sheet:
     key = headline(summary)
     order = summary.sort_values(key, ascending=key in LOWER, kind="stable", ignore_index=True) if key else summary
     marked = best(order)
-    keys = [key for key in marked if order[key].notna().any()]
-    columns = [Column(COLUMNS[key], _better(key), 0) for key in keys]
-    rows = [[_cell(line, key, bool(marked.loc[i, key])) for key in keys] for i, line in order.iterrows()]
+    columns = [Column(COLUMNS[key], _better(key), 0) for key in marked]
+    rows = [[_cell(line, key, bool(marked.loc[i, key])) for key in marked] for i, line in order.iterrows()]
     sources: list[str] = []
     for (metric, source), figures in reference.groupby(["metric", "source"]) if reference is not None else ():
         if source not in sources:
@@ -97,7 +97,7 @@ def first(summary: pd.DataFrame) -> Top:
         return Top(*nobody, *nobody)
     order = summary.dropna(subset=[key]).sort_values(key, ascending=key in LOWER, kind="stable")
     of_data = [rows for _, rows in trained_rows(order).groupby(same_data(trained_rows(order)))]
-    names = [in_order(rows["test_set"])[0] for rows in of_data]
+    names = [min(rows["test_set"].mode(), key=place) for rows in of_data]
     rows, name = min(zip(of_data, names, strict=True), key=lambda one: (-one[0]["row"].nunique(), place(one[1])))
     beside = order[order["row"].str.startswith(BASELINE) & same_data(order).isin(same_data(rows))]
     best_row = (rows["row"].iloc[0] + (f" on {name}" if name else ""), float(rows[key].iloc[0]))

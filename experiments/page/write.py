@@ -9,8 +9,8 @@ import jinja2
 import pandas as pd
 from tqdm import tqdm
 
+from ..columns import BASELINE, COLUMNS, QUESTIONS, by_table, heading, published
 from ..folder import write_text
-from ..printed import BASELINE, COLUMNS, QUESTIONS, by_table, heading, published
 from ..runs import Run, home_of, over_seeds, run_folders, scale_of
 from .curves import draw_curves
 from .gallery import BUDGET, Picture, drawn, embedded

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from experiments.cli import main
+from experiments.columns import best, published
 from experiments.folder import RunFolder
-from experiments.printed import best, latex, markdown, published, text
+from experiments.printed import latex, markdown, text
 from experiments.runs import over_seeds, results, timings
 
 
@@ -141,10 +142,11 @@ def test_timings_are_apart_from_results_which_stay_the_same_to_the_byte(tmp_path
 
 def test_a_quick_try_says_so_in_every_heading(tmp_path, capsys):
     measure(tmp_path / "quick", "a", 0, pixel_iou=0.5)
+    (tmp_path / "quick" / "heading.txt").write_text("quick try, no benchmark\n")
     main(["collect", str(tmp_path / "quick")])
-    assert "quick try" in capsys.readouterr().out
+    assert "quick try, no benchmark" in capsys.readouterr().out
     for name in ("tables/table-9.md", "tables/table-9.tex", "index.html"):
-        assert "quick try" in (tmp_path / "quick" / name).read_text()
+        assert "quick try, no benchmark" in (tmp_path / "quick" / name).read_text().lower()
 
 
 def test_the_best_trained_row_is_marked_among_those_tested_on_the_same_data(tmp_path):
@@ -156,6 +158,16 @@ def test_the_best_trained_row_is_marked_among_those_tested_on_the_same_data(tmp_
     marked = best(summary)
     found = {name: summary.loc[marked[name], "row"].tolist() for name in marked}
     assert found == {"test/pixel_iou": ["b"], "test/pixel_fpr_real": ["a"], "test/frame_accuracy_always_fake": []}
+
+
+def test_what_was_not_measured_in_a_table_has_no_column_there(tmp_path, capsys):
+    measure(tmp_path, "a", 0, frame_auroc=0.5)
+    other = tmp_path / "table-8" / "b" / "seed0"
+    other.mkdir(parents=True)
+    (other / "metrics.json").write_text(json.dumps({"test/pixel_iou": 0.5}))
+    main(["collect", str(tmp_path), "--table", "table-9"])
+    assert "IoU" not in capsys.readouterr().out
+    assert (tmp_path / "tables" / "table-8.md").read_text().startswith("table-8.\n\n|    |   IoU pooled |")
 
 
 def test_markdown_and_latex_hold_the_figures_and_escape_names(tmp_path):
