@@ -25,14 +25,14 @@ def history(folder: RunFolder) -> pd.DataFrame:
     What an interrupted start had logged beyond the point from which the next one went on is left out.
 
     Returns:
-        `step`, and those of `LOGGED` that were logged; sorted by step.
+        `epoch`, `step`, and those of `LOGGED` that were logged; sorted by step.
     """
     logs = folder.path.glob("logs/version_*/metrics.csv")
-    whole = pd.DataFrame({"step": pd.Series(dtype=float)})
+    whole = pd.DataFrame({"epoch": [], "step": []}, dtype=float)
     for path in sorted(logs, key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0)):
         if not path.stat().st_size:
             continue
-        part = pd.read_csv(path, usecols=lambda name: name in ("step", *LOGGED))
+        part = pd.read_csv(path, usecols=lambda name: name in ("epoch", "step", *LOGGED))
         part = part.dropna(how="all", subset=[name for name in part if name in LOGGED])
         if "step" in part and len(part):
             whole = pd.concat([whole[whole["step"] < part["step"].min()], part], ignore_index=True)
@@ -55,8 +55,9 @@ def draw_curves(runs: Iterable[Run], series: dict[str, int]) -> dict[str, str]:
         lines = []
         for run, logged in known:
             if key in logged and logged[key].notna().any():
-                x, y = shortened(logged[["step", key]].dropna())
-                lines.append(Line(x, y, series[run.row], f"{run.row}, seed {run.seed}", _chosen(run, key, x)))
+                curve = logged[["epoch", "step", key]].dropna(subset=[key])
+                x, y = shortened(curve[["step", key]])
+                lines.append(Line(x, y, series[run.row], f"{run.row}, seed {run.seed}", _chosen(run, curve)))
         if lines:
             drawn[name] = draw_lines(lines, name, f"{name} of {len(lines)} trainings by optimiser step")
     return drawn
@@ -69,7 +70,8 @@ def shortened(curve: pd.DataFrame, points: int = POINTS) -> tuple[list[float], l
     return curve.iloc[:, 0].tolist(), curve.iloc[:, 1].tolist()
 
 
-def _chosen(run: Run, key: str, steps: list[float]) -> int | None:
+def _chosen(run: Run, curve: pd.DataFrame) -> int | None:
     """Which point of a curve is the checkpoint that was tested; None where the curve did not choose it."""
-    epoch, chooser = run.folder.noted("test").get("epoch"), run.folder.noted("fit").get("selected_by")
-    return epoch if chooser == key and epoch is not None and epoch < len(steps) < POINTS else None
+    chooser, epoch = run.folder.noted("fit").get("selected_by"), run.folder.noted("test").get("epoch")
+    there = (curve["epoch"] == epoch).to_list()
+    return there.index(True) if chooser == curve.columns[-1] and len(there) <= POINTS and True in there else None

@@ -78,14 +78,15 @@ def draw_lines(lines: Sequence[Line], name: str, alternative: str) -> str:
 
 
 def draw_points(points: Sequence[Point], across: str, up: str, alternative: str) -> str:
-    """Draws figures against costs as SVG, with a line along the rows that no cheaper one reaches."""
+    """Draws figures against costs as SVG, with steps along the rows that none as cheap reaches."""
     figure, axes = _axes(across, up)
     front, highest = [], float("-inf")
-    for point in sorted(points):
+    for point in sorted(points, key=lambda point: (point.x, -point.y)):
         if point.y > highest:
             highest = point.y
             front.append(point)
-    axes.plot([p.x for p in front], [p.y for p in front], color=INK, linewidth=0.8, linestyle=(0, (3, 3)), alpha=0.6)
+    steps: dict[str, Any] = {"drawstyle": "steps-post", "linestyle": (0, (3, 3))}
+    axes.plot([point.x for point in front], [point.y for point in front], color=INK, linewidth=0.8, alpha=0.6, **steps)
     for number, point in enumerate(points):
         if point.low == point.low:
             axes.plot([point.x] * 2, [point.low, point.high], color=hue(point.series), linewidth=1.2, alpha=0.7)
@@ -93,6 +94,7 @@ def draw_points(points: Sequence[Point], across: str, up: str, alternative: str)
         (dot,) = axes.plot(point.x, point.y, marker, color=hue(point.series), markeredgecolor=CARD, markersize=9)
         dot.set_gid(f"tip{number}")
     axes.set_xscale("log")
+    axes.set_xlim(min(point.x for point in points) / 1.5, max(point.x for point in points) * 1.5)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())

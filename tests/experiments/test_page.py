@@ -11,6 +11,7 @@ from experiments.folder import RunFolder
 from experiments.page.curves import history, shortened
 from experiments.page.gallery import drawn, embedded
 from experiments.page.grids import grid_of_tests, grids_of_methods, in_order
+from experiments.page.plots import Point, draw_points
 from experiments.page.sheet import first, sheet
 from experiments.page.write import write_page
 from experiments.result import read_result
@@ -244,6 +245,16 @@ def test_curves_are_joined_over_starts(tmp_path):
     assert joined["train/loss"].dropna().tolist() == [0.5, 0.35, 0.3]
     assert joined["val/frame_auroc"].dropna().tolist() == [0.6]
     assert history(RunFolder(tmp_path / "nowhere")).empty
+
+
+def test_rows_of_nearly_the_same_cost_can_be_told_apart_by_the_axis():
+    points = [Point(0.29787, 0.4, 0.3, 0.5, 0, "a <b>"), Point(0.29788, 0.3, float("nan"), float("nan"), 1, "c")]
+    svg = draw_points(points, "GFLOPs", "IoU", 'two "rows"')
+    ticks = re.findall(r"<text[^>]*>(0\.\d+)</text>", svg)
+    assert len(ticks) == len(set(ticks)) > 4
+    assert "<title>a &lt;b&gt;</title>" in svg
+    assert 'aria-label="two &quot;rows&quot;"' in svg
+    assert not re.search(r"#[0-9a-f]{6}\b", re.sub(r"(url\(|href=.)#\w+", "", svg))  # the page sets every colour
 
 
 def test_long_curves_become_means_of_equal_stretches(tmp_path):
