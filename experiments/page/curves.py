@@ -28,15 +28,17 @@ def history(folder: RunFolder) -> pd.DataFrame:
         `epoch`, `step`, and those of `LOGGED` that were logged; sorted by step.
     """
     logs = folder.path.glob("logs/version_*/metrics.csv")
-    whole = pd.DataFrame({"epoch": [], "step": []}, dtype=float)
+    parts: list[pd.DataFrame] = []
     for path in sorted(logs, key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0)):
         if not path.stat().st_size:
             continue
         part = pd.read_csv(path, usecols=lambda name: name in ("epoch", "step", *LOGGED))
         part = part.dropna(how="all", subset=[name for name in part if name in LOGGED])
         if "step" in part and len(part):
-            whole = pd.concat([whole[whole["step"] < part["step"].min()], part], ignore_index=True)
-    return whole.sort_values("step", kind="stable")
+            parts = [earlier[earlier["step"] < part["step"].min()] for earlier in parts] + [part]
+    if not parts:
+        return pd.DataFrame(columns=["epoch", "step"])
+    return pd.concat(parts, ignore_index=True).sort_values("step", kind="stable")
 
 
 def draw_curves(runs: Iterable[Run], series: dict[str, int]) -> dict[str, str]:
@@ -59,7 +61,10 @@ def draw_curves(runs: Iterable[Run], series: dict[str, int]) -> dict[str, str]:
                 x, y = shortened(curve[["step", key]])
                 lines.append(Line(x, y, series[run.row], f"{run.row}, seed {run.seed}", _chosen(run, curve)))
         if lines:
-            drawn[name] = draw_lines(lines, name, f"{name} of {len(lines)} trainings by optimiser step")
+            low, high = (end(lines, key=lambda line: line.y[-1]) for end in (min, max))
+            ends = f"{low.y[-1]:.3f} ({low.name}) to {high.y[-1]:.3f} ({high.name})"
+            said = f"{name} of {len(lines)} trainings by optimiser step, which ends at {ends}"
+            drawn[name] = draw_lines(lines, name, said)
     return drawn
 
 

@@ -77,7 +77,7 @@ def draw_lines(lines: Sequence[Line], name: str, alternative: str) -> str:
     return _svg(figure, alternative, tips)
 
 
-def draw_points(points: Sequence[Point], across: str, up: str, alternative: str) -> str:
+def draw_points(points: Sequence[Point], across: str, up: str) -> str:
     """Draws figures against costs as SVG, with steps along the rows that none as cheap reaches."""
     figure, axes = _axes(across, up)
     front, highest = [], float("-inf")
@@ -98,7 +98,8 @@ def draw_points(points: Sequence[Point], across: str, up: str, alternative: str)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    return _svg(figure, alternative, [point.name for point in points])
+    names = [point.name for point in points]
+    return _svg(figure, f"{up} by {across}. {'; '.join(names)}", names)
 
 
 def hue(series: int) -> str:

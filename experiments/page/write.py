@@ -136,7 +136,7 @@ def _draw_costs(path: Path, table: str, trained: pd.DataFrame, series: dict[str,
         points = [_point(line, key, series) for line in there]
         if points:
             name = COLUMNS[key]
-            drawn_costs[name] = draw_points(points, "GFLOPs a frame", name, f"{name} of {len(points)} rows by GFLOPs")
+            drawn_costs[name] = draw_points(points, "GFLOPs a frame", name)
     return drawn_costs
 
 

@@ -249,11 +249,11 @@ def test_curves_are_joined_over_starts(tmp_path):
 
 def test_rows_of_nearly_the_same_cost_can_be_told_apart_by_the_axis():
     points = [Point(0.29787, 0.4, 0.3, 0.5, 0, "a <b>"), Point(0.29788, 0.3, float("nan"), float("nan"), 1, "c")]
-    svg = draw_points(points, "GFLOPs", "IoU", 'two "rows"')
+    svg = draw_points(points, "GFLOPs", "IoU")
     ticks = re.findall(r"<text[^>]*>(0\.\d+)</text>", svg)
     assert len(ticks) == len(set(ticks)) > 4
     assert "<title>a &lt;b&gt;</title>" in svg
-    assert 'aria-label="two &quot;rows&quot;"' in svg
+    assert 'aria-label="IoU by GFLOPs. a &lt;b&gt;; c"' in svg
     assert not re.search(r"#[0-9a-f]{6}\b", re.sub(r"(url\(|href=.)#\w+", "", svg))  # the page sets every colour
 
 
