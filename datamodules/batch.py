@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from numpy.typing import NDArray
@@ -53,3 +55,20 @@ class Batch(TypedDict):
 Sample = dict[str, NDArray[Any]]
 """What decoding processes make: a `Batch` without its first axis, or several stacked, in NumPy. Image and masks are
 still bytes, see `CropTransform`, all else has a batch's types."""
+
+
+def in_batches(samples: Iterator[Sample], size: int, place: Callable[[Sample], Sample]) -> Iterator[Sample]:
+    """Stacks samples.
+
+    Args:
+        samples: Whose arrays have the same shapes.
+        size: Of a batch; the last may be smaller.
+        place: Gives, by the first sample of a batch, the arrays it is written to, each with `size` rows.
+    """
+    for first in samples:
+        arrays, count = place(first), 0
+        for sample in chain([first], islice(samples, size - 1)):
+            for name, value in sample.items():
+                arrays[name][count] = value
+            count += 1
+        yield {name: array[:count] for name, array in arrays.items()}

@@ -9,9 +9,9 @@ from typing import cast
 import numpy as np
 import torch
 
-from .batch import Batch, Sample
+from .batch import Batch, Sample, in_batches
 from .process import POSIX
-from .stream import FrameStream, in_batches
+from .stream import FrameStream
 from .workers import Workers
 
 

@@ -16,9 +16,8 @@ from .sampling import Visit
 MASK_COST = 0.5
 """Decoding a mask against decoding its clip; measured 0.4 to 0.7 on clips of 640x480 at crf 23."""
 
-BURST = 16
-"""Frames that a clip gives at its turn: decoders push each other's pictures out of the processor's cache. With 16 clips
-open and 128 crops waiting, half of the batches of 32 hold 13 clips of 12 pairs or more (with 8: 14 of 13)."""
+BURST = 8
+"""Frames that a clip gives at its turn: decoders push each other's pictures out of the processor's cache."""
 
 
 class Order(NamedTuple):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -199,20 +198,3 @@ class FrameStream:
         finally:
             for reader in opened.values():
                 reader.close()
-
-
-def in_batches(samples: Iterator[Sample], size: int, place: Callable[[Sample], Sample]) -> Iterator[Sample]:
-    """Stacks samples.
-
-    Args:
-        samples: Whose arrays have the same shapes.
-        size: Of a batch; the last may be smaller.
-        place: Gives, by the first sample of a batch, the arrays it is written to, each with `size` rows.
-    """
-    for first in samples:
-        arrays, count = place(first), 0
-        for sample in chain([first], islice(samples, size - 1)):
-            for name, value in sample.items():
-                arrays[name][count] = value
-            count += 1
-        yield {name: array[:count] for name, array in arrays.items()}

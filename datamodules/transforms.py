@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import cast
 
@@ -15,14 +14,7 @@ from .masks import Mask
 from .video import Image
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks PyPI for a newer release, and waits
-if "torch" in sys.modules:
-    import albumentations as A
-else:
-    sys.modules["torch"] = None  # type: ignore[assignment]  # it would load it: 500 MB, for tensors that are not used
-    try:
-        import albumentations as A
-    finally:
-        del sys.modules["torch"]
+import albumentations as A
 
 
 class CropTransform:

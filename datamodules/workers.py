@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import mmap
 import os
+import sys
 import tempfile
 import warnings
 import weakref
@@ -11,14 +13,16 @@ from collections import deque
 from collections.abc import Generator
 from contextlib import ExitStack, closing, suppress
 from multiprocessing.connection import Connection
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 
-from .batch import Sample
+from .batch import Sample, in_batches
 from .process import answer, child, portable, send
-from .stream import FrameStream, in_batches
+
+if TYPE_CHECKING:
+    from .stream import FrameStream  # it loads what a worker has to load in its own way
 
 PATIENCE_S = 5.0
 """So long a worker has, when its loader is closed, to end the batch it is at and to put away what it has open."""
@@ -239,6 +243,7 @@ def serve(handle: int, memory: int) -> None:
         memory: Of the shared memory.
     """
     cv2.setNumThreads(1)
+    _import_without_torch()
     with Connection(handle) as caller, suppress(EOFError, ConnectionError):
         warnings.showwarning = lambda text, category, *where: caller.send(Said(str(text), category))
         job: Job = caller.recv()
@@ -259,6 +264,15 @@ def serve(handle: int, memory: int) -> None:
                 else:
                     caller.send(Ended(message.number))
             message = caller.recv()
+
+
+def _import_without_torch() -> None:
+    """Imports what a stream needs; albumentations would load torch, 500 MB, for tensors that are not used here."""
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        importlib.import_module(".transforms", __package__)
+    finally:
+        del sys.modules["torch"]
 
 
 def _work(job: Job, task: Pass, slots: _Slots, caller: Connection) -> None:

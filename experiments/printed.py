@@ -37,8 +37,8 @@ def markdown(table: pd.DataFrame, reference: pd.DataFrame | None, above: str) ->
     for name, marked in best(summary).items():
         cells[COLUMNS[str(name)]] = cells[COLUMNS[str(name)]].where(~marked, "**" + cells[COLUMNS[str(name)]] + "**")
     escaped = cells.set_axis(map(_plain, labels(summary)), axis=0).rename(columns=_plain)
-    aligned = ["left", *["right"] * len(cells.columns)]
-    return f"{_plain(above)}\n\n{escaped.to_markdown(colalign=aligned, disable_numparse=True)}\n"
+    lines = [["", *escaped], [":--", *["--:"] * len(cells.columns)], *escaped.reset_index().to_numpy().tolist()]
+    return "\n".join([_plain(above), "", *(f"| {' | '.join(line)} |" for line in lines), ""])
 
 
 def latex(table: pd.DataFrame, reference: pd.DataFrame | None, above: str) -> str:

@@ -45,7 +45,7 @@ class ProbeFrames(Callback):
         if logger is None or not training or not self._is_due(trainer.current_epoch):
             return
         module: Any = pl_module
-        stream = cast("EpochLoader", trainer.val_dataloaders).dataset
+        stream = cast("EpochLoader", trainer.val_dataloaders).stream
         if self._batch is None:
             self._batch = probe_batch(stream, self.per_method)
         batch = trainer.strategy.batch_to_device(self._batch)

@@ -167,7 +167,7 @@ def test_a_training_sample_is_what_its_key_makes_of_the_frame(stream, table, tra
             continue
         (crop,) = read_crops(clips[number], [frame], tracks)
         fake, region = SelfBlend(1.3)(crop.image, (0, 2, number, frame))
-        wanted = PLAIN(fake, region, (0, 0, 0, 0))
+        wanted = list(map(torch.from_numpy, PLAIN(fake, region, (0, 0, 0, 0))))
         assert torch.equal(image, wanted[0])
         assert torch.equal(mask, wanted[1])
         assert (int(label), METHODS[method], clips[number].method) == (1, "SelfBlended", "original")

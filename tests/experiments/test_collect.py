@@ -167,7 +167,7 @@ def test_what_was_not_measured_in_a_table_has_no_column_there(tmp_path, capsys):
     (other / "metrics.json").write_text(json.dumps({"test/pixel_iou": 0.5}))
     main(["collect", str(tmp_path), "--table", "table-9"])
     assert "IoU" not in capsys.readouterr().out
-    assert (tmp_path / "tables" / "table-8.md").read_text().startswith("table-8.\n\n|    |   IoU pooled |")
+    assert (tmp_path / "tables" / "table-8.md").read_text().startswith("table-8.\n\n|  | IoU pooled |")
 
 
 def test_markdown_and_latex_hold_the_figures_and_escape_names(tmp_path):
