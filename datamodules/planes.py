@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple, cast
 
@@ -30,7 +31,7 @@ CHROMA = {
 GREY = 3
 """Distance of U and V from 128 up to which a pixel is taken for one without colour where bright ones are sought."""
 
-ROOM_PX = 16
+ROOM_PX = 8
 """Pixels round what is bright in which it may move until it is sought anew."""
 
 
@@ -114,8 +115,8 @@ DARK = Spot(np.zeros((0, 0), np.uint8), 0, 0)
 
 def bright(image: NDArray[np.uint8], threshold: int) -> NDArray[np.uint8]:
     """Where any channel of an image exceeds a threshold: (H, W), 0 or 1."""
-    red, green, blue = cv2.split(np.ascontiguousarray(image))  # of a view OpenCV makes a copy ten times as slowly
-    return _above(cv2.max(cv2.max(red, green), blue), threshold)
+    dark = cv2.inRange(image, (0, 0, 0), (threshold, threshold, threshold))
+    return cast("NDArray[np.uint8]", cv2.threshold(dark, 0, 1, cv2.THRESH_BINARY_INV)[1])
 
 
 def bright_spot(frame: Frame, threshold: int, converter: Converter, near: Box | None = None) -> Spot:
@@ -141,26 +142,28 @@ def bright_spot(frame: Frame, threshold: int, converter: Converter, near: Box | 
     y, u, v = y[:, :width], u[:, : width >> across], v[:, : width >> across]
     extremes = (*cv2.minMaxLoc(u)[:2], *cv2.minMaxLoc(v)[:2])
     away = max(abs(int(extreme) - 128) for extreme in extremes)
-    if away == 0:
-        level = _grey_level(name, int(frame.colorspace), int(frame.color_range), threshold)
-        if near is None or not _dark_around(y, near, level):
-            if (box := _bounds(y, level)) is None:
-                return DARK
-            near = _grown(box, width, frame.height)
-        x0, y0, x1, y1 = near
-        return Spot(_above(y[y0:y1, x0:x1], level), x0, y0)
     black = 0 if name.startswith("yuvj") or frame.color_range == 2 else 16
-    boxes = [_bounds(y, black + dim)]
-    if away > GREY:
-        coloured: Any = cv2.max(cv2.absdiff(u, 128.0), cv2.absdiff(v, 128.0))  # type: ignore[call-overload]
-        x0, y0, x1, y1 = _bounds(coloured, GREY) or (0, 0, 0, 0)
-        boxes.append((x0 << across, y0 << down, x1 << across, y1 << down))
-    found = [box for box in boxes if box]
-    if not found:
-        return DARK
-    x0, y0 = min(box[0] for box in found), min(box[1] for box in found)
-    x1, y1 = max(box[2] for box in found), max(box[3] for box in found)
-    return Spot(bright(converter.convert(frame, (x0, y0, x1, y1)), threshold), x0, y0)
+    dim += black
+    if away == 0:
+        dim = _grey_level(name, int(frame.colorspace), int(frame.color_range), threshold)
+    coloured = (u, v) if away > GREY else ()
+    if near is None or not (
+        _within(y, near, 0, dim)
+        and all(_within(plane, _halved(near, across, down), 128 - GREY, 128 + GREY) for plane in coloured)
+    ):
+        boxes = [_bounds(y, dim)]
+        if coloured:
+            distance: Any = cv2.max(cv2.absdiff(u, 128.0), cv2.absdiff(v, 128.0))  # type: ignore[call-overload]
+            x0, y0, x1, y1 = _bounds(distance, GREY) or (0, 0, 0, 0)
+            boxes.append((x0 << across, y0 << down, x1 << across, y1 << down))
+        found = [box for box in boxes if box]
+        if not found:
+            return DARK
+        near = _grown(found, width, frame.height)
+    x0, y0, x1, y1 = near
+    if away == 0:
+        return Spot(_above(y[y0:y1, x0:x1], dim), x0, y0)
+    return Spot(bright(converter.convert(frame, near), threshold), x0, y0)
 
 
 def _above(plane: Any, level: int) -> NDArray[np.uint8]:
@@ -179,15 +182,24 @@ def _grey_level(name: str, colorspace: int, color_range: int, threshold: int) ->
     return int((Converter().convert(ramp)[0].max(axis=1) <= threshold).sum()) - 1
 
 
-def _dark_around(plane: NDArray[np.uint8], box: Box, level: int) -> bool:
+def _within(plane: NDArray[np.uint8], box: Box, lowest: int, highest: int) -> bool:
+    """Whether all values outside a box lie between two."""
     x0, y0, x1, y1 = box
-    around = (plane[:y0], plane[y1:], plane[y0:y1, :x0], plane[y0:y1, x1:])
-    return all(not part.size or cv2.minMaxLoc(part)[1] <= level for part in around)
+    around = [part for part in (plane[:y0], plane[y1:], plane[y0:y1, :x0], plane[y0:y1, x1:]) if part.size]
+    extremes = [cv2.minMaxLoc(part)[:2] for part in around]
+    return all(lowest <= low and high <= highest for low, high in extremes)
 
 
-def _grown(box: Box, width: int, height: int) -> Box:
+def _halved(box: Box, across: int, down: int) -> Box:
     x0, y0, x1, y1 = box
-    return max(0, x0 - ROOM_PX), max(0, y0 - ROOM_PX), min(width, x1 + ROOM_PX), min(height, y1 + ROOM_PX)
+    return x0 >> across, y0 >> down, x1 >> across, y1 >> down
+
+
+def _grown(boxes: Sequence[Box], width: int, height: int) -> Box:
+    """A box round boxes, with room and on even coordinates."""
+    x0, y0 = (max(0, min(box[side] for box in boxes) - ROOM_PX) // 2 * 2 for side in (0, 1))
+    x1, y1 = (max(box[side] for box in boxes) + ROOM_PX + 1 for side in (2, 3))
+    return x0, y0, min(width, x1 // 2 * 2), min(height, y1 // 2 * 2)
 
 
 def _bounds(plane: NDArray[np.uint8], above: int) -> Box | None:

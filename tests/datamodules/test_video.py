@@ -173,6 +173,29 @@ def test_bright_pixels_are_those_of_the_converted_frame(tmp_path, threshold, tag
             np.testing.assert_array_equal(placed, whole)
 
 
+@pytest.mark.parametrize("colour", [(200, 200, 200), (90, 20, 160)], ids=["grey", "coloured"])
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p"])
+def test_what_is_bright_is_found_wherever_it_goes(tmp_path, colour, pixel_format):
+    def wandering():
+        places = [(40, 30), (42, 31), (43, 33), (90, 70), (91, 69), None, (8, 4), (9, 5), (9, 5), (120, 3)]
+        for number, place in enumerate(places):
+            image = np.zeros((96, 160, 3), np.uint8)
+            if place:
+                x, y = place
+                image[y : y + 12 + number, x : x + 20] = colour
+            if number == 8:
+                image[90:94, 2:6] = colour  # a second one, far from the first
+            yield image
+
+    path = encode(tmp_path / "clip.mp4", wandering(), pixel_format)
+    wanted = [(image > 16).any(axis=2).astype(np.uint8) for image in VideoReader(path, "decord").read(range(10))]
+    assert [bool(whole.any()) for whole in wanted] == [True] * 5 + [False] + [True] * 4
+    for (pixels, x, y), whole in zip(VideoReader(path).read_bright(range(10), 16), wanted, strict=True):
+        placed = np.zeros_like(whole)
+        placed[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
+        np.testing.assert_array_equal(placed, whole)
+
+
 @pytest.mark.parametrize(
     "parameters",
     ["keyint=10", "keyint=10:bframes=0", "keyint=12:open-gop=1:bframes=3", "keyint=250:b-pyramid=strict:bframes=5"],
