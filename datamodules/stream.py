@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -147,13 +147,24 @@ class FrameStream:
             worker: Its number, from 0.
             workers: How many there are.
         """
-        for crop in self._mixed(worker, workers) if self.train else self._in_order(worker, workers):
-            key = (self.seed, self.epoch, crop.clip, crop.frame) if self.train else (0, 0, crop.clip, crop.frame)
-            shown = self_blended(crop, self.blend, key) if self._is_blended(crop, key) else crop
-            sample = sample_of(shown, *self.transform(shown.image, shown.mask, key))
-            if not self.named:
-                del sample["method"]
-            yield sample
+        yield from map(self._sample, self._mixed(worker, workers) if self.train else self._in_order(worker, workers))
+
+    def only(self, frames: Mapping[int, Sequence[int]]) -> Generator[Sample]:
+        """Yields the samples of some frames, whatever else an epoch holds.
+
+        Args:
+            frames: Rising indices by clip.
+        """
+        for visit in frames.items():
+            yield from map(self._sample, self._read(*visit))
+
+    def _sample(self, crop: Crop) -> Sample:
+        key = (self.seed, self.epoch, crop.clip, crop.frame) if self.train else (0, 0, crop.clip, crop.frame)
+        shown = self_blended(crop, self.blend, key) if self._is_blended(crop, key) else crop
+        sample = sample_of(shown, *self.transform(shown.image, shown.mask, key))
+        if not self.named:
+            del sample["method"]
+        return sample
 
     def _is_blended(self, crop: Crop, key: Sequence[int]) -> bool:
         """Only originals are: an untouched frame of a fake clip is real, but that is known from its mask alone."""

@@ -62,6 +62,23 @@ def _named(clip: Tensor, label: Tensor, clips: pd.DataFrame) -> pd.DataFrame:
     return known.assign(label=label.numpy())
 
 
+def rightness(frames: pd.DataFrame, label: int) -> pd.Series[float]:
+    """How right the frames of one label were judged, higher is better: what the best and the worst are told by.
+
+    Fake frames by their IoU, real ones by the share of pixels not called forged; where pixels were not judged, both by
+    the score. NaN where that is not defined.
+
+    Args:
+        frames: Rows of `Result.frames`, all of one label.
+        label: 0 real, 1 fake.
+    """
+    if "tp" not in frames:
+        return frames["score"] if label else 1 - frames["score"]
+    if label:
+        return frames["tp"] / frames[["tp", "fp", "fn"]].sum(axis=1)
+    return frames["tn"] / frames[["fp", "tn"]].sum(axis=1)
+
+
 def write_result(result: Result, folder: RunFolder, name: str | None) -> None:
     """Writes `frames.parquet` and `histograms.npz`, or `frames-NAME.parquet` and so on for other test data."""
     write_parquet(result.frames, folder.file("frames", name, "parquet"))

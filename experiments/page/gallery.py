@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from ..pictures import CAPTION_PX
-from ..result import read_result
+from ..result import read_result, rightness
 from ..runs import Run
 
 BUDGET = 6_000_000
@@ -55,9 +55,6 @@ class Shown(NamedTuple):
 def drawn(run: Run) -> dict[str, list[Picture]]:
     """Finds the overlays of a run's own test, and how well the model did on their frames.
 
-    Fake frames are ordered by their IoU, real ones by the share of their pixels called forged; where pixels were not
-    judged, both by the score.
-
     Returns:
         `best` and `worst`, fakes before real frames, the best and the worst of them first.
     """
@@ -86,16 +83,11 @@ def drawn(run: Run) -> dict[str, list[Picture]]:
 
 def _ordered(frames: pd.DataFrame, label: int) -> pd.DataFrame:
     """Frames of a label with `figure`, the best first."""
-    score = "score " + frames["score"].map("{:.2f}".format)
-    if "tp" not in frames:
-        right = frames["score"] if label else -frames["score"]
-    elif label:
-        right = frames["tp"] / (frames["tp"] + frames["fp"] + frames["fn"])
-        score = "IoU " + right.map("{:.2f}".format) + ", " + score
-    else:
-        right = -frames["fp"] / (frames["fp"] + frames["tn"])
-        score = "called forged " + (-right).map("{:.1%}".format) + ", " + score
-    judged = frames.assign(figure=score, right=right).dropna(subset=["right"])
+    right, figure = rightness(frames, label), "score " + frames["score"].map("{:.2f}".format)
+    if "tp" in frames:
+        shown = "IoU " + right.map("{:.2f}".format) if label else "called forged " + (1 - right).map("{:.1%}".format)
+        figure = shown + ", " + figure
+    judged = frames.assign(figure=figure, right=right).dropna(subset=["right"])
     return judged.sort_values(["right", "path"], ascending=[False, True])
 
 

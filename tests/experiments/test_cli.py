@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from pytorch_lightning import Callback
 
-from experiments.callbacks import RecentCheckpoint
+from experiments.callbacks import RecentCheckpoint, extreme_frames
 from experiments.cli import main
 
 FILES = ["-c", "experiments/base.yaml", "-c", "experiments/demo/segmentation.yaml"]
@@ -148,6 +148,17 @@ def test_overlays_show_every_method(finished):
     drawn = sorted((finished / "overlays").glob("*.png"))
     assert {path.name.split("-")[0] for path in drawn} == METHODS
     assert size_of(drawn[0]) == (3 * 64 + 8, 64 + 16)
+
+
+def test_the_best_and_the_worst_frames_of_a_test_are_drawn(finished):
+    frames = pd.read_parquet(finished / "frames.parquet")
+    fakes = frames[frames["label"] == 1]
+    iou = fakes["tp"] / (fakes["tp"] + fakes["fp"] + fakes["fn"])
+    for position in (iou.idxmax(), iou.idxmin()):
+        method, clip, frame = frames.loc[position, ["method", "clip", "frame"]]
+        assert (finished / "overlays" / f"{method}-{clip}-{frame:04d}.png").is_file()
+    assert len(extreme_frames(frames, 3)) == 6 + min(6, (frames["label"] == 0).sum())
+    assert extreme_frames(frames[:0], 3) == []
 
 
 def test_checkpoint_holds_plain_types_and_the_normalisation(finished):
