@@ -9,11 +9,11 @@ from typing import Literal
 import pandas as pd
 
 from .faces import FaceTracks, canvas_tracks, face_tracks
-from .index import Compression, clips_of, index_all
+from .index import FOLDERS, Compression, clips_of, index_all
 from .labels import Labels, Variant
 from .loader import EpochLoader
 from .masks import THRESHOLDS
-from .selection import notes, refuse_contradictions, refuse_one_class, select
+from .selection import notes, refuse_contradictions, refuse_one_class, select, select_mixed
 from .splits import Split, read_splits
 from .video import Backend
 from .video_data import Triple, VideoDataModule
@@ -30,7 +30,8 @@ class FaceForensicsDataModule(VideoDataModule):
         methods: Manipulations to learn and to test on; YouTube's originals always belong to it, those of the actors
             with DeepFakeDetection. Without any, originals and what `self_blend` makes of them are learnt from: every
             second validation clip is then self-blended, the same in every run, to choose a model by; a test needs some.
-        compression: Quality of the videos.
+        compression: Quality of the videos. `mixed` takes every clip at all three: each is a clip of its own then, named
+            `000_003@c40`, and gives a third of the frames, rounded up.
         splits: Folder of `train.json`, `val.json` and `test.json`; by default `<root>/splits`.
         missing: When the disk lacks clips that the splits name: `error`, or go on with the others (`skip`).
         faces: Where crops come from: `masks` (official masks of each target: an oracle), `dlib` (its face detector on
@@ -77,7 +78,7 @@ class FaceForensicsDataModule(VideoDataModule):
         self,
         root: str,
         methods: Sequence[str] = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures"),
-        compression: Compression = "c23",
+        compression: Compression | Literal["mixed"] = "c23",
         splits: str | None = None,
         missing: Literal["error", "skip"] = "error",
         faces: str = "masks",
@@ -104,11 +105,12 @@ class FaceForensicsDataModule(VideoDataModule):
         cache_dir: str | None = None,
         cache_gb: float = 0.0,
     ) -> None:
+        share = len(FOLDERS) if compression == "mixed" else 1
         super().__init__(
             margin=margin,
             size=size,
-            frames_per_clip=frames_per_clip,
-            eval_frames_per_clip=eval_frames_per_clip,
+            frames_per_clip=-(-frames_per_clip // share),
+            eval_frames_per_clip=-(-eval_frames_per_clip // share),
             balance=balance,
             redraw=redraw,
             augment=augment,
@@ -131,7 +133,7 @@ class FaceForensicsDataModule(VideoDataModule):
             raise ValueError(f"mask_thresholds is {mask_thresholds}, but the methods with masks are {list(THRESHOLDS)}")
         self.root = Path(root)
         self.methods = tuple(methods)
-        self.compression: Compression = compression
+        self.compression: Compression | Literal["mixed"] = compression
         self.splits = Path(splits) if splits else self.root / "splits"
         self.missing = missing
         self.faces = faces
@@ -143,11 +145,16 @@ class FaceForensicsDataModule(VideoDataModule):
         return self._loader("val", self_blend=0.0 if self.methods else 0.5)
 
     def _found(self) -> tuple[pd.DataFrame, FaceTracks, FaceTracks]:
-        on_disk = index_all(self.root, self.cache_dir, needed=self.compression)
+        needed = None if self.compression == "mixed" else self.compression
+        on_disk = index_all(self.root, self.cache_dir, needed)
         if "DeepFakeDetection" not in self.methods:
             on_disk = on_disk[on_disk.target.str.fullmatch(r"\d{3}")]
         splits = read_splits(self.splits)
-        clips = select(on_disk, self.root, self.methods, self.compression, splits, self.missing)
+        taken = (on_disk, self.root, self.methods)
+        if self.compression == "mixed":
+            clips = select_mixed(*taken, splits, self.missing)
+        else:
+            clips = select(*taken, self.compression, splits, self.missing)
         targets = set(clips.target)
         tracks = face_tracks(on_disk, self.faces, self.cache_dir, targets)
         return clips, tracks, canvas_tracks(on_disk, tracks, self.cache_dir, targets)
@@ -161,5 +168,5 @@ class FaceForensicsDataModule(VideoDataModule):
     def _labels(self) -> Labels:
         if self.labels != "difference" or self.clips is None:
             return Labels(self.labels, self.thresholds, THRESHOLDS)
-        originals = {clip.target: clip for clip in clips_of(self.clips[self.clips.label == 0])}
+        originals = {(clip.target, clip.compression): clip for clip in clips_of(self.clips[self.clips.label == 0])}
         return Labels(self.labels, self.thresholds, THRESHOLDS, originals, self.canvas_tracks)

@@ -58,14 +58,14 @@ class Labels:
         variant: `official`, see `masks`; `hull`, each frame's convex hull of that; or `difference`, see `differing`.
         thresholds: Grey level for each method with masks, see `masks.THRESHOLDS`.
         official: The same of the official truth, which everything is measured by; by default `thresholds`.
-        originals: For `difference`, what fakes are compared with, by target.
+        originals: For `difference`, what fakes are compared with, by target and quality.
         tracks: For `difference`, where the faces are round which that is done.
     """
 
     variant: Variant = "official"
     thresholds: Mapping[str, int] = field(default_factory=lambda: THRESHOLDS)
     official: Mapping[str, int] | None = None
-    originals: Mapping[str, Clip] = field(default_factory=dict)
+    originals: Mapping[tuple[str, Compression], Clip] = field(default_factory=dict)
     tracks: FaceTracks | None = None
 
     def read(self, clip: Clip, frames: Sequence[int], backend: Backend = "pyav") -> Generator[Truth]:
@@ -99,21 +99,21 @@ class Labels:
         """Whether a fake's original is there and has its size, if that is needed."""
         if self.variant != "difference":
             return True
-        original = self.originals.get(clip.target)
+        original = self.originals.get((clip.target, clip.compression))
         if original is None or clip.height != original.height:
             return False
         return 0 <= clip.dx - original.dx <= original.width - clip.width
 
     def files(self, clip: Clip) -> list[str]:
         """What the truth of a clip is read from, beside its own video."""
-        original = self.originals.get(clip.target) if clip.label else None
+        original = self.originals.get((clip.target, clip.compression)) if clip.label else None
         return [path for path in (original.path if original else "", clip.mask_path) if path]
 
     def facts(self, clip: Clip) -> list[object]:
         """All else that shapes the truth of a clip."""
         geometry, threshold = (clip.label, clip.dx, clip.mask_frames), self.thresholds.get(clip.method)
         official: list[object] = [self.variant, *geometry, threshold, RULE]
-        original = self.originals.get(clip.target)
+        original = self.originals.get((clip.target, clip.compression))
         if self.variant != "difference" or original is None or self.tracks is None:
             return official
         boxes = self.tracks.crops(clip, range(clip.frames), REACH).tobytes()
@@ -132,7 +132,7 @@ class Labels:
         if clip.label == 0:
             yield from repeat(NOTHING, len(frames))
             return
-        original = self.originals.get(clip.target)
+        original = self.originals.get((clip.target, clip.compression))
         numbers: list[int] = []
         if original and self.tracks and self.comparable(clip):
             rewinds = clip.method == "Face2Face"

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
-from .index import ON_DISK, Compression, clips_of
+from .index import FOLDERS, ON_DISK, Compression, clips_of
 from .labels import OFFICIAL, Labels
 from .masks import THRESHOLDS, mask_shift
 from .splits import Splits, missing_clips, split_of
@@ -92,6 +92,23 @@ def select(
     return clips.assign(split=split_of(clips, splits), pair=pair_of(clips, splits))
 
 
+def select_mixed(
+    on_disk: pd.DataFrame,
+    root: Path,
+    methods: Sequence[str],
+    splits: Splits,
+    missing: Literal["error", "skip"] = "error",
+) -> pd.DataFrame:
+    """Takes the same at all three qualities; each is a clip of its own, numbered anew and named after its quality too.
+
+    Raises:
+        FileNotFoundError: See `select`.
+        ValueError: Likewise.
+    """
+    parts = [select(on_disk, root, methods, quality, splits, missing) for quality in FOLDERS]
+    return pd.concat([part.assign(clip=part["clip"] + "@" + part["compression"]) for part in parts], ignore_index=True)
+
+
 def pair_of(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
     """Names the people of every clip of an index: clips of one pair are no independent measurements.
 
@@ -106,9 +123,10 @@ def notes(
     clips: pd.DataFrame, root: Path, methods: Sequence[str], splits: Splits, labels: Labels = OFFICIAL
 ) -> Iterator[str]:
     """Says what a selection leaves out or does not know."""
-    lacking = missing_clips(clips, splits, tuple(methods))
-    if lacking:
-        yield f"{root} lacks {len(lacking)} clips that the splits name, first {lacking[0]}; skipped"
+    for quality, part in clips.groupby("compression"):
+        lacking = missing_clips(part.assign(clip=part["clip"].str.partition("@")[0]), splits, tuple(methods))
+        if lacking:
+            yield f"{root} lacks {len(lacking)} {quality} clips that the splits name, first {lacking[0]}; skipped"
     fakes = clips_of(clips[clips.method.isin(THRESHOLDS)])
     unknown = [clip for clip in fakes if mask_shift(clip) is None or clip.mask_frames < clip.frames]
     if unknown:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import logging
 import platform
 import statistics
 import textwrap
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -25,8 +24,8 @@ from .cli import with_table_base
 from .folder import write_text
 from .keys import check_keys, read_layers
 from .row import ForensicsCLI
+from .tables import HERE, find_rows
 
-HERE = Path(__file__).parent
 WARM_UP = 2  # forward passes that are not timed
 
 PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -62,20 +61,6 @@ class Setting(NamedTuple):
     precision: str
     device: str
     threads: int
-
-
-def find_rows(names: Iterable[str]) -> dict[str, Path]:
-    """Finds the YAML files of rows (`table-1/resnet50-unet`) and of all rows of tables (`table-1`), by row."""
-    known = {f"{path.parent.name}/{path.stem}": path for path in sorted(HERE.glob("*/*.yaml")) if path.stem != "_base"}
-    found: dict[str, Path] = {}
-    for name in names:
-        rows = {row: path for row, path in known.items() if name in (row, path.parent.name)}
-        if not rows:
-            tables = {path.parent.name for path in known.values()}
-            near = difflib.get_close_matches(name, [*known, *sorted(tables)], n=1, cutoff=0)[0]
-            raise ValueError(f"{name!r} is neither a row nor a table of {HERE}; did you mean {near!r}?")
-        found |= rows
-    return found
 
 
 def build(row: Path) -> ForensicsCLI:
@@ -186,7 +171,7 @@ def cost(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if min(options.batch_size, options.repeats) < 1:
         raise ValueError(f"batch_size is {options.batch_size} and repeats {options.repeats}: give each 1 or more")
-    rows = find_rows(options.names)
+    rows = {str(row): row.path for row in find_rows(options.names)}
     with _silenced("lightning_fabric.utilities.seed", "pytorch_lightning.utilities.rank_zero"):
         measured = measure(rows, options.batch_size, options.precision, options.repeats)
     keep(measured, options.out)

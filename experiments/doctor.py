@@ -12,6 +12,7 @@ import yaml
 from datamodules import FaceForensicsDataModule
 from datamodules.doctor import Part, run
 from datamodules.doctor.parts import parts_for
+from datamodules.index import FOLDERS
 from lightning_modules import ClassificationModule
 
 HERE = Path(__file__).parent
@@ -53,9 +54,11 @@ def needs(folder: Path) -> dict[str, list[Part]]:
 def _of_row(settings: Mapping[str, Any]) -> Iterator[Part]:
     data = DEFAULTS | settings.get("data", {}).get("init_args", {})
     masks = data["faces"] == "masks" or settings.get("model", {}).get("class_path") != PIXEL_FREE
-    qualities = data["compression"] if isinstance(data["compression"], list) else [data["compression"]]
-    for quality in qualities:
+    for quality in FOLDERS if data["compression"] == "mixed" else [data["compression"]]:
         yield from parts_for(data["methods"], quality, masks)
+    for test in settings.get("tests", {}).values():
+        if not test.get("optional"):
+            yield from _of_row(_joined({**settings, "tests": {}}, {k: v for k, v in test.items() if k != "optional"}))
 
 
 def _read(path: Path) -> dict[str, Any]:

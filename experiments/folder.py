@@ -17,9 +17,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from .tables import TAKES
+
 FREE = (
     "ckpt_path",
     "name",
+    "tests",
     "verbose",
     "weights_only",
     "data.init_args.cache_dir",
@@ -31,6 +34,9 @@ FREE = (
 
 FREE_IN_TEST = ("trainer.", "data.init_args.num_workers", "data.init_args.batch_size")
 """Beginnings of keys that may differ between training and test as well: they do not change what is measured..."""
+
+SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Reads as `yaml.safe_load` does, ten times as fast where libyaml is there."""
 
 MEASURED = ("trainer.limit_test_batches", "trainer.precision")
 """...but for these, which do."""
@@ -62,14 +68,33 @@ class RunFolder:
         """Whether a training came to its end here and its checkpoint is still there."""
         return bool(self.noted("fit")) and self.best.is_file()
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was learnt here."""
+        return self.last.is_file() or self.best.is_file() or bool(self.noted("fit"))
+
+    @property
+    def key(self) -> str | None:
+        """Hash of what the run here is, or was begun by; None where there is none, or a link that leads nowhere."""
+        return config_hash(self._known()) if self.config.is_file() else None
+
+    def differing(self, config: Mapping[str, Any]) -> list[str]:
+        """Dotted names of settings that are not those of the run here."""
+        return differing_keys(self._known(), config)
+
+    def begun_from(self, option: str) -> str:
+        """Hash of the run that the one here started from, as its configuration names it; "" for none."""
+        value = (self._known() if self.config.is_file() else {}).get(option) or ""
+        return str(value.partition("@")[2])
+
     def keep_config(self, config: Mapping[str, Any]) -> None:
         """Writes the resolved configuration; once something was learnt by it, it must stay the same.
 
         Raises:
             ValueError: The folder belongs to another configuration.
         """
-        if self.config.is_file() and (self.last.is_file() or self.best.is_file() or self.noted("fit")):
-            self._refuse(differing_keys(self._known(), config), "")
+        if self.config.is_file() and self.begun:
+            self._refuse(self.differing(config), "")
         else:
             write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False))
 
@@ -82,15 +107,13 @@ class RunFolder:
         """
         if not (self.config.is_file() and self.trained):
             raise FileNotFoundError(f"{self.path} holds no model trained to its end: run fit with the same options")
-        differing = [
-            key for key in differing_keys(self._known(), config) if not key.startswith(FREE_IN_TEST) or key in MEASURED
-        ]
+        differing = [key for key in self.differing(config) if not key.startswith(FREE_IN_TEST) or key in MEASURED]
         if name:
             differing = [key for key in differing if key.startswith("model.")]
         self._refuse(differing, "" if name else ", or --name NAME to write metrics-NAME.json for other test data")
 
     def _known(self) -> dict[str, Any]:
-        known: dict[str, Any] = yaml.safe_load(self.config.read_text())
+        known: dict[str, Any] = yaml.load(self.config.read_text(), Loader=SAFE)
         return known
 
     def _refuse(self, differing: list[str], more: str) -> None:
@@ -139,6 +162,8 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
     for key, value in config.items():
         if isinstance(value, list) and any(isinstance(item, dict) for item in value):
             value = dict(enumerate(value))
+        if key in TAKES and value:
+            value = value.rpartition("@")[2]  # of a run in whichever row's folder
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
         else:
@@ -151,8 +176,8 @@ def digest(table: pd.DataFrame) -> str:
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """Short hash of a resolved configuration, without the keys in `FREE`."""
-    pairs = sorted((key, repr(value)) for key, value in _flat(config) if not key.startswith(FREE))
+    """Short hash of a resolved configuration, without the keys in `FREE` and those that are null."""
+    pairs = sorted((key, repr(value)) for key, value in _flat(config) if value is not None and not key.startswith(FREE))
     return hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]
 
 

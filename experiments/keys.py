@@ -13,8 +13,13 @@ from typing import Any
 import yaml
 from pytorch_lightning import Trainer
 
-TOP = ("seed_everything", "trainer", "model", "data", "ckpt_path", "name", "verbose", "weights_only")
+from .tables import TAKES
+
+TOP = ("seed_everything", "trainer", "model", "data", "ckpt_path", "name", "verbose", "weights_only", *TAKES, "tests")
 """Keys at the top of a configuration."""
+
+OF_A_TEST = ("optional", "model", "data", "trainer")
+"""Keys of each of `tests`."""
 
 HELP = re.compile(r"--(.*\.)?help|--print_config")
 """Options that ask the parser something rather than set a key."""
@@ -90,6 +95,12 @@ def _unknown(settings: Mapping[str, Any], classes: dict[str, str]) -> Iterator[t
     yield from _outside(settings, TOP, "")
     for part in ("model", "data"):
         yield from _unknown_of_class(settings.get(part), part, classes)
+    for name, test in (settings.get("tests") or {}).items():
+        if not isinstance(test, dict):
+            continue
+        yield from _outside(test, OF_A_TEST, f"tests.{name}.")
+        inner = {part: test.get(part) for part in ("model", "data", "trainer")}
+        yield from ((f"tests.{name}.{key}", valid) for key, valid in _unknown(inner, dict(classes)))
     trainer = settings.get("trainer")
     if isinstance(trainer, dict):
         yield from _outside(trainer, list(inspect.signature(Trainer).parameters), "trainer.")

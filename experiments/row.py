@@ -20,6 +20,7 @@ from lightning_modules.base import ForensicsModule
 from .folder import RunFolder, config_hash, digest, surroundings, write_metrics
 from .intervals import write_intervals
 from .keys import read_layers
+from .needs import needed, refuse_other_network, take_checkpoint
 from .result import result_of, write_result
 from .tracking import settle_mode
 from .wandb_logger import run_id, wandb_logger
@@ -68,6 +69,14 @@ class ForensicsCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds what a row may be given beside model, data and trainer."""
         parser.add_argument("--name", type=str | None, default=None, help="name of other test data: metrics-NAME.json")
+        start = "row whose best checkpoint of the same seed"
+        parser.add_argument("--encoder_from", type=str | None, default=None, help=f"{start} the encoder starts from")
+        parser.add_argument(
+            "--checkpoint_from", type=str | None, default=None, help=f"{start} is validated anew instead of a training"
+        )
+        parser.add_argument(
+            "--tests", type=dict[str, Any] | None, default=None, help="further tests: settings that differ, by name"
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses without the warning that Lightning has for arguments given from Python."""
@@ -86,6 +95,8 @@ class ForensicsCLI(LightningCLI):
         """The same as plain types, as it is written to config.yaml."""
         config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, format="yaml"))
         plain: dict[str, Any] = config[self.subcommand] if self.subcommand else config
+        if self.settings.encoder_from:  # which says it all, wherever that run lies
+            plain["model"]["init_args"]["encoder_checkpoint"] = None
         return plain
 
     def before_instantiate_classes(self) -> None:
@@ -95,6 +106,11 @@ class ForensicsCLI(LightningCLI):
         seed = int(self.settings.seed_everything)
         trainer.default_root_dir = trainer.default_root_dir or str(Path("runs", table, row, f"seed{seed}"))
         self.folder = RunFolder(Path(trainer.default_root_dir))
+        self.needed = needed(self.settings, self.folder)
+        if self.needed:
+            self.settings[self.needed.option] = self.needed.value
+        if self.needed and self.needed.option == "encoder_from":
+            self.settings.model.init_args.encoder_checkpoint = str(self.needed.run.best)
         for callback in trainer.callbacks or []:
             ours = callback.class_path.startswith("experiments.")
             if self.settings.name and ours and "folder" in callback.get("init_args", {}):
@@ -129,9 +145,15 @@ class ForensicsCLI(LightningCLI):
             self.trainer.fit(**options)
             return
         config = self.resolved
-        self.folder.keep_config(config)
         if self.folder.trained:
+            self.folder.keep_config(config)
             self._say(f"{self.folder.path} is trained already")
+            return
+        if self.needed:
+            self.needed.check()
+        self.folder.keep_config(config)
+        if self.needed and self.needed.option == "checkpoint_from":
+            self._validate_anew(config, self.needed.run.best, self.needed.name)
             return
         if self.folder.last.is_file() and not options.get("ckpt_path"):
             options["ckpt_path"] = str(self.folder.last)
@@ -141,6 +163,16 @@ class ForensicsCLI(LightningCLI):
         started = time.monotonic()
         self.trainer.fit(**options)
         self._note("fit", config, started, epochs=self.trainer.current_epoch, steps=self.trainer.global_step)
+
+    def _validate_anew(self, config: dict[str, Any], source: Path, name: str) -> None:
+        """Chooses thresholds and rule for another row's checkpoint, and keeps it with them as this row's own."""
+        refuse_other_network(source, self.model, name)
+        started = time.monotonic()
+        self.trainer.validate(self.model, datamodule=self.datamodule, ckpt_path=str(source))
+        if self.trainer.is_global_zero:
+            take_checkpoint(source, self.model, self.folder.best)
+        self.trainer.strategy.barrier()
+        self._note("fit", config, started, epochs=0, steps=0, checkpoint=str(source))
 
     def validate(self, **options: Any) -> None:
         """Validates the best checkpoint."""

@@ -9,6 +9,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import nn
 
 from datamodules import METHODS, FaceForensicsDataModule, index
+from datamodules.index import clips_of
 
 FOUR = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 
@@ -587,3 +588,54 @@ def test_a_process_without_data_is_refused(tree, stage, processes):
     data(tree).refuse_idle_processes(stage, processes - 1 if stage != "fit" else 2)
     with pytest.raises(ValueError, match=r"make less than .* fewer devices"):
         data(tree).refuse_idle_processes(stage, processes)
+
+
+@pytest.fixture(scope="module")
+def three_qualities(tmp_path_factory):
+    """Three pairs, one a split, at every quality."""
+    from datamodules.synthetic import write_tree
+
+    out = tmp_path_factory.mktemp("qualities") / "mini"
+    write_tree(out, pairs=3, seed=0, frames=12, size=(160, 128), workers=0)
+    return out
+
+
+def test_mixed_shows_every_clip_at_every_quality_a_third_of_the_frames_each(three_qualities):
+    mixed = ready(three_qualities, compression="mixed", frames_per_clip=6, eval_frames_per_clip=4)
+    alone = ready(three_qualities, compression="c23", frames_per_clip=6, eval_frames_per_clip=4)
+    assert mixed.clips.index.is_unique
+    assert mixed.clips["compression"].value_counts().to_dict() == dict.fromkeys(("raw", "c23", "c40"), len(alone.clips))
+    assert set(mixed.clips["clip"]) == {
+        f"{clip}@{quality}" for clip in alone.clips["clip"] for quality in ("raw", "c23", "c40")
+    }
+    training = mixed.train_dataloader()
+    assert training.dataset.samples == alone.train_dataloader().dataset.samples
+    shown = mixed.clips.loc[[clip for clip, _ in keys(training)]]
+    assert set(shown["compression"]) == {"raw", "c23", "c40"}
+    assert len(keys(mixed.val_dataloader())) == 2 * 3 * (mixed.clips["split"] == "val").sum() / 3  # 4 / 3, rounded up
+    one = mixed.clips.groupby(["method", "target", "source"]).split.nunique()
+    assert (one == 1).all()
+
+
+def test_mixed_compares_a_fake_with_its_original_of_the_same_quality(three_qualities):
+    labels = ready(three_qualities, compression="mixed", labels="difference")._labels()
+    mixed = ready(three_qualities, compression="mixed")
+    for clip in clips_of(mixed.clips[mixed.clips["label"] == 1]):
+        assert f"/{clip.compression}/" in labels.files(clip)[0]
+        assert f"/{clip.target}.mp4" in labels.files(clip)[0]
+
+
+def test_mixed_crops_by_the_one_track_of_each_target(three_qualities):
+    mixed = ready(three_qualities, compression="mixed")
+    alone = ready(three_qualities, compression="c40")
+    assert mixed.tracks.digest == alone.tracks.digest
+    for clip in clips_of(mixed.clips):
+        same = next(other for other in clips_of(alone.clips) if other.method == clip.method and other.clip in clip.clip)
+        assert np.array_equal(mixed.tracks.crops(clip, range(4), 1.3), alone.tracks.crops(same, range(4), 1.3))
+
+
+def test_mixed_without_one_of_the_qualities_is_refused(tree):
+    with pytest.raises(ValueError, match=r"has no raw videos of .*download them"):
+        ready(tree, compression="mixed")
+    with pytest.raises(ValueError, match="has no raw videos"):
+        ready(tree, compression="mixed", missing="skip")

@@ -68,7 +68,7 @@ def pair(tmp_path):
         (tmp_path / "boxes.csv").write_text("target,frame,x0,y0,x1,y1\n000,0,64,48,128,112\n")
         tracks = face_tracks(table, str(tmp_path / "boxes.csv"))
         real, fake = clips_of(table)
-        return fake, real, Labels("difference", originals={"000": real}, tracks=tracks)
+        return fake, real, Labels("difference", originals={("000", real.compression): real}, tracks=tracks)
 
     return write
 
@@ -139,7 +139,7 @@ def test_without_an_original_of_its_size_nothing_is_known(pair):
     assert not other.comparable(fake)
     assert (np.stack(read(other, fake)) == UNKNOWN).all()
     for size in ({"height": 96}, {"width": WIDTH - 16}):
-        other = Labels("difference", originals={"000": real._replace(**size)}, tracks=labels.tracks)
+        other = Labels("difference", originals={("000", real.compression): real._replace(**size)}, tracks=labels.tracks)
         assert (np.stack(read(other, fake)) == UNKNOWN).all()
 
 
@@ -171,12 +171,16 @@ def test_on_a_tree_differences_lie_in_the_official_masks(tree):
     """Bounds are far below what is measured at the sizes of FaceForensics++: faces of 40 pixels are all edge."""
     table = index(tree)
     clips = {(clip.method, clip.clip): clip for clip in clips_of(table)}
-    originals = {clip.target: clip for clip in clips.values() if not clip.label}
+    originals = {(clip.target, clip.compression): clip for clip in clips.values() if not clip.label}
     labels = Labels("difference", originals=originals, tracks=face_tracks(table))
     found = {"Deepfakes": [], "FaceSwap": []}
     for clip in clips.values():
         if clip.method in found:
-            frames = [frame for frame in (1, 5, 9) if frame < min(clip.frames, originals[clip.target].frames)]
+            frames = [
+                frame
+                for frame in (1, 5, 9)
+                if frame < min(clip.frames, originals[clip.target, clip.compression].frames)
+            ]
             found[clip.method] += zip(read(labels, clip, frames), read_masks(clip, frames), strict=True)
     for pairs in found.values():
         hits = sum((mask & official).sum() for mask, official in pairs)
@@ -253,7 +257,7 @@ def test_each_variant_has_crops_of_its_own_in_the_cache(pair, tmp_path):
     for one, other in zip(plain, batches(stream), strict=True):
         assert one.keys() == other.keys()
         assert all(torch.equal(one[name], other[name]) for name in one)
-    original = stream.labels.originals["000"]
+    original = stream.labels.originals["000", "raw"]
     write_video(original.path, scenes(edit=EDIT), "raw")  # another original, from which the fake does not differ
     assert not any(mask.any() for mask in column(stream, "mask").values())
 

@@ -60,7 +60,8 @@ def test_what_a_table_lacks_is_said_with_what_to_select(own_tree, tmp_path, caps
 def test_a_whole_tree_lacks_nothing(tree, tmp_path, capsys):
     code, printed = run(capsys, tree, "--out", tmp_path, "--frames", 1)
     assert code == 0
-    assert printed.out.count(": all there") == len(needs(HERE))
+    assert printed.out.count(": all there") == len(needs(HERE)) - 1  # table-4 wants raw and c40, too
+    assert " of 6 original raw videos: take" not in printed.out.split("  table-5: ")[1]
     assert "table-1: all 10 parts are there" in (tmp_path / "index.html").read_text()
 
 

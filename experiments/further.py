@@ -1,0 +1,93 @@
+"""Further tests of a row's checkpoint, on other data, as its `tests` says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .folder import FREE_IN_TEST, MEASURED, RunFolder, config_hash, differing_keys
+from .settings import Config, with_changes
+
+FILES = {"metrics": "json", "intervals": "json", "frames": "parquet", "histograms": "npz"}
+"""What a test leaves, by the beginning of its name."""
+
+
+class FurtherTest(NamedTuple):
+    """A test of a row's checkpoint on other data.
+
+    Attributes:
+        name: Of `metrics-<name>.json`.
+        options: What differs from the row, as on the command line.
+        key: Hash of the configuration it is tested by.
+        same: Whether that is the row's own.
+        lacking: Methods that are not on disk, where the test may be left out for want of them.
+    """
+
+    name: str
+    options: tuple[str, ...]
+    key: str
+    same: bool
+    lacking: tuple[str, ...]
+
+    def due(self, folder: RunFolder) -> bool:
+        """Whether it is still to be done in a run's folder."""
+        done = folder.metrics(self.name).is_file() and folder.noted(f"test-{self.name}").get("config") == self.key
+        return not done and not self.lacking
+
+
+def further_tests(config: Config) -> list[FurtherTest]:
+    """Reads the further tests of a row out of its resolved configuration.
+
+    Raises:
+        ValueError: One has no settings, or a name that is none of a file.
+    """
+    found = []
+    for name, settings in (config.get("tests") or {}).items():
+        if not isinstance(settings, dict) or not re.fullmatch(r"[\w.+-]+", name):
+            raise ValueError(
+                f"tests.{name} is {settings!r}, wanted settings that differ, under a name of letters and digits: "
+                "c40: {data: {init_args: {compression: c40}}}"
+            )
+        changes = {key: value for key, value in settings.items() if key != "optional"}
+        other = with_changes(config, changes)
+        differing = [
+            key for key in differing_keys(config, other) if not key.startswith(FREE_IN_TEST) or key in MEASURED
+        ]
+        lacking = tuple(_not_on_disk(other)) if settings.get("optional") else ()
+        found.append(FurtherTest(name, tuple(_options(changes)), config_hash(other), not differing, lacking))
+    return found
+
+
+def _options(changes: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            yield from _options(value, f"{prefix}{key}.")
+        else:
+            yield f"--{prefix}{key}={value if isinstance(value, str) else json.dumps(value)}"
+
+
+def _not_on_disk(config: Config) -> Iterator[str]:
+    data = config["data"]["init_args"]
+    for method in data.get("methods", ()):
+        if not Path(data.get("root", ""), "manipulated_sequences", method).is_dir():
+            yield method
+
+
+def put_aside(folder: RunFolder, name: str) -> None:
+    """Renames what a test by other settings has left, so that it is neither lost nor taken for what it was."""
+    for kind, suffix in FILES.items():
+        path = folder.file(kind, name, suffix)
+        if path.exists():
+            path.rename(path.with_name(f"stale-{path.name}"))
+
+
+def take_own(folder: RunFolder, test: FurtherTest) -> None:
+    """Lets the row's own test stand for one that is the same, by links; the test split is touched once."""
+    for kind, suffix in reversed(FILES.items()):  # the metrics last: they say that it is done
+        link = folder.file(kind, test.name, suffix)
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder.file(kind, None, suffix).name)
+    folder.note(f"test-{test.name}", {**folder.noted("test"), "config": test.key, "same_as": "test"})

@@ -1,0 +1,189 @@
+"""What rows ask for, told before anything runs: which trainings, which wait for which, which rows share one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from .folder import RunFolder, config_hash
+from .further import FurtherTest, further_tests
+from .settings import Config
+from .share import home_of, runs_by_key
+from .tables import TAKES, Row, find_rows, order
+
+FAILED = "failed.txt"
+"""Why a row failed when it was last tried, in its folder."""
+
+
+class Job(NamedTuple):
+    """A row with one seed.
+
+    Attributes:
+        row: The row.
+        seed: Its seed.
+        config: Its resolved configuration.
+        key: Hash of everything that shapes its training: rows of equal keys can share one.
+        needs: The row of the same seed that it starts from, if any.
+        tests: Its further tests.
+    """
+
+    row: Row
+    seed: int
+    config: Config
+    key: str
+    needs: Row | None
+    tests: list[FurtherTest]
+
+    def folder(self, runs: Path) -> RunFolder:
+        """Where its run lies under a folder of runs."""
+        return RunFolder(runs / self.row.table / self.row.name / f"seed{self.seed}")
+
+
+class Planned(NamedTuple):
+    """A job, and what is to be done about it.
+
+    Attributes:
+        job: The job.
+        folder: Where its run lies.
+        state: `done`, `to test`, `interrupted`, `missing` or `stale`.
+        why: More on the state; "" where there is nothing to say.
+        home: Folder of the run that it shares, if that is another row's.
+        after: Jobs of the plan that must be done before.
+    """
+
+    job: Job
+    folder: RunFolder
+    state: str
+    why: str
+    home: Path | None
+    after: tuple[Job, ...]
+
+    @property
+    def trains(self) -> bool:
+        """Whether a training of its own is still to be done, or gone on with."""
+        return self.home is None and self.state in ("interrupted", "missing", "stale")
+
+    @property
+    def failure(self) -> str:
+        """Why it failed when it was last tried; "" if it did not."""
+        path = self.folder.path / FAILED
+        return path.read_text().strip() if self.state != "done" and path.is_file() else ""
+
+
+def needed_row(row: Row, config: Config) -> Row | None:
+    """The row that a row starts from.
+
+    Raises:
+        ValueError: There is no such row.
+    """
+    names = [str(config[option]).partition("@")[0] for option in TAKES if config.get(option)]
+    return find_rows(names, row.folder)[0] if names else None
+
+
+def resolved(rows: Iterable[Row], resolve: Callable[[Row], Config]) -> dict[Row, Config]:
+    """Resolves rows and those they need, each before the rows that need it, else in the order of the tables.
+
+    Raises:
+        ValueError: A row needs itself, by whichever way.
+    """
+    found: dict[Row, Config] = {}
+
+    def add(row: Row, waiting: tuple[Row, ...]) -> None:
+        if row in waiting:
+            circle = " needs ".join(map(str, (*waiting[waiting.index(row) :], row)))
+            raise ValueError(f"{circle}: no row can be trained first, let one of them start from another")
+        if row not in found:
+            config = resolve(row)
+            if needed := needed_row(row, config):
+                add(needed, (*waiting, row))
+            found[row] = config
+
+    for row in sorted(rows, key=order):
+        add(row, ())
+    return found
+
+
+def jobs(configs: Mapping[Row, Config], seeds: Sequence[int]) -> list[Job]:
+    """Makes a job of each row and seed; a pure function.
+
+    Args:
+        configs: Resolved, as from `resolved`: each row after the one it needs.
+        seeds: Of every row.
+    """
+    found: dict[tuple[Row, int], Job] = {}
+    for seed in seeds:
+        for row, config in configs.items():
+            own = {**config, "seed_everything": seed}
+            if needed := needed_row(row, config):
+                (option,) = [option for option in TAKES if config.get(option)]
+                own[option] = f"{needed}@{found[needed, seed].key}"
+            tests = further_tests(own) if row.listed else []
+            found[row, seed] = Job(row, seed, own, config_hash(own), needed, tests)
+    return list(found.values())
+
+
+def plan(wanted: Sequence[Job], runs: Path) -> list[Planned]:
+    """Looks at what lies under a folder of runs, and says what is to be done about each job.
+
+    A training that several jobs ask for is taken from where it lies, whichever row's folder that is; where none does,
+    the first of them does it.
+    """
+    lying = runs_by_key(runs)
+    by_name = {(job.row, job.seed): job for job in wanted}
+    states = {id(job): state(job, job.folder(runs)) for job in wanted}
+    first: dict[str, Job] = {}
+    for job in sorted(wanted, key=lambda job: states[id(job)][0] != "interrupted"):
+        first.setdefault(job.key, job)
+    planned = []
+    for job in wanted:
+        folder = job.folder(runs)
+        kind, why = states[id(job)]
+        home, after = None, []
+        if kind in ("done", "to test"):
+            home = home_of(folder)
+        elif job.key in lying:
+            home = lying[job.key]
+        elif first[job.key] is not job:
+            home = first[job.key].folder(runs).path
+            after.append(first[job.key])
+        if job.needs and kind in ("interrupted", "missing", "stale") and not home:
+            after.append(by_name[job.needs, job.seed])
+        planned.append(Planned(job, folder, kind, why, home, tuple(after)))
+    return _with_lost_checkpoints(planned)
+
+
+def state(job: Job, folder: RunFolder) -> tuple[str, str]:
+    """Compares a run's folder with what a job asks for.
+
+    Returns:
+        State and reason, see `Planned`.
+    """
+    key = folder.key
+    if key is None:
+        return ("stale", "the run it shared is gone") if folder.config.is_symlink() else ("missing", "")
+    if key != job.key:
+        return ("stale", ", ".join(folder.differing(job.config)[:3])) if folder.begun else ("missing", "")
+    due = tests_due(job, folder)
+    if folder.trained or (folder.noted("fit") and not due):
+        return ("to test", ", ".join(name or "own test" for name in due)) if due else ("done", "")
+    if folder.noted("fit"):
+        return "stale", "its checkpoint is gone"
+    return ("interrupted", "") if folder.last.is_file() else ("missing", "")
+
+
+def tests_due(job: Job, folder: RunFolder) -> list[str]:
+    """Names of the tests that are still to be done; "" is the row's own."""
+    own = [""] if job.row.listed and not folder.metrics(None).is_file() else []
+    return own + [test.name for test in job.tests if test.due(folder)]
+
+
+def _with_lost_checkpoints(planned: Sequence[Planned]) -> list[Planned]:
+    """Has a row trained again that is done, but whose checkpoint another one needs and somebody has deleted."""
+    needed = {id(job) for one in planned for job in one.after}
+    return [
+        one._replace(state="stale", why="its checkpoint is gone", home=None)
+        if id(one.job) in needed and one.state == "done" and not one.folder.best.is_file()
+        else one
+        for one in planned
+    ]

@@ -1,0 +1,62 @@
+"""One run for rows that ask for the same: the others' folders link to its files. What is stale is moved aside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .folder import RunFolder
+
+SHARED = (
+    "checkpoints",
+    "logs",
+    "overlays",
+    "frames.parquet",
+    "histograms.npz",
+    "intervals.json",
+    "metrics.json",
+    "provenance.json",
+    "config.yaml",
+)
+"""What rows share, the last being what says that all is there. A further test of a row is its own: it writes there, and
+provenance, once written to, is a file of its own."""
+
+
+def runs_by_key(runs: Path) -> dict[str, Path]:
+    """Finds finished trainings under a folder of runs, also those moved aside, by the hash of their configuration."""
+    found: dict[str, Path] = {}
+    for config in sorted(runs.glob("*/*/seed*/config.yaml"), reverse=True):
+        run = RunFolder(config.parent)
+        if not config.is_symlink() and run.trained and (key := run.key):
+            found[key] = run.path
+    return found
+
+
+def home_of(folder: RunFolder) -> Path | None:
+    """Where the run lies whose files a folder links to; None for a run of its own."""
+    return folder.config.resolve().parent if folder.config.is_symlink() else None
+
+
+def link(home: Path, folder: RunFolder) -> None:
+    """Makes a row's folder show the run that lies in another, by relative links, one a file."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    for name in SHARED:
+        if not (home / name).exists():
+            continue
+        unfinished = folder.path / f".{name}.link"
+        unfinished.unlink(missing_ok=True)
+        unfinished.symlink_to(os.path.relpath(home / name, folder.path))
+        unfinished.replace(folder.path / name)
+
+
+def move_aside(folder: RunFolder) -> Path:
+    """Renames a run's folder to one that no table reads, `seed0-stale-1`; nothing in it is lost.
+
+    Returns:
+        Where it lies now.
+    """
+    number = 1
+    while (aside := folder.path.with_name(f"{folder.path.name}-stale-{number}")).exists():
+        number += 1
+    folder.path.rename(aside)
+    return aside
