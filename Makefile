@@ -4,18 +4,23 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 SEED ?= 0
+SEEDS ?= $(SEED)
+JOBS ?= 1
 # Idle threads leave the cores to the decoders.
 export OMP_WAIT_POLICY ?= passive
 MINI := data/mini
 
-# What a row is run with: make train EXP=table-1/resnet50-unet DATA=/data/FF++ DEVICES=8 SEED=1 ARGS='--trainer.max_epochs 3'
-OPTIONS = --seed_everything $(SEED) $(if $(DATA),--data.init_args.root '$(DATA)') $(if $(DEVICES),--trainer.devices $(DEVICES)) $(ARGS)
-ROW = -c experiments/base.yaml -c experiments/$(1).yaml $(OPTIONS)
-rows = $(filter-out %/_base,$(patsubst experiments/%.yaml,%,$(sort $(wildcard experiments/$(1)/*.yaml))))
+TABLES := $(notdir $(patsubst %/,%,$(sort $(wildcard experiments/table-*/)) $(sort $(wildcard experiments/ablation-*/))))
+RUNS := $(if $(QUICK),runs/quick,runs)
+
+# What rows are run with: make table-1 DATA=/data/FF++ DEVICES=8 SEEDS='0 1 2' JOBS=2 ARGS='--trainer.max_epochs 3'
+OPTIONS = $(if $(DATA),--data.init_args.root '$(DATA)') $(if $(DEVICES),--trainer.devices $(DEVICES)) $(ARGS)
+WHICH = --seeds $(SEEDS) $(if $(QUICK),--quick)
+run = $(PY) -m experiments run $(1) $(WHICH) --jobs $(JOBS) -- $(OPTIONS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-reuse bench matrix lint train baselines collect compare cost export doctor mini sweep sweep-row wandb-sync table-0 table-1 table-2 demo-rows
+.PHONY: help install demo test test-reuse bench matrix lint plan tables train collect compare cost export doctor mini sweep sweep-row wandb-sync $(TABLES)
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,36 +32,27 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 demo: install mini ## train and test three small models on a made-up data set and print the table (10 minutes on 2 cores)
-	@$(MAKE) --no-print-directory demo-rows DATA=$(MINI)
-
-demo-rows: $(INSTALLED)
-	@$(call run_table,demo)
+	@$(PY) -m experiments run demo -- --data.init_args.root $(MINI) $(ARGS)
+	@$(PY) -m experiments collect --table demo
 
 mini: $(INSTALLED) ## write a mini FaceForensics++ of drawn people to data/mini
 	$(PY) -m datamodules.synthetic --out $(MINI)
 
-train: $(INSTALLED) ## train and test one row: EXP=table-1/resnet50-unet DATA=<root> [DEVICES=8] [SEED=0] [ARGS='--any.option value']
+train: $(INSTALLED) ## train and test one row, and what it needs: EXP=table-1/resnet50-unet DATA=<root> [DEVICES=8] [SEED=0] [ARGS='--any.option value']
 	@test -n "$(EXP)" || { echo "EXP is not given, wanted a row such as EXP=table-1/resnet50-unet"; exit 2; }
-	$(PY) -m experiments fit $(call ROW,$(EXP))
-	$(PY) -m experiments test $(call ROW,$(EXP))
+	@$(call run,$(EXP))
 
-# Trains and tests every row of table $(1), goes on after a failed one and names those that failed.
-define run_table
-failed=; for row in $(call rows,$(1)); do $(MAKE) --no-print-directory train EXP=$$row || failed="$$failed $$row"; done; \
-$(if $(filter table-0,$(1)),,$(PY) -m experiments baselines $(call ROW,$(firstword $(call rows,$(1)))) || failed="$$failed baselines";) \
-$(PY) -m experiments collect --table $(1) || failed="$$failed collect"; \
-test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
-endef
+plan: $(INSTALLED) ## say what is done, missing, shared, and how long it takes: [TABLE='table-3 ablation-loss'] DATA=<root> [QUICK=1] [SEEDS='0 1 2']
+	@$(PY) -m experiments plan $(TABLE) $(WHICH) -- $(OPTIONS)
 
-table-0: $(INSTALLED) ## reproduction: FaceForensics++'s own baseline, DATA=<root>
-	@$(call run_table,$@)
-table-1: $(INSTALLED) ## localisation: four encoders x four decoders, DATA=<root>
-	@$(call run_table,$@)
-table-2: $(INSTALLED) ## segmentation, classification or both, DATA=<root>
-	@$(call run_table,$@)
+tables: $(INSTALLED) ## every table, or one: make table-3, make ablation-loss, DATA=<root> [SEEDS='0 1 2'] [JOBS=2] [QUICK=1: small, on DATA=data/mini]
+	@$(call run,); status=$$?; $(PY) -m experiments collect $(RUNS) && exit $$status
 
-collect: $(INSTALLED) ## print the tables of runs/ and write runs/results.csv
-	@$(PY) -m experiments collect
+$(TABLES): $(INSTALLED)
+	@$(call run,$@); status=$$?; $(PY) -m experiments collect $(RUNS) --table $@ && exit $$status
+
+collect: $(INSTALLED) ## print the tables of runs/ and write runs/results.csv [QUICK=1: of runs/quick/]
+	@$(PY) -m experiments collect $(RUNS)
 
 compare: $(INSTALLED) ## difference of two tested runs, with intervals and p: A=runs/table-2/resnet50-joint/seed0 B=... [ARGS=--all]
 	@test -n "$(A)" -a -n "$(B)" || { echo "A and B are wanted, two folders of runs such as A=runs/table-2/resnet50-joint/seed0"; exit 2; }

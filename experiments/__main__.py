@@ -1,4 +1,4 @@
-"""`python -m experiments fit|validate|test|predict|baselines|collect|cost|export`."""
+"""`python -m experiments COMMAND ...`; without one it lists them."""
 
 from .cli import main
 

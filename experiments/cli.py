@@ -35,7 +35,10 @@ fit        trains a row:   -c experiments/base.yaml -c experiments/table-1/resne
 validate   its best checkpoint on the validation split
 test       its best checkpoint on the test split, once; --name NAME for other test data
 predict    writes predictions of its best checkpoint
+row        fit, test and the row's further tests, in one start
 baselines  what a row's table stands beside: all-fake, all-real, centre box, mean mask, colour statistics
+plan       what run would do, and how long it takes: table-3 ablation-loss [--seeds 0 1 2] [--quick] [-- --any.option x]
+run        rows and tables, whole: needed rows first, each training once, on from where it stopped [--jobs 2]
 collect    prints the tables of runs/ and writes results.csv: [FOLDER] [--table NAME]
 compare    two tested runs: differences, intervals, p: runs/table-2/a/seed0 runs/table-2/b/seed0 [--all]
 cost       parameters, FLOPs and time a frame, without data: table-1 table-2/resnet50-joint [--batch_size 8]
@@ -74,38 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if command not in COMMANDS:
         fail(f"unknown command {command!r}: use {', '.join(COMMANDS[:-1])} or {COMMANDS[-1]}")
     try:
-        if command == "collect":
-            from .collect import collect
-
-            collect(words[1:])
-            return
-        if command == "compare":
-            from .compare import compare
-
-            compare(words[1:])
-            return
-        if command == "cost":
-            from .cost import cost
-
-            cost(words[1:])
-            return
-        if command == "doctor":
-            from .doctor import doctor
-
-            raise SystemExit(doctor(words[1:]))
-        if command == "export":
-            from .export import export
-
-            export(words[1:])
-            return
-        words = with_table_base(words)
-        check_keys(read_layers(words[1:]))
-        if command == "baselines":
-            from .trivial import run_baselines
-
-            run_baselines(ForensicsCLI(words[1:], run=False))
-        else:
-            ForensicsCLI(words)
+        _carry_out(command, words[1:])
     except (KeyboardInterrupt, SystemExit):
         finish(exit_code=1)
         raise
@@ -116,6 +88,56 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         fail(sentence)
     finish(exit_code=0)
+
+
+def _carry_out(command: str, words: list[str]) -> None:
+    """Runs a command; each imports what it alone needs."""
+    match command:
+        case "plan":
+            from .run import show
+
+            show(words)
+        case "run":
+            from .run import run
+
+            run(words)
+        case "collect":
+            from .collect import collect
+
+            collect(words)
+        case "compare":
+            from .compare import compare
+
+            compare(words)
+        case "cost":
+            from .cost import cost
+
+            cost(words)
+        case "doctor":
+            from .doctor import doctor
+
+            raise SystemExit(doctor(words))
+        case "export":
+            from .export import export
+
+            export(words)
+        case _:
+            _carry_out_on_a_row(command, with_table_base(words))
+
+
+def _carry_out_on_a_row(command: str, words: list[str]) -> None:
+    check_keys(read_layers(words))
+    match command:
+        case "row":
+            from .one_row import run_row
+
+            run_row(words)
+        case "baselines":
+            from .trivial import run_baselines
+
+            run_baselines(ForensicsCLI(words, run=False))
+        case _:
+            ForensicsCLI([command, *words])
 
 
 def _our_sentence(error: BaseException | None) -> str | None:

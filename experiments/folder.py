@@ -76,15 +76,15 @@ class RunFolder:
     @property
     def key(self) -> str | None:
         """Hash of what the run here is, or was begun by; None where there is none, or a link that leads nowhere."""
-        return config_hash(self._known()) if self.config.is_file() else None
+        return config_hash(self.known()) if self.config.is_file() else None
 
     def differing(self, config: Mapping[str, Any]) -> list[str]:
         """Dotted names of settings that are not those of the run here."""
-        return differing_keys(self._known(), config)
+        return differing_keys(self.known(), config)
 
     def begun_from(self, option: str) -> str:
         """Hash of the run that the one here started from, as its configuration names it; "" for none."""
-        value = (self._known() if self.config.is_file() else {}).get(option) or ""
+        value = (self.known() if self.config.is_file() else {}).get(option) or ""
         return str(value.partition("@")[2])
 
     def keep_config(self, config: Mapping[str, Any]) -> None:
@@ -112,7 +112,8 @@ class RunFolder:
             differing = [key for key in differing if key.startswith("model.")]
         self._refuse(differing, "" if name else ", or --name NAME to write metrics-NAME.json for other test data")
 
-    def _known(self) -> dict[str, Any]:
+    def known(self) -> dict[str, Any]:
+        """The configuration that the run here was begun with, from its config.yaml."""
         known: dict[str, Any] = yaml.load(self.config.read_text(), Loader=SAFE)
         return known
 

@@ -51,7 +51,7 @@ class ForensicsCLI(LightningCLI):
     """
 
     def __init__(self, arguments: Sequence[str], run: bool = True) -> None:
-        self.row = _row(arguments)
+        self.row = named_row(arguments)
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -272,7 +272,7 @@ def data_facts(data: VideoDataModule) -> dict[str, Any]:
     }
 
 
-def _row(arguments: Sequence[str]) -> tuple[str, str]:
+def named_row(arguments: Sequence[str]) -> tuple[str, str]:
     """Table and row that the last YAML file stands for."""
     files = [Path(origin) for origin, _ in read_layers(arguments) if origin != "command line"]
     return (files[-1].resolve().parent.name, files[-1].stem) if files else ("unnamed", "unnamed")

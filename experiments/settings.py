@@ -7,7 +7,7 @@ from typing import Any
 
 from .cli import with_table_base
 from .keys import check_keys, read_layers
-from .row import ForensicsCLI
+from .row import ForensicsCLI, named_row
 from .tables import Row
 
 Config = dict[str, Any]
@@ -45,11 +45,15 @@ class Settings:
         """
         words = with_table_base([*row.files, *self.options])
         check_keys(read_layers(words))
+        return self.parse(words)[1]
+
+    def parse(self, words: Sequence[str]) -> tuple[tuple[str, str], Config]:
+        """Table and row that arguments name, and their resolved configuration."""
         if self._parser is None:
             self._parser = _Parser(words, run=False).parser
         config: Config = _plain(self._parser.parse_args(words).as_dict())
         del config["config"]  # the files themselves
-        return config
+        return named_row(words), config
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from .folder import RunFolder
@@ -34,23 +35,27 @@ def runs_by_key(runs: Path) -> dict[str, Path]:
 
 def home_of(folder: RunFolder) -> Path | None:
     """Where the run lies whose files a folder links to; None for a run of its own."""
-    return folder.config.resolve().parent if folder.config.is_symlink() else None
+    if not folder.config.is_symlink():
+        return None
+    return Path(os.path.normpath(folder.path / os.readlink(folder.config))).parent
 
 
 def link(home: Path, folder: RunFolder) -> None:
     """Makes a row's folder show the run that lies in another, by relative links, one a file."""
     folder.path.mkdir(parents=True, exist_ok=True)
-    for name in SHARED:
-        if not (home / name).exists():
-            continue
-        unfinished = folder.path / f".{name}.link"
+    _link(home, folder.path, [name for name in SHARED if (home / name).exists()])
+
+
+def _link(home: Path, folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        unfinished = folder / f".{name}.link"
         unfinished.unlink(missing_ok=True)
-        unfinished.symlink_to(os.path.relpath(home / name, folder.path))
-        unfinished.replace(folder.path / name)
+        unfinished.symlink_to(os.path.relpath(home / name, folder))
+        unfinished.replace(folder / name)
 
 
 def move_aside(folder: RunFolder) -> Path:
-    """Renames a run's folder to one that no table reads, `seed0-stale-1`; nothing in it is lost.
+    """Renames a run's folder to one that no table reads, `seed0-stale-1`: nothing is lost, and who shares it follows.
 
     Returns:
         Where it lies now.
@@ -58,5 +63,10 @@ def move_aside(folder: RunFolder) -> Path:
     number = 1
     while (aside := folder.path.with_name(f"{folder.path.name}-stale-{number}")).exists():
         number += 1
+    runs = folder.path.parent.parent.parent
+    others = [RunFolder(config.parent) for config in runs.glob("*/*/seed*/config.yaml") if config.is_symlink()]
+    sharing = [other for other in others if home_of(other) == folder.path]
     folder.path.rename(aside)
+    for other in sharing:
+        _link(aside, other.path, [name for name in SHARED if (other.path / name).is_symlink()])
     return aside

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -178,8 +179,19 @@ def test_a_run_whose_row_changed_is_moved_aside_and_found_again(rows, tmp_path):
     assert aside.name == "seed0-stale-1"
     found = told(changed, tmp_path)
     assert (found["a/0"].state, found["a/0"].home) == ("missing", None)
-    assert (found["b/0"].state, found["b/0"].home) == ("stale", aside)  # not trained again
+    assert (found["b/0"].state, found["b/0"].home) == ("done", aside)  # who shares it follows
     assert told(before, tmp_path)["a/0"].home == aside
+
+
+def test_a_row_whose_shared_run_was_deleted_is_stale(rows, tmp_path):
+    configs = rows(a={}, b={})
+    one, other = jobs(configs, [0])
+    link(train(one, tmp_path).path, other.folder(tmp_path))
+    shutil.rmtree(one.folder(tmp_path).path)
+    found = told(configs, tmp_path)
+    assert (found["a/0"].state, found["b/0"].state) == ("missing", "stale")
+    assert found["b/0"].why == "the run it shared is gone"
+    assert found["b/0"].home == one.folder(tmp_path).path
 
 
 def test_a_done_row_whose_checkpoint_is_gone_is_trained_again_only_where_one_needs_it(rows, tmp_path):

@@ -1,0 +1,109 @@
+"""How long what is still to be done will take, told from what finished runs took, or else from a measured cost."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from .folder import RunFolder
+from .plan import Planned
+from .settings import Config
+
+START_S = 25.0
+"""Seconds until a process has imported what it needs, built its model and read its headers; 2 CPU cores."""
+
+CPU_S = 0.7
+"""Seconds a megapixel of a forward pass and its share of decoding and measuring, resnet50 under a UNet, 2 CPU cores."""
+
+BACKWARD = 2
+"""A training step against a forward pass, beside that pass."""
+
+
+class Work(NamedTuple):
+    """Megapixels that a row shows to its network, a training step counted as three forward passes.
+
+    Attributes:
+        training: With the validations.
+        test: Of one test.
+    """
+
+    training: float
+    test: float
+
+
+class Estimate(NamedTuple):
+    """Seconds for each of some rows, and where they are from.
+
+    Attributes:
+        seconds: By position.
+        source: In words.
+    """
+
+    seconds: list[float]
+    source: str
+
+
+def work(config: Config, pairs: tuple[int, int, int]) -> Work:
+    """How much a row computes; a pure function.
+
+    Args:
+        config: Resolved.
+        pairs: Identity pairs of the training, validation and test split.
+    """
+    data, epochs = config["data"]["init_args"], config["trainer"]["max_epochs"]
+    clips = [2 * number * (1 + len(data["methods"])) for number in pairs]
+    pixels = data["size"] ** 2 / 1e6
+    seen, looked = clips[0] * data["frames_per_clip"], clips[1] * data["eval_frames_per_clip"]
+    if config.get("checkpoint_from"):
+        return Work(pixels * looked, pixels * clips[2] * data["eval_frames_per_clip"])
+    trained = epochs * ((1 + BACKWARD) * seen + looked)
+    return Work(pixels * trained, pixels * clips[2] * data["eval_frames_per_clip"])
+
+
+def estimate(planned: Sequence[Planned], runs: Path, pairs: tuple[int, int, int]) -> Estimate:
+    """Says how long each row of a plan will take, one after the other.
+
+    A row's own network is told by runs of it, others by the median over all that have finished under the folder.
+    """
+    known: dict[str, list[float]] = {}
+    for path in sorted(runs.glob("*/*/seed*/provenance.json")):
+        run = RunFolder(path.parent)
+        if run.config.is_symlink() or not run.config.is_file():
+            continue
+        config, fit = run.known(), json.loads(path.read_text()).get("fit", {})
+        done = work(config, pairs).training
+        if done and fit.get("seconds") and not config.get("checkpoint_from"):
+            known.setdefault(_network(config), []).append(fit["seconds"] / done)
+    every = [rate for rates in known.values() for rate in rates]
+    usual = statistics.median(every) if every else CPU_S
+    seconds = []
+    for one in planned:
+        config = one.job.config
+        rates = known.get(_network(config))
+        rate, amount = statistics.median(rates) if rates else usual, work(config, pairs)
+        due = one.why.count(",") + 1 if one.state == "to test" else len(one.job.tests) + one.job.row.listed
+        if one.state == "done":
+            seconds.append(0.0)
+        else:
+            shared = bool(one.home) and one.state != "to test"
+            tests = max(0, due - 1) if shared else due
+            training = amount.training if one.trains else 0.0
+            seconds.append((START_S if training or tests else 0.0) + rate * (training + tests * amount.test))
+    source = f"what {len(every)} finished trainings took here" if every else "a cost measured on 2 CPU cores"
+    return Estimate(seconds, source)
+
+
+def _network(config: Config) -> str:
+    arguments = config["model"]["init_args"]
+    return f"{arguments.get('encoder')} {arguments.get('decoder')}"
+
+
+def spoken(seconds: float) -> str:
+    """Seconds in words: `40 s`, `12 min`, `3.5 h`, `2.1 days`."""
+    for limit, unit, name in ((100, 1, "s"), (100 * 60, 60, "min"), (48 * 3600, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name}" if unit < 3600 else f"{seconds / unit:.1f} {name}"
+    return f"{seconds / 86400:.1f} days"

@@ -1,0 +1,184 @@
+"""A small table of real trainings: run whole, killed and run again, with a row that fails and one that changes."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments.cli import main
+from experiments.trivial import NAMES
+
+ROWS = {
+    "_base": "model: {init_args: {encoder: test_resnet, decoder: fcn, pretrained: false, warmup_steps: 2}}\n"
+    "data: {init_args: {size: 64, frames_per_clip: 2, eval_frames_per_clip: 2, batch_size: 4, num_workers: 0}}\n"
+    "trainer: {max_epochs: 2}\ntests:\n  few: {data: {init_args: {eval_frames_per_clip: 1}}}\n  own: {data: {}}\n",
+    "a": "{}",
+    "b": "encoder_from: small/a\nmodel: {init_args: {frozen_epochs: all}}",
+    "c": "{}",
+    "d": "checkpoint_from: small/c\nmodel: {init_args: {decision: max}}",
+}
+TRAINED, EVERY = ("a", "b"), ("a", "b", "c", "d")
+
+
+def write(folder, rows):
+    (folder / "small").mkdir(parents=True, exist_ok=True)
+    (folder / "base.yaml").write_text(Path("experiments/base.yaml").read_text())
+    for name, text in rows.items():
+        (folder / "small" / f"{name}.yaml").write_text(text + "\n")
+
+
+def words(command, tables, runs, tree, *names, options=()):
+    what = [*(names or ["small"]), "--tables", str(tables), "--runs", str(runs)]
+    return [command, *what, *options, "--", f"--data.init_args.root={tree}"]
+
+
+@pytest.fixture(scope="module")
+def finished(tree, tmp_path_factory):
+    """Tables, and the runs of an undisturbed start."""
+    folder = tmp_path_factory.mktemp("finished")
+    write(folder / "tables", ROWS)
+    main(words("run", folder / "tables", folder / "runs", tree, options=["--jobs", "2"]))
+    main(["collect", str(folder / "runs")])
+    return folder
+
+
+def table(runs):
+    return pd.read_csv(runs / "results.csv")
+
+
+def test_every_row_is_filled_and_trained_once(finished):
+    runs = finished / "runs" / "small"
+    found = table(finished / "runs")
+    rows = found[~found.row.str.startswith("baseline")]
+    assert sorted(zip(rows.row, rows.test_set.fillna(""), strict=True)) == sorted(
+        (row, name) for row in EVERY for name in ("", "few", "own")
+    )
+    assert set(found.row) == {*EVERY, *NAMES}
+    assert [name for name in EVERY if not (runs / name / "seed0" / "config.yaml").is_symlink()] == ["a", "b", "d"]
+    assert rows[rows.row == "a"].iloc[:, 4:].equals(rows[rows.row == "a"].iloc[:, 4:])
+    few = rows.set_index(["row", rows.test_set.fillna("")])["test/pixel_auroc"]
+    assert few["a", "few"] == few["c", "few"] != few["a", ""]
+    assert few["a", "own"] == few["a", ""]
+    looks = json.loads((runs / "a" / "seed0" / "provenance.json").read_text())["test_evaluations"]
+    assert looks == {"test": 1, "few": 1}  # the one that is the row's own is no look of its own
+
+
+def test_a_row_starts_from_the_one_it_needs(finished):
+    runs = finished / "runs" / "small"
+    log = (runs / "b" / "seed0" / "log.txt").read_text()
+    assert f"encoder 'test_resnet' from {runs / 'a/seed0/checkpoints/best.ckpt'}" in log
+    fit = json.loads((runs / "d" / "seed0" / "provenance.json").read_text())
+    assert fit["fit"]["checkpoint"].endswith("small/c/seed0/checkpoints/best.ckpt")
+    assert fit["test"]["operating_point"]["decision"] == "max"
+    other = json.loads((runs / "c" / "seed0" / "provenance.json").read_text())
+    assert other["test"]["operating_point"]["frame_threshold"] != fit["test"]["operating_point"]["frame_threshold"]
+
+
+def test_what_is_done_is_left_alone(finished, tree, capsys):
+    files = [path for path in (finished / "runs").rglob("*") if path.is_file()]
+    before = {path: path.stat().st_mtime_ns for path in files}
+    started = time.monotonic()
+    main(words("run", finished / "tables", finished / "runs", tree))
+    assert time.monotonic() - started < 5
+    assert {path: path.stat().st_mtime_ns for path in files} == before
+    main(words("plan", finished / "tables", finished / "runs", tree))
+    printed = capsys.readouterr().out
+    assert "4 rows, 4 of them done; 2 distinct trainings, 0 still to be done" in printed
+    assert "shares small/a" in printed
+
+
+def start(tables, runs, tree):
+    command = [sys.executable, "-m", "experiments", *words("run", tables, runs, tree)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def wait_for(path, process, seconds=180):
+    until = time.monotonic() + seconds
+    while not path.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert path.exists()
+
+
+def rows_at_work(runs):
+    """Processes that were started for rows under a folder of runs."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if str(runs) in line and "\0row\0" in line:
+                yield int(entry.name)
+
+
+def kill(process, runs, who):
+    """Kills the runner, the row at work, or both, without a warning."""
+    if who in ("runner", "both"):
+        process.kill()
+    for row in list(rows_at_work(runs)) if who in ("row", "both") else []:
+        os.kill(row, signal.SIGKILL)
+    process.wait(300)
+
+
+MOMENTS = [
+    ("a/seed0/config.yaml", "both"),
+    ("a/seed0/checkpoints/last.ckpt", "row"),
+    ("a/seed0/frames.parquet", "both"),
+    ("b/seed0/checkpoints/best.ckpt", "runner"),
+    ("d/seed0/checkpoints/best.ckpt", "both"),
+]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
+def test_killed_at_any_moment_and_run_again_it_gives_the_same_table(finished, tree, tmp_path):
+    runs = tmp_path / "runs"
+    chance = random.Random(0)
+    for moment, who in MOMENTS:
+        process = start(finished / "tables", runs, tree)
+        wait_for(runs / "small" / moment, process)
+        time.sleep(chance.uniform(0, 0.3))
+        kill(process, runs, who)
+    main(words("run", finished / "tables", runs, tree))
+    main(["collect", str(runs)])
+    assert (runs / "results.csv").read_bytes() == (finished / "runs" / "results.csv").read_bytes()
+    assert not list(rows_at_work(runs))
+
+
+def test_a_failed_row_stops_no_other_and_is_said_at_the_end(finished, tree, tmp_path, capsys):
+    write(tmp_path / "tables", {**ROWS, "a": "data: {init_args: {methods: [FaceShifter]}}"})
+    (tmp_path / "tables" / "small" / "d.yaml").unlink()
+    with pytest.raises(SystemExit) as ended:
+        main(words("run", tmp_path / "tables", tmp_path / "runs", tree, "small/a", "small/b", "small/c"))
+    assert ended.value.code == 1
+    said = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("  small/a seed0: ") and "has no c23 videos of FaceShifter" in line for line in said)
+    assert "  small/b seed0: not begun, for it needs small/a seed0, which failed" in said
+    metrics = tmp_path / "runs" / "small" / "c" / "seed0" / "metrics.json"
+    assert metrics.read_bytes() == (finished / "runs/small/c/seed0/metrics.json").read_bytes()
+    main(words("plan", tmp_path / "tables", tmp_path / "runs", tree, "small/a"))
+    printed = capsys.readouterr().out
+    assert "failed" in printed
+    assert "has no c23 videos of FaceShifter" in printed
+
+
+def test_a_row_that_changed_is_trained_again_alone(finished, tree, capsys):
+    small = finished / "runs" / "small"
+    others = [path for name in ("a", "b", "c") for path in (small / name).rglob("*") if path.is_file()]
+    before = {path: path.stat().st_mtime_ns for path in others}
+    write(finished / "tables", {"d": ROWS["d"].replace("max", "mean")})
+    main(words("run", finished / "tables", finished / "runs", tree))
+    assert "d/seed0 is stale (model.init_args.decision): moved to" in capsys.readouterr().out
+    assert (small / "d" / "seed0-stale-1" / "metrics.json").is_file()
+    noted = json.loads((small / "d" / "seed0" / "provenance.json").read_text())
+    assert noted["test"]["operating_point"]["decision"] == "mean"
+    assert {path: path.stat().st_mtime_ns for path in others} == before
+    write(finished / "tables", ROWS)
+    main(words("plan", finished / "tables", finished / "runs", tree))
+    assert "shares d/seed0-stale-1" in capsys.readouterr().out.replace("small/d", "d")

@@ -1,0 +1,82 @@
+"""Steps wait for one another, fail alone, and end when they are told to."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from experiments.launch import Local
+from experiments.steps import Step, carry_out, last_sentence, progress
+
+
+@pytest.fixture
+def step(tmp_path):
+    def make(name, script="pass", after=(), nothing=False, lacking=""):
+        log = tmp_path / f"{name}.txt"
+        code = f"import pathlib, sys, time; {script}; pathlib.Path({str(tmp_path / name)!r}).touch()"
+        command = None if nothing else [sys.executable, "-c", code]
+        return Step(name, tuple(after), lambda: command, lambda: lacking, log)
+
+    return make
+
+
+def test_what_is_needed_comes_first_and_what_is_done_starts_nothing(step, tmp_path):
+    waits = f"assert pathlib.Path({str(tmp_path / 'b')!r}).exists()"
+    assert carry_out([step("a", waits, after="b"), step("b"), step("c", nothing=True)], Local(), 2) == {}
+    assert (tmp_path / "a").exists()
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_failed_step_stops_only_those_that_need_it(step, tmp_path, capsys):
+    fails = "print('error: the disk is full', file=sys.stderr); sys.exit(2)"
+    steps = [step("a", fails), step("b", after="a"), step("c", after="b"), step("d")]
+    assert carry_out(steps, Local()) == {
+        "a": "the disk is full",
+        "b": "not begun, for it needs a, which failed",
+        "c": "not begun, for it needs b, which failed",
+    }
+    assert (tmp_path / "d").exists()
+    assert "failed   a: the disk is full" in capsys.readouterr().out
+
+
+def test_a_step_that_ends_without_a_result_has_failed(step):
+    assert carry_out([step("a", lacking="ended, but is missing")], Local()) == {"a": "ended, but is missing"}
+
+
+def test_a_killed_step_is_named(step):
+    failed = carry_out([step("a", "import os; os.kill(os.getpid(), 9)")], Local())
+    assert failed == {"a": "ended with status -9"}
+
+
+def test_as_many_are_at_work_as_asked_for(step, tmp_path):
+    started = time.monotonic()
+    both = "other = pathlib.Path({!r}); [time.sleep(0.1) for _ in range(300) if not other.exists()]; assert other.exists()"
+    marks = [tmp_path / "at-a", tmp_path / "at-b"]
+    scripts = [f"pathlib.Path({str(own)!r}).touch(); {both.format(str(other))}" for own, other in (marks, marks[::-1])]
+    assert carry_out([step("a", scripts[0]), step("b", scripts[1])], Local(), 2) == {}
+    assert time.monotonic() - started < 30
+
+
+def test_ctrl_c_ends_what_is_at_work(step, tmp_path):
+    def interrupt():
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    script = f"pathlib.Path({str(tmp_path / 'begun')!r}).touch(); time.sleep(60)"
+    with pytest.raises(KeyboardInterrupt):
+        carry_out([step("a", script), step("b")], Local())
+    assert "KeyboardInterrupt" in (tmp_path / "a.txt").read_text()
+    assert not (tmp_path / "b").exists()
+
+
+def test_the_end_of_a_log_says_how_far_it_is_and_what_went_wrong(tmp_path):
+    log = tmp_path / "log.txt"
+    assert (last_sentence(log), progress(log)) == ("", "")
+    log.write_text("Epoch 0:  10%|#   | 1/9\rEpoch 0:  45%|##  | 4/9\nerror: no face\n\nbye\n")
+    assert progress(log) == "Epoch 0:  45%"
+    assert last_sentence(log) == "no face"
