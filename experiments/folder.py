@@ -182,6 +182,12 @@ def config_hash(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]
 
 
+def measured_hash(config: Mapping[str, Any]) -> str:
+    """Short hash of what a test measures by: the same without what may differ between training and test."""
+    kept = {key: value for key, value in _flat(config) if not key.startswith(FREE_IN_TEST) or key in MEASURED}
+    return config_hash(kept)
+
+
 def write_metrics(path: Path, metrics: Mapping[str, float]) -> None:
     """Writes metrics as one flat JSON object, sorted; what is not defined (NaN) as null."""
     plain = {key: None if math.isnan(value) else float(value) for key, value in sorted(metrics.items())}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .folder import FREE_IN_TEST, MEASURED, RunFolder, config_hash, differing_keys
+from .folder import RunFolder, measured_hash
 from .settings import Config, with_changes
 
 FILES = {"metrics": "json", "intervals": "json", "frames": "parquet", "histograms": "npz"}
@@ -21,7 +21,7 @@ class FurtherTest(NamedTuple):
     Attributes:
         name: Of `metrics-<name>.json`.
         options: What differs from the row, as on the command line.
-        key: Hash of the configuration it is tested by.
+        key: Hash of what it measures by, see `measured_hash`.
         same: Whether that is the row's own.
         lacking: Methods that are not on disk, where the test may be left out for want of them.
     """
@@ -34,7 +34,7 @@ class FurtherTest(NamedTuple):
 
     def due(self, folder: RunFolder) -> bool:
         """Whether it is still to be done in a run's folder."""
-        done = folder.metrics(self.name).is_file() and folder.noted(f"test-{self.name}").get("config") == self.key
+        done = folder.metrics(self.name).is_file() and folder.noted(f"test-{self.name}").get("measured_by") == self.key
         return not done and not self.lacking
 
 
@@ -53,11 +53,9 @@ def further_tests(config: Config) -> list[FurtherTest]:
             )
         changes = {key: value for key, value in settings.items() if key != "optional"}
         other = with_changes(config, changes)
-        differing = [
-            key for key in differing_keys(config, other) if not key.startswith(FREE_IN_TEST) or key in MEASURED
-        ]
+        key = measured_hash(other)
         lacking = tuple(_not_on_disk(other)) if settings.get("optional") else ()
-        found.append(FurtherTest(name, tuple(_options(changes)), config_hash(other), not differing, lacking))
+        found.append(FurtherTest(name, tuple(_options(changes)), key, key == measured_hash(config), lacking))
     return found
 
 
@@ -90,4 +88,4 @@ def take_own(folder: RunFolder, test: FurtherTest) -> None:
         link = folder.file(kind, test.name, suffix)
         link.unlink(missing_ok=True)
         link.symlink_to(folder.file(kind, None, suffix).name)
-    folder.note(f"test-{test.name}", {**folder.noted("test"), "config": test.key, "same_as": "test"})
+    folder.note(f"test-{test.name}", {**folder.noted("test"), "measured_by": test.key, "same_as": "test"})

@@ -17,7 +17,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from datamodules.video_data import VideoDataModule
 from lightning_modules.base import ForensicsModule
 
-from .folder import RunFolder, config_hash, digest, surroundings, write_metrics
+from .folder import RunFolder, config_hash, digest, measured_hash, surroundings, write_metrics
 from .intervals import write_intervals
 from .keys import read_layers
 from .needs import needed, refuse_other_network, take_checkpoint
@@ -201,6 +201,7 @@ class ForensicsCLI(LightningCLI):
             facts["operating_point"] = self.model.point._asdict()
             result = result_of(self.model.testing, self.datamodule.clips)
             facts["frames"] = len(result.frames)
+            facts["measured_by"] = measured_hash(self.resolved)
             self._note(f"test-{name}" if name else "test", self.resolved, started, **facts)
             write_result(result, self.folder, name)
             write_intervals(result, self.folder, name)

@@ -217,7 +217,7 @@ def test_further_tests_are_done_once_each_by_what_differs(rows, tmp_path):
     folder = train(job, tmp_path)
     assert (told(configs, tmp_path)["a/0"].state, told(configs, tmp_path)["a/0"].why) == ("to test", "c23, c40")
     for test in job.tests[:2]:
-        folder.note(f"test-{test.name}", {"config": test.key})
+        folder.note(f"test-{test.name}", {"measured_by": test.key})
         folder.metrics(test.name).write_text("{}")
     assert told(configs, tmp_path)["a/0"].state == "done"
     data["init_args"] = {"compression": "raw"}
