@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 PATIENCE_S = 60.0
-"""Seconds that a process is given to end by itself after Ctrl-C."""
+"""Seconds that a process is given to end by itself when it is told to."""
 
 
 class Started(Protocol):
@@ -58,9 +58,9 @@ class LocalProcess:
         return self._process.poll()
 
     def stop(self) -> None:
-        """Interrupts it, as Ctrl-C would: a training then ends after its batch."""
+        """Terminates it; a training first completes its batch."""
         if self.ended() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.terminate()
 
     def wait(self) -> None:
         """Returns when it has ended, which it is helped to after a minute."""

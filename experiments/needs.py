@@ -83,11 +83,11 @@ def needed(settings: Any, folder: RunFolder) -> Needed | None:
 
 
 def take_checkpoint(source: Path, model: Any, target: Path) -> None:
-    """Keeps a checkpoint's weights with the operating point that a model has chosen for them.
+    """Keeps a checkpoint's weights as a model's own, with the operating point it has by now.
 
     Args:
         source: Checkpoint to take.
-        model: A `ForensicsModule` that has validated it.
+        model: A `ForensicsModule` of the same network.
         target: File to write, without what only a training goes on from.
     """
     checkpoint = torch.load(source, map_location="cpu", weights_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from .settings import Config
 
-FACTOR = 0.05
+FACTOR = 0.03
 """What frames a clip, epochs and pixels are multiplied by."""
 
 LEAST_STEPS = 20

@@ -168,9 +168,11 @@ class ForensicsCLI(LightningCLI):
         """Chooses thresholds and rule for another row's checkpoint, and keeps it with them as this row's own."""
         refuse_other_network(source, self.model, name)
         started = time.monotonic()
-        self.trainer.validate(self.model, datamodule=self.datamodule, ckpt_path=str(source))
         if self.trainer.is_global_zero:
             take_checkpoint(source, self.model, self.folder.best)
+        self.trainer.validate(self.model, datamodule=self.datamodule, ckpt_path=str(self.folder.best))
+        if self.trainer.is_global_zero:
+            take_checkpoint(source, self.model, self.folder.best)  # now with what that chose
         self.trainer.strategy.barrier()
         self._note("fit", config, started, epochs=0, steps=0, checkpoint=str(source))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,10 +68,11 @@ def run(arguments: Sequence[str]) -> None:
     print(_sum(planned, wanted))
     steps = [_step(one, wanted) for one in planned if one.state != "done"]
     steps += baseline_steps(wanted.jobs, wanted.runs, wanted.options)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         failed = carry_out(steps, Local(), options.jobs)
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
+        print("ended: the same command goes on from here", file=sys.stderr)
         raise SystemExit(130) from None
     if failed:
         print(f"\n{len(failed)} of {len(steps)} failed; the same command tries them again:", file=sys.stderr)

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from datamodules.sampling import frames_per_visit
 from experiments.folder import config_hash
 from experiments.plan import jobs, resolved
 from experiments.quick import FACTOR, LEAST_STEPS, as_changes, as_options, quick
@@ -24,7 +23,9 @@ def small(config, pairs=PAIRS):
 
 
 def test_rows_that_differ_stay_apart_but_for_the_weights_they_start_from(configs):
-    apart = {row: with_changes(config, {"model": {"init_args": {"pretrained": False}}}) for row, config in configs.items()}
+    apart = {
+        row: with_changes(config, {"model": {"init_args": {"pretrained": False}}}) for row, config in configs.items()
+    }
     before = {job.row: job.key for job in jobs(apart, [0])}
     after = {job.row: job.key for job in jobs({row: small(config) for row, config in configs.items()}, [0])}
     assert len(set(before.values())) == len(set(after.values()))
@@ -54,14 +55,14 @@ def test_numbers_are_rounded_up_by_one_factor(configs):
     assert quick(configs[row], PAIRS) == {
         "trainer.max_epochs": 1,
         "model.init_args.pretrained": False,
-        "model.init_args.warmup_steps": 3,
-        "data.init_args.frames_per_clip": 14,
-        "data.init_args.eval_frames_per_clip": 5,
-        "data.init_args.size": 67,
-        "data.init_args.batch_size": 32,
+        "model.init_args.warmup_steps": 1,
+        "data.init_args.frames_per_clip": 9,
+        "data.init_args.eval_frames_per_clip": 3,
+        "data.init_args.size": 52,
+        "data.init_args.batch_size": 27,
         "data.init_args.num_workers": 0,
     }
-    assert (67 / 299) ** 2 == pytest.approx(FACTOR, rel=0.01)
+    assert (52 / 299) ** 2 == pytest.approx(FACTOR, rel=0.01)
 
 
 def test_options_and_settings_say_the_same(configs):
@@ -70,8 +71,3 @@ def test_options_and_settings_say_the_same(configs):
         parsed = Settings(as_options(changes)).of(row)
         assert config_hash(parsed) == config_hash(small(config))
         assert json.dumps(parsed["data"]) == json.dumps(small(config)["data"])
-
-
-def test_a_test_looks_at_every_clip(configs):
-    assert all(small(config)["data"]["init_args"]["eval_frames_per_clip"] >= 1 for config in configs.values())
-    assert frames_per_visit.__module__ == "datamodules.sampling"
