@@ -91,8 +91,8 @@ def test_a_checkpoint_is_validated_anew_and_kept_with_what_that_chose(runs, tree
 def test_a_run_that_is_missing_is_a_sentence(runs, tree, capsys):
     said = refused(capsys, "fit", tree, runs / "table-9/fourth/seed0", "--encoder_from=table-9/nobody")
     assert said == (
-        f"error: encoder_from is table-9/nobody, but {runs}/table-9/nobody/seed0 holds no run trained to its end: train "
-        "that row first, or let `python -m experiments run` (make train EXP=...) train both"
+        f"error: encoder_from is table-9/nobody, but {runs}/table-9/nobody/seed0 holds no run trained to its end: "
+        "train that row first, or let `python -m experiments run` (make train EXP=...) train both"
     )
     assert not (runs / "table-9/fourth/seed0/config.yaml").exists()
 
