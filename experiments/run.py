@@ -66,7 +66,9 @@ def run(arguments: Sequence[str]) -> None:
     if options.quick:
         write_text(wanted.runs / "heading.txt", f"{HEADING}\n")
     print(_sum(planned, wanted))
-    steps = [_step(one, wanted) for one in planned if one.state != "done"]
+    left = [one for one in planned if one.state != "done"]
+    names = {_name(one.job) for one in left}
+    steps = [_step(one, wanted, names) for one in left]
     steps += baseline_steps(wanted.jobs, wanted.runs, wanted.options)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -165,7 +167,7 @@ def _pairs(wanted: Wanted) -> tuple[int, int, int]:
     return len(splits["train"]), len(splits["val"]), len(splits["test"])
 
 
-def _step(one: Planned, wanted: Wanted) -> Step:
+def _step(one: Planned, wanted: Wanted, left: set[str]) -> Step:
     job, folder = one.job, one.folder
 
     def command() -> list[str] | None:
@@ -181,7 +183,8 @@ def _step(one: Planned, wanted: Wanted) -> Step:
         kind, why = state(job, folder)
         return "" if kind == "done" else f"ended, but is {kind} {why}".strip()
 
-    return Step(_name(job), tuple(map(_name, one.after)), command, lacking, folder.path / "log.txt")
+    after = tuple(name for name in map(_name, one.after) if name in left)
+    return Step(_name(job), after, command, lacking, folder.path / "log.txt")
 
 
 def _name(job: Job) -> str:

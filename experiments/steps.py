@@ -46,8 +46,11 @@ def carry_out(steps: Sequence[Step], launcher: Launcher, at_once: int = 1) -> di
         Why steps failed, by name; those that waited for a failed one are among them.
 
     Raises:
+        ValueError: A step waits for one that is none of them.
         KeyboardInterrupt: After what is at work has been asked to end, and has.
     """
+    if unknown := {name for step in steps for name in step.after} - {step.name for step in steps}:
+        raise ValueError(f"steps wait for {sorted(unknown)}, which are none of them: leave out what is done already")
     waiting, failed, done = list(steps), dict[str, str](), set[str]()
     running: dict[str, tuple[Step, Started, float]] = {}
     with tqdm(total=len(steps), unit="row", disable=None, dynamic_ncols=True) as bar:

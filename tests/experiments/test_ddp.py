@@ -56,3 +56,15 @@ def test_several_processes_train_and_test_as_one_would(tree, tmp_path, monkeypat
         assert intervals["intervals"].keys() == alone[1]["intervals"].keys()
         assert len(pd.read_parquet(folder / f"frames-{processes}.parquet")) == frames
         assert json.loads((folder / "provenance.json").read_text())[f"test-{processes}"]["processes"] == processes
+
+
+def test_several_processes_do_a_whole_row_in_one_start(tree, tmp_path):
+    folder = tmp_path / "runs" / "demo" / "segmentation" / "seed0"
+    tests = '--tests={"few": {"data": {"init_args": {"eval_frames_per_clip": 1}}}, "own": {"data": {}}}'
+    run_with(2, "row", tree, folder, tests, WANDB_MODE="disabled")
+    noted = json.loads((folder / "provenance.json").read_text())
+    assert [noted[stage]["processes"] for stage in ("fit", "test", "test-few")] == [2, 2, 2]
+    assert noted["test_evaluations"] == {"test": 1, "few": 1}
+    own = json.loads((folder / "metrics.json").read_text())
+    assert json.loads((folder / "metrics-own.json").read_text()) == own
+    assert json.loads((folder / "metrics-few.json").read_text()) != own

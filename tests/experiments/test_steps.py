@@ -42,6 +42,11 @@ def test_a_failed_step_stops_only_those_that_need_it(step, tmp_path, capsys):
     assert "failed   a: the disk is full" in capsys.readouterr().out
 
 
+def test_a_step_that_waits_for_nobody_is_refused(step):
+    with pytest.raises(ValueError, match=r"steps wait for \['b'\], which are none of them"):
+        carry_out([step("a", after="b")], Local())
+
+
 def test_a_step_that_ends_without_a_result_has_failed(step):
     assert carry_out([step("a", lacking="ended, but is missing")], Local()) == {"a": "ended, but is missing"}
 
