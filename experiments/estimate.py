@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .folder import RunFolder
-from .plan import Planned
+from .plan import Planned, tests_due
 from .settings import Config
 
 START_S = 25.0
@@ -84,16 +84,19 @@ def estimate(planned: Sequence[Planned], runs: Path, pairs: tuple[int, int, int]
         config = one.job.config
         rates = known.get(_network(config))
         rate, amount = statistics.median(rates) if rates else usual, work(config, pairs)
-        due = one.why.count(",") + 1 if one.state == "to test" else len(one.job.tests) + one.job.row.listed
-        if one.state == "done":
-            seconds.append(0.0)
-        else:
-            shared = bool(one.home) and one.state != "to test"
-            tests = max(0, due - 1) if shared else due
-            training = amount.training if one.trains else 0.0
-            seconds.append((START_S if training or tests else 0.0) + rate * (training + tests * amount.test))
-    source = f"what {len(every)} finished trainings took here" if every else "a cost measured on one CPU core"
+        training, tests = amount.training if one.trains else 0.0, _tests(one)
+        seconds.append((START_S if training or tests else 0.0) + rate * (training + tests * amount.test))
+    counted = f"{len(every)} finished training{'s' if len(every) > 1 else ''}"
+    source = f"what {counted} took here" if every else "a cost measured on one CPU core"
     return Estimate(seconds, source)
+
+
+def _tests(one: Planned) -> int:
+    """How many tests of its own a row is still to have."""
+    if one.state in ("done", "to test"):
+        return len(tests_due(one.job, one.folder))
+    own = one.job.row.listed and not one.home
+    return own + sum(not (test.same or test.lacking) for test in one.job.tests)
 
 
 def _network(config: Config) -> str:

@@ -99,7 +99,7 @@ def start(tables, runs, tree):
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
-def wait_for(path, process, seconds=180):
+def wait_for(path, process, seconds=400):
     until = time.monotonic() + seconds
     while not path.exists() and process.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
