@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
+
+START = "== started "
+"""How a line of a log begins that stands before what a command prints; earlier starts stand above it."""
 
 PATIENCE_S = 60.0
 """Seconds that a process is given to end by itself when it is told to."""
@@ -43,7 +47,9 @@ class LocalProcess:
 
     def __init__(self, command: Sequence[str], log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("w") as file:
+        with log.open("a") as file:
+            file.write(f"{START}{time.strftime('%F %T')}\n")
+            file.flush()
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -76,6 +76,9 @@ def run(arguments: Sequence[str]) -> None:
     except KeyboardInterrupt:
         print("ended: the same command goes on from here", file=sys.stderr)
         raise SystemExit(130) from None
+    for one in left:
+        if (reason := failed.get(_name(one.job))) and one.folder.path.is_dir():
+            write_text(one.folder.path / FAILED, f"{reason}\n")
     if failed:
         print(f"\n{len(failed)} of {len(steps)} failed; the same command tries them again:", file=sys.stderr)
         for name, reason in failed.items():

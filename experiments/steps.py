@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from .launch import Launcher, Started
+from .launch import START, Launcher, Started
 
 LOOK_S = 0.2
 """Seconds between two looks at what is running."""
@@ -112,4 +112,5 @@ def _tail(log: Path, size: int = 8192) -> list[str]:
         return []
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - size))
-        return re.split(r"[\r\n]+", file.read().decode(errors="replace"))
+        _, begun, newest = file.read().decode(errors="replace").rpartition(START)
+    return re.split(r"[\r\n]+", newest)[1 if begun else 0 :]

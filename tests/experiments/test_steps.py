@@ -56,6 +56,14 @@ def test_a_killed_step_is_named(step):
     assert failed == {"a": "ended with status -9"}
 
 
+def test_a_log_keeps_earlier_starts_and_tells_of_the_newest(step):
+    assert carry_out([step("a", "sys.exit('error: the disk is full')")], Local()) == {"a": "the disk is full"}
+    one = step("a", "import os; print('again', flush=True); os.kill(os.getpid(), 9)")
+    assert carry_out([one], Local()) == {"a": "again"}
+    assert one.log.read_text().count("== started ") == 2
+    assert "the disk is full" in one.log.read_text()
+
+
 def test_as_many_are_at_work_as_asked_for(step, tmp_path):
     started = time.monotonic()
     both = (
