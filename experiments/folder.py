@@ -35,6 +35,13 @@ FREE = (
 FREE_IN_TEST = ("trainer.", "data.init_args.num_workers", "data.init_args.batch_size")
 """Beginnings of keys that may differ between training and test as well: they do not change what is measured..."""
 
+WHERE = (
+    *(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "strategy")),
+    *(f"data.init_args.{name}" for name in ("num_workers", "prefetch", "cache_gb")),
+)
+"""Beginnings of keys that say on what a training runs: one that has ended is the same wherever it is asked for again,
+but one that goes on must go on alike."""
+
 SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Reads as `yaml.safe_load` does, ten times as fast where libyaml is there."""
 
@@ -76,7 +83,7 @@ class RunFolder:
     @property
     def key(self) -> str | None:
         """Hash of what the run here is, or was begun by; None where there is none, or a link that leads nowhere."""
-        return config_hash(self.known()) if self.config.is_file() else None
+        return training_key(self.known()) if self.config.is_file() else None
 
     def differing(self, config: Mapping[str, Any]) -> list[str]:
         """Dotted names of settings that are not those of the run here."""
@@ -180,6 +187,11 @@ def config_hash(config: Mapping[str, Any]) -> str:
     """Short hash of a resolved configuration, without the keys in `FREE` and those that are null."""
     pairs = sorted((key, repr(value)) for key, value in _flat(config) if value is not None and not key.startswith(FREE))
     return hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]
+
+
+def training_key(config: Mapping[str, Any]) -> str:
+    """Short hash of what a training learns by, wherever it runs: trainings of equal keys can stand for each other."""
+    return config_hash({key: value for key, value in _flat(config) if not key.startswith(WHERE)})
 
 
 def measured_hash(config: Mapping[str, Any]) -> str:

@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
+
+from datamodules.parallel import cores
 
 START = "== started "
 """How a line of a log begins that stands before what a command prints; earlier starts stand above it."""
@@ -45,7 +47,7 @@ class Launcher(Protocol):
 class LocalProcess:
     """A process of this machine. Ctrl-C on the terminal does not reach it, so that it is asked to end once."""
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as file:
             file.write(f"{START}{time.strftime('%F %T')}\n")
@@ -55,7 +57,7 @@ class LocalProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={"TQDM_MINITERS": "20", **os.environ},
+                env={"TQDM_MINITERS": "20", **environment, **os.environ},
                 process_group=0,
             )
 
@@ -78,8 +80,15 @@ class LocalProcess:
 
 
 class Local:
-    """Starts commands as processes of this machine."""
+    """Starts commands as processes of this machine.
+
+    Args:
+        at_once: How many will be at work at a time; they share the cores, but for an OMP_NUM_THREADS that is set.
+    """
+
+    def __init__(self, at_once: int = 1) -> None:
+        self._environment = {"OMP_NUM_THREADS": str(max(1, cores() // at_once))} if at_once > 1 else {}
 
     def start(self, command: Sequence[str], log: Path) -> LocalProcess:
         """Starts a command; see `Launcher`."""
-        return LocalProcess(command, log)
+        return LocalProcess(command, log, self._environment)

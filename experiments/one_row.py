@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+
+from pytorch_lightning.utilities import rank_zero_only
 
 from datamodules.parallel import one_at_a_time
 
@@ -27,7 +28,7 @@ def run_row(words: Sequence[str]) -> None:
     row, config = Settings().parse(words)
     named = config["trainer"]["default_root_dir"]
     folder = RunFolder(Path(named) if named else Path("runs", *row, f"seed{config['seed_everything']}"))
-    first = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+    first = getattr(rank_zero_only, "rank", 0) == 0
     lock = folder.path.with_name(f".{folder.path.name}.lock")
     with one_at_a_time(lock) if first else nullcontext():
         ForensicsCLI(["fit", *words])

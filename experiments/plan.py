@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .folder import RunFolder, config_hash
+from .folder import RunFolder, training_key
 from .further import FurtherTest, further_tests
 from .settings import Config
 from .share import home_of, runs_by_key
@@ -119,7 +119,7 @@ def jobs(configs: Mapping[Row, Config], seeds: Sequence[int]) -> list[Job]:
                 (option,) = [option for option in TAKES if config.get(option)]
                 own[option] = f"{needed}@{found[needed, seed].key}"
             tests = further_tests(own) if row.listed else []
-            found[row, seed] = Job(row, seed, own, config_hash(own), needed, tests)
+            found[row, seed] = Job(row, seed, own, training_key(own), needed, tests)
     return list(found.values())
 
 

@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> None:
     steps += baseline_steps(wanted.jobs, wanted.runs, wanted.options)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        failed = carry_out(steps, Local(), options.jobs)
+        failed = carry_out(steps, Local(options.jobs), options.jobs)
     except KeyboardInterrupt:
         print("ended: the same command goes on from here", file=sys.stderr)
         raise SystemExit(130) from None
@@ -120,10 +120,11 @@ def _why(one: Planned) -> str:
 def _sum(planned: Sequence[Planned], wanted: Wanted) -> str:
     keys = {one.job.key for one in planned if not one.job.config.get("checkpoint_from")}
     left = {one.job.key for one in planned if one.trains and not one.job.config.get("checkpoint_from")}
-    done = sum(one.state == "done" for one in planned)
+    rows = [one for one in planned if one.job.row.listed]
+    done = sum(one.state == "done" for one in rows)
     told = estimate(planned, wanted.runs, _pairs(wanted))
     return (
-        f"{len(planned)} rows, {done} of them done; {len(keys)} distinct trainings, {len(left)} still to be done: "
+        f"{len(rows)} rows, {done} of them done; {len(keys)} distinct trainings, {len(left)} still to be done: "
         f"about {spoken(sum(told.seconds))} one after the other, by {told.source}"
     )
 

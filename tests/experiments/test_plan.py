@@ -122,6 +122,12 @@ def test_states_follow_what_lies_there(rows, tmp_path):
     assert [one.trains for one in found.values()] == [False, False, True, True, True]
 
 
+def test_what_was_trained_elsewhere_is_done_here(rows, tmp_path):
+    train(jobs(rows(a={"trainer": {"max_epochs": 1, "devices": 8, "num_nodes": 4}}), [0])[0], tmp_path)
+    assert told(rows(a={}), tmp_path)["a/0"].state == "done"
+    assert told(rows(a={"trainer": {"max_epochs": 2, "devices": 8}}), tmp_path)["a/0"].state == "stale"
+
+
 def test_equal_rows_share_the_first_ones_training_which_waits_for_none(rows, tmp_path):
     found = told(rows(a={}, b={}, c={"lr": 0.2}), tmp_path, seeds=(0, 1))
     assert found["b/0"].home == tmp_path / "table-x/a/seed0"
