@@ -110,8 +110,8 @@ def _said(one: Planned) -> str:
 
 
 def _why(one: Planned) -> str:
-    needs = [f"needs {one.job.needs}"] if one.job.needs and one.state != "done" else []
-    shares = [f"shares {one.home.parent.parent.name}/{one.home.parent.name}"] if one.home else []
+    needs = [f"needs {one.job.needs}"] if one.job.needs and one.trains else []
+    shares = [f"shares {'/'.join(one.home.parts[-3:])}"] if one.home else []
     left_out = [f"without {test.name}, which is not on disk" for test in one.job.tests if test.lacking]
     reason = [one.failure or one.why] if one.failure or one.why else []
     return "; ".join([*reason, *shares, *needs, *left_out])
