@@ -92,3 +92,15 @@ def test_table_base_goes_before_its_row_once():
     wanted = ["fit", "-c", BASE, "-c", base, "-c", row]
     assert with_table_base(["fit", "-c", BASE, "-c", row]) == wanted
     assert with_table_base(wanted) == wanted
+
+
+@pytest.mark.parametrize(
+    ("test", "key", "nearest"),
+    [
+        ({"data": {"init_args": {"compresion": "c40"}}}, "data.init_args.compresion", "data.init_args.compression"),
+        ({"optionel": True}, "optionel", "optional"),
+    ],
+)
+def test_misspelt_key_of_a_further_test_is_said(test, key, nearest):
+    with pytest.raises(MisspeltKeyError, match=rf"unknown key tests\.x\.{key}; nearest valid key: tests\.x\.{nearest}"):
+        check_keys([*read_layers(["-c", BASE]), ("row.yaml", {"tests": {"x": test}})])
