@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 SEED ?= 0
 SEEDS ?= $(SEED)
-JOBS ?= 1
+JOBS ?= $(if $(QUICK),2,1)
 # Idle threads leave the cores to the decoders.
 export OMP_WAIT_POLICY ?= passive
 MINI := data/mini
