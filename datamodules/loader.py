@@ -8,9 +8,9 @@ from typing import cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .batch import Batch, Sample, in_batches
-from .process import POSIX
 from .stream import FrameStream
 from .workers import Workers
 
@@ -27,7 +27,7 @@ class EpochLoader:
         epoch: Asked when the first batch of a pass is: Lightning makes the iterator of a resumed training while it
             still holds the number of the epoch before.
         consumed: Asked when the state is: batches of the epoch consumed so far.
-        num_workers: Processes that decode; without any, and on Windows, the asking process does.
+        num_workers: Processes that decode; without any, the asking process does.
         prefetch: Batches that each prepares ahead.
         finished: Make floats of the workers' bytes, see `CropTransform.finish`; False leaves that to who has moved the
             batch to a GPU.
@@ -44,10 +44,15 @@ class EpochLoader:
         finished: bool = True,
         pin_memory: bool = False,
     ) -> None:
+        if num_workers < 0 or prefetch < 1:
+            raise ValueError(
+                f"num_workers is {num_workers} and prefetch {prefetch}, wanted 0 or more and 1 or more: without "
+                "workers the asking process decodes"
+            )
         self.stream = stream
         self.epoch = epoch
         self.consumed = consumed
-        self.num_workers = num_workers if POSIX else 0
+        self.num_workers = num_workers
         self.prefetch = prefetch
         self.finished = finished
         self.pin_memory = pin_memory
@@ -63,8 +68,8 @@ class EpochLoader:
         self.stream.epoch = epoch
         self.stream.consumed = resumed["batches"] if resumed.get("epoch") == epoch else 0
         with closing(self._by_workers() if self.num_workers else self._here()) as batches:
-            for arrays in batches:
-                yield self._batch(arrays)
+            for batch in batches:
+                yield self.stream.transform.finish(batch) if self.finished else batch
 
     def close(self) -> None:
         """Ends the workers; another pass would start new ones."""
@@ -72,29 +77,25 @@ class EpochLoader:
             self._workers.close()
         self._workers = None
 
-    def _by_workers(self) -> Generator[Sample]:
-        if self._workers is None:
+    def _by_workers(self) -> Generator[Batch]:
+        if self._workers is None or not self._workers.close.alive:
             self._workers = Workers(self.stream, self.num_workers, self.prefetch)
-        return self._workers.batches(self.stream.epoch, self.stream.consumed)
+        return self._workers.batches(self.stream.epoch, self.stream.consumed, self._copied)
 
-    def _here(self) -> Generator[Sample]:
+    def _here(self) -> Generator[Batch]:
         size = self.stream.batch_size
 
         def place(first: Sample) -> Sample:
             return {name: np.empty((size, *value.shape), value.dtype) for name, value in first.items()}
 
         with closing(self.stream.part(0, 1)) as samples:
-            yield from in_batches(samples, size, place)
+            for arrays in in_batches(samples, size, place):
+                yield self._copied(arrays) if self.pin_memory else _tensors(arrays)
 
-    def _batch(self, arrays: Sample) -> Batch:
-        """Tensors of their own: the next batch may be written where this one lies."""
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        if self.pin_memory:
-            tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
-        elif self.num_workers:
-            tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-        batch = cast("Batch", tensors)
-        return self.stream.transform.finish(batch) if self.finished else batch
+    def _copied(self, arrays: Sample) -> Batch:
+        tensors = cast("dict[str, Tensor]", _tensors(arrays))
+        copies = {name: tensor.pin_memory() if self.pin_memory else tensor.clone() for name, tensor in tensors.items()}
+        return cast("Batch", copies)
 
     def state_dict(self) -> dict[str, int]:
         """The position, and all that the rest of the epoch depends on beside the constructor's arguments."""
@@ -119,3 +120,7 @@ class EpochLoader:
         stream = self.stream
         shape = {"processes": stream.ranks, "workers": max(1, self.num_workers), "batch_size": stream.batch_size}
         return {**shape, "open_clips": stream.open_clips, "pool": stream.pool, "batches_an_epoch": len(self)}
+
+
+def _tensors(arrays: Sample) -> Batch:
+    return cast("Batch", {name: torch.from_numpy(array) for name, array in arrays.items()})

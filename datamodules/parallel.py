@@ -13,7 +13,7 @@ from typing import TypeVar
 import cv2
 from tqdm import tqdm
 
-from .process import POSIX, answer, child, portable, send
+from .process import answer, child, portable, send
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -54,15 +54,15 @@ def in_parallel(
         items: What it is done on; like the results they are pickled.
         title: Of the progress bar; without one there is none.
         unit: What the bar counts.
-        workers: Processes, by default one a core. With fewer than two, with fewer than two items, and on Windows, all
-            is done in this process and in the order of the items.
+        workers: Processes, by default one a core. With fewer than two, or fewer than two items, all is done in this
+            process and in the order of the items.
 
     Raises:
         Exception: What `work` raised, of the same type, with the process's traceback as a note.
         ChildProcessError: A process was killed.
     """
     workers = min(cores() if workers is None else workers, len(items))
-    alone = workers < 2 or not POSIX
+    alone = workers < 2
     with tqdm(total=len(items), desc=title, unit=unit, disable=not (title and items)) as bar:
         for result in map(work, items) if alone else _shared(work, items, workers):
             bar.update()

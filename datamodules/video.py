@@ -29,6 +29,10 @@ FRAMES_AT_ONCE = 16
 """Frames held at a time while a clip is read; at 1280 x 720 this is 44 MB."""
 
 
+SOUGHT_ANEW = 32
+"""Frames after which what is bright is sought in the whole frame again: the box in which it is expected only grows."""
+
+
 class VideoFacts(NamedTuple):
     """What a file's header says.
 
@@ -156,9 +160,9 @@ class VideoReader:
         converter = Converter()
         with closing(decode(self.path, frames)) as decoded:
             near: Box | None = None
-            for frame in decoded:
+            for number, frame in enumerate(decoded):
                 spot = bright_spot(frame, threshold, converter, near)
-                near = spot.box if spot.pixels.size else None
+                near = spot.box if spot.pixels.size and number % SOUGHT_ANEW else None
                 yield spot
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -84,7 +85,7 @@ class VideoDataModule(LightningDataModule):
         self._may_test = False
         self._finish: Callable[[Batch], Batch] | None = None
         self._train: EpochLoader | None = None
-        self._loaders: list[EpochLoader] = []
+        self._loaders: weakref.WeakSet[EpochLoader] = weakref.WeakSet()
         self._position: dict[str, int] = {}
         self.clips: pd.DataFrame | None = None
         """The selected clips, with the columns of `Clip`, `split` and `pair`; known after `setup`."""
@@ -131,7 +132,10 @@ class VideoDataModule(LightningDataModule):
         """Ends the workers of all loaders."""
         for loader in self._loaders:
             loader.close()
-        self._loaders.clear()
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Likewise: after an error a Trainer tears nothing down."""
+        self.teardown("")
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Makes floats of bytes where the batch has arrived; a fifth of it had to travel."""
@@ -243,7 +247,7 @@ class VideoDataModule(LightningDataModule):
             finished=self.trainer is None,
             pin_memory=self._on_gpu(),
         )
-        self._loaders.append(loader)
+        self._loaders.add(loader)
         return loader
 
     def _refuse_test_while_fitting(self) -> None:

@@ -48,7 +48,7 @@ class VideoFolderDataModule(VideoDataModule):
         mean: Of the three channels.
         std: Likewise.
         batch_size: Frames a batch on each device.
-        num_workers: Processes that decode for each device.
+        num_workers: Processes that decode for each device; in a training as many again for validation, in turn.
         prefetch: Batches that each worker prepares ahead.
         open_clips: Clips a worker has open at once in training.
         pool: Crops a worker keeps to mix batches from.

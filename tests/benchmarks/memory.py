@@ -30,10 +30,7 @@ def worker_memory(root: Path, scratch: Path, epochs: int, count: int) -> dict[st
         resident, shared_out = 0.0, 0.0
         for _ in loader:
             for child in psutil.Process().children():
-                try:
-                    memory = child.memory_full_info()
-                except psutil.Error:  # it has just ended
-                    continue
+                memory = child.memory_full_info()
                 resident, shared_out = max(resident, memory.rss / MB), max(shared_out, memory.pss / MB)
         found["resident_mb"].append(resident)
         found["shared_out_mb"].append(shared_out)

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,16 @@ class Warning_(CropTransform):
     def __call__(self, image, mask, key):
         warnings.warn("frames are dark", UserWarning, stacklevel=1)
         return super().__call__(image, mask, key)
+
+
+class Torn(CropTransform):
+    def __call__(self, image, mask, key):
+        raise EOFError("torn")
+
+
+class Lost(CropTransform):
+    def __reduce__(self):
+        return __import__, ("nowhere",)
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +106,57 @@ def test_batches_that_were_given_out_stay_as_they_are(stream):
     )
 
 
-def test_two_passes_at_once_are_refused(stream):
-    batches = loader(stream())
+def test_many_passes_of_fewer_batches_than_workers_do_not_fill_the_lines(stream):
+    batches = loader(stream(), workers=2)
+    for _ in range(400):
+        next(iter(batches))
+    assert len(list(batches)) == len(batches)
+
+
+def test_two_passes_at_once_are_refused_and_the_second_stays_whole(stream):
+    batches = loader(stream(), finished=False, prefetch=2)
+    whole = [batch["image"] for batch in batches]
     first, second = iter(batches), iter(batches)
     next(first)
-    next(second)
+    images = [next(second)["image"]]
     with pytest.raises(RuntimeError, match="another pass over this loader has begun"):
         list(first)
-    assert len(list(second)) == len(batches) - 1
+    images += [batch["image"] for batch in second]
+    assert len(images) == len(whole)
+    assert all(map(torch.equal, images, whole))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_short_last_batch_is_the_same_whoever_makes_it(stream, workers):
+    batches = [batch["image"] for batch in loader(stream(train=False), workers, finished=False)]
+    here = torch.cat([batch["image"] for batch in loader(stream(train=False), 0, finished=False)])
+    assert torch.equal(torch.cat(batches).sum(0), here.sum(0))
+    assert {len(batch) for batch in batches} == ({4} if len(here) % 4 == 0 else {4, len(here) % 4})
+
+
+def test_a_pass_after_one_that_failed_is_whole(tree, tmp_path):
+    copy = shutil.copytree(tree, tmp_path / "own")
+    table = index(copy)
+    source = FrameStream(table, face_tracks(table), PLAIN, 2, 4, train=True)
+    batches = loader(source)
+    path = Path(table.path[0])
+    content = path.read_bytes()
+    path.write_bytes(content[:500])
+    with pytest.raises(OSError, match=path.name):
+        list(batches)
+    path.write_bytes(content)
+    assert len(list(batches)) == len(batches)
+
+
+def test_an_error_of_any_kind_arrives_as_it_was(stream):
+    with pytest.raises(EOFError, match="torn") as caught:
+        list(loader(stream(Torn(32, PLAIN.mean, PLAIN.std))))
+    assert "In a process of its own:" in caught.value.__notes__[0]
+
+
+def test_what_cannot_be_read_by_workers_is_named(stream):
+    with pytest.raises(ModuleNotFoundError, match="nowhere"):
+        list(loader(stream(Lost(32, PLAIN.mean, PLAIN.std))))
 
 
 def test_a_transform_of_ones_own_module_may_use_torch_and_this_room(stream):
@@ -146,6 +200,22 @@ def test_a_killed_worker_is_a_sentence(stream):
     os.kill(children()[0].pid, signal.SIGKILL)
     with pytest.raises(ChildProcessError, match="ended from outside, perhaps for want of memory"):
         list(batches)
+
+
+def test_after_a_killed_worker_another_pass_starts_new_ones(stream):
+    again = loader(stream(), prefetch=1)
+    batches = iter(again)
+    next(batches)
+    os.kill(children()[0].pid, signal.SIGKILL)
+    with pytest.raises(ChildProcessError):
+        list(batches)
+    assert len(list(again)) == len(again)
+
+
+@pytest.mark.parametrize(("how", "sentence"), [({"workers": -1}, "num_workers is -1"), ({"prefetch": 0}, "prefetch 0")])
+def test_wrong_numbers_are_a_sentence(stream, how, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        loader(stream(), **how)
 
 
 @needs_proc
