@@ -87,7 +87,7 @@ def estimate(planned: Sequence[Planned], runs: Path, pairs: tuple[int, int, int]
         training, tests = amount.training if one.trains else 0.0, _tests(one)
         seconds.append((START_S if training or tests else 0.0) + rate * (training + tests * amount.test))
     counted = f"{len(every)} finished training{'s' if len(every) > 1 else ''}"
-    source = f"what {counted} took here" if every else "a cost measured on one CPU core"
+    source = f"what {counted} took here" if every else "the cost of resnet50-unet on one CPU core"
     return Estimate(seconds, source)
 
 
