@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 SEED ?= 0
 SEEDS ?= $(SEED)
-JOBS ?= $(if $(QUICK),2,1)
+JOBS ?= $(if $(LAUNCHER),,$(if $(QUICK),2,1))
 # Idle threads leave the cores to the decoders.
 export OMP_WAIT_POLICY ?= passive
 MINI := data/mini
@@ -13,14 +13,15 @@ MINI := data/mini
 TABLES := $(notdir $(patsubst %/,%,$(sort $(wildcard experiments/table-*/)) $(sort $(wildcard experiments/ablation-*/))))
 RUNS := $(if $(QUICK),runs/quick,runs)
 
-# What rows are run with: make table-1 DATA=/data/FF++ DEVICES=8 SEEDS='0 1 2' JOBS=2 ARGS='--trainer.max_epochs 3'
-OPTIONS = $(if $(DATA),--data.init_args.root '$(DATA)') $(if $(DEVICES),--trainer.devices $(DEVICES)) $(ARGS)
-WHICH = --seeds $(SEEDS) $(if $(QUICK),--quick)
-run = $(PY) -m experiments run $(1) $(WHICH) --jobs $(JOBS) -- $(OPTIONS)
+# What rows are run with: make table-1 DATA=/data/FF++ DEVICES=8 SEEDS='0 1 2' JOBS=2 ARGS='--trainer.max_epochs 3', and
+# where: LAUNCHER=slurm NODES=4 SLURM='--partition=gpu --time=24:00:00'
+OPTIONS = $(if $(DATA),--data.init_args.root '$(DATA)') $(if $(DEVICES),--trainer.devices $(DEVICES)) $(if $(NODES),--trainer.num_nodes $(NODES)) $(ARGS)
+WHICH = --seeds $(SEEDS) $(if $(QUICK),--quick) $(if $(LAUNCHER),--launcher $(LAUNCHER)) $(if $(SLURM),--slurm='$(SLURM)')
+run = $(PY) -m experiments run $(1) $(WHICH) $(if $(JOBS),--jobs $(JOBS)) -- $(OPTIONS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-reuse bench matrix lint plan tables train collect compare cost export doctor mini sweep sweep-row wandb-sync $(TABLES)
+.PHONY: help install demo test test-reuse test-slurm bench matrix lint plan tables train collect compare cost export doctor mini sweep sweep-row wandb-sync $(TABLES)
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +46,7 @@ train: $(INSTALLED) ## train and test one row, and what it needs: EXP=table-1/re
 plan: $(INSTALLED) ## say what is done, missing, shared, and how long it takes: [TABLE='table-3 ablation-loss'] DATA=<root> [QUICK=1] [SEEDS='0 1 2']
 	@$(PY) -m experiments plan $(TABLE) $(WHICH) -- $(OPTIONS)
 
-tables: $(INSTALLED) ## every table, or one: make table-3, make ablation-loss, DATA=<root> [SEEDS='0 1 2'] [JOBS=2] [QUICK=1: small, on DATA=data/mini]
+tables: $(INSTALLED) ## every table, or one: make table-3, make ablation-loss, DATA=<root> [SEEDS='0 1 2'] [JOBS=2] [QUICK=1: small, on DATA=data/mini] [LAUNCHER=slurm]
 	@$(call run,); status=$$?; $(PY) -m experiments collect $(RUNS) && exit $$status
 
 $(TABLES): $(INSTALLED)
@@ -91,6 +92,10 @@ test: $(INSTALLED) ## run the tests
 
 test-reuse: $(INSTALLED) ## install the wheel into an empty environment and train there (minutes, a network, 10 GB for a while)
 	$(PY) -m pytest tests/test_reuse.py -m slow
+
+test-slurm: $(INSTALLED) ## run rows on a SLURM cluster of this machine alone, installed from Debian's packages, started and stopped (ten minutes, root to install)
+	@for program in slurmctld slurmd munged srun; do command -v $$program >/dev/null || missing=1; done; test -z "$$missing" || { apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm munge; }
+	OMP_NUM_THREADS=1 $(PY) -m pytest tests/experiments/test_slurm.py -m slurm
 
 lint: $(INSTALLED) ## ruff and mypy
 	$(VENV)/bin/ruff check .

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .doctor import PIXEL_FREE
 from .folder import RunFolder, config_hash
+from .launch import PROGRAM, Resources
 from .plan import Job
 from .steps import Step
 from .tables import Row
@@ -81,14 +81,16 @@ def _step(job: Job, key: str, name: str, runs: Path, waits: tuple[str, ...], opt
             for baseline in NAMES:
                 _link(home / baseline / f"seed{job.seed}", table / baseline / f"seed{job.seed}")
             return None
-        words = [*job.row.files, *options, f"--seed_everything={job.seed}"]
+        alone = ["--trainer.devices=1", "--trainer.num_nodes=1"]
+        words = [*job.row.files, *options, *alone, f"--seed_everything={job.seed}"]
         folder = table / job.row.name / f"seed{job.seed}"
-        return [sys.executable, "-m", "experiments", "baselines", *words, f"--trainer.default_root_dir={folder}"]
+        return [*PROGRAM, "baselines", *words, f"--trainer.default_root_dir={folder}"]
 
     def lacking() -> str:
         return "" if done(table, job.seed, key) else "ended, but not all baselines are there"
 
-    return Step(name, waits, command, lacking, table / f"baselines-seed{job.seed}.txt")
+    resources = Resources(workers=job.config["data"]["init_args"]["num_workers"])
+    return Step(name, waits, command, lacking, table / f"baselines-seed{job.seed}.txt", resources)
 
 
 def _link(home: Path, folder: Path) -> None:

@@ -27,6 +27,7 @@ ROOMS = [Path(str(room.__file__)).resolve().parent for room in (datamodules, lig
 # Advertisements, and calls of Lightning 2.6 that torch 2.14 and jsonargparse 4.53 deprecate.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.getMessage())
+warnings.filterwarnings("ignore", message="The `srun` command is available")  # on a login node
 warnings.filterwarnings("ignore", message="The dirpath has changed from")  # where rows share a checkpoint
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
 

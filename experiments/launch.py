@@ -1,22 +1,42 @@
-"""How a command of a row is started: here, as a process of its own. What submits it elsewhere would take its place."""
+"""How a command of a row is started: here, as a process of its own. `slurm.py` submits it to a cluster instead."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol, TextIO
 
 from datamodules.parallel import cores
+
+PROGRAM = (sys.executable, "-m", "experiments")
+"""How the command of a row or of baselines begins."""
 
 START = "== started "
 """How a line of a log begins that stands before what a command prints; earlier starts stand above it."""
 
 PATIENCE_S = 60.0
 """Seconds that a process is given to end by itself when it is told to."""
+
+
+class Resources(NamedTuple):
+    """What a command asks of the machines it runs on.
+
+    Attributes:
+        devices: On each node, a process each.
+        nodes: Machines.
+        gpus: Whether the devices are GPUs.
+        workers: Further processes beside each.
+    """
+
+    devices: int = 1
+    nodes: int = 1
+    gpus: bool = False
+    workers: int = 0
 
 
 class Started(Protocol):
@@ -26,32 +46,51 @@ class Started(Protocol):
         """Its exit status; None while it is at work."""
 
     def stop(self) -> None:
-        """Asks it to end."""
+        """Asks it to end, unless it outlives who started it."""
 
     def wait(self) -> None:
-        """Returns when it has ended."""
+        """Returns when it has ended, if it was asked to."""
 
 
 class Launcher(Protocol):
-    """Starts commands."""
+    """Starts commands.
 
-    def start(self, command: Sequence[str], log: Path) -> Started:
+    Attributes:
+        queues: Whether it takes commands that are to wait for others it has started.
+        look_s: Seconds between two looks at what it has started.
+    """
+
+    queues: bool
+    look_s: float
+
+    def start(
+        self, name: str, command: Sequence[str], log: Path, resources: Resources, after: Sequence[Started]
+    ) -> Started:
         """Starts a command.
 
         Args:
+            name: For humans.
             command: Its words.
             log: File that gets what it prints.
+            resources: What it asks for.
+            after: What must have succeeded before, of what this launcher has started; nothing where it does not queue.
         """
+
+
+def begun(log: Path) -> TextIO:
+    """A log opened to be gone on with, after the line that a start begins with."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    file = log.open("a")
+    file.write(f"{START}{time.strftime('%F %T')}\n")
+    file.flush()
+    return file
 
 
 class LocalProcess:
     """A process of this machine. Ctrl-C on the terminal does not reach it, so that it is asked to end once."""
 
     def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a") as file:
-            file.write(f"{START}{time.strftime('%F %T')}\n")
-            file.flush()
+        with begun(log) as file:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -86,9 +125,14 @@ class Local:
         at_once: How many will be at work at a time; they share the cores, but for an OMP_NUM_THREADS that is set.
     """
 
+    queues = False
+    look_s = 0.2
+
     def __init__(self, at_once: int = 1) -> None:
         self._environment = {"OMP_NUM_THREADS": str(max(1, cores() // at_once))} if at_once > 1 else {}
 
-    def start(self, command: Sequence[str], log: Path) -> LocalProcess:
+    def start(
+        self, name: str, command: Sequence[str], log: Path, resources: Resources, after: Sequence[Started]
+    ) -> LocalProcess:
         """Starts a command; see `Launcher`."""
         return LocalProcess(command, log, self._environment)

@@ -21,6 +21,7 @@ from .folder import RunFolder, config_hash, digest, measured_hash, surroundings,
 from .intervals import write_intervals
 from .keys import read_layers
 from .needs import needed, refuse_other_network, take_checkpoint
+from .nodes import refuse_alone
 from .result import result_of, write_result
 from .tracking import settle_mode
 from .wandb_logger import run_id, wandb_logger
@@ -133,6 +134,7 @@ class ForensicsCLI(LightningCLI):
             raise ValueError(
                 f"trainer.strategy is {strategy}, whose processes cannot hand back what they measured: use ddp"
             )
+        refuse_alone(self.trainer)
         if isinstance(self.datamodule, VideoDataModule):
             processes = self.trainer.num_devices * self.trainer.num_nodes
             self.datamodule.refuse_idle_processes(str(self.subcommand), processes)
@@ -163,6 +165,7 @@ class ForensicsCLI(LightningCLI):
         started = time.monotonic()
         self.trainer.fit(**options)
         self._note("fit", config, started, epochs=self.trainer.current_epoch, steps=self.trainer.global_step)
+        self.trainer.strategy.barrier()  # the other processes look for that note next
 
     def _validate_anew(self, config: dict[str, Any], source: Path, name: str) -> None:
         """Chooses thresholds and rule for another row's checkpoint, and keeps it with them as this row's own."""
@@ -175,6 +178,7 @@ class ForensicsCLI(LightningCLI):
             take_checkpoint(source, self.model, self.folder.best)  # now with what that chose
         self.trainer.strategy.barrier()
         self._note("fit", config, started, epochs=0, steps=0, checkpoint=str(source))
+        self.trainer.strategy.barrier()
 
     def validate(self, **options: Any) -> None:
         """Validates the best checkpoint."""

@@ -5,43 +5,22 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-from datamodules.splits import read_splits
 
 from .baseline_steps import baseline_steps
 from .estimate import estimate, spoken
 from .folder import write_text
-from .launch import Local
-from .plan import FAILED, Job, Planned, jobs, plan, resolved, state
-from .quick import HEADING, as_changes, as_options, quick
-from .settings import Config, Settings, with_changes
+from .launch import PROGRAM, Launcher, Local, Resources
+from .nodes import alone
+from .plan import FAILED, Job, Planned, plan, state
+from .quick import HEADING
+from .settings import Config
 from .share import link, move_aside
+from .slurm import Slurm
+from .slurm_queue import SlurmJob, job_name
 from .steps import Step, carry_out
-from .tables import HERE, Row, find_rows
-
-OFFICIAL_PAIRS = (360, 70, 70)
-"""Identity pairs of FaceForensics++'s training, validation and test split."""
-
-
-class Wanted(NamedTuple):
-    """What was asked for on the command line.
-
-    Attributes:
-        rows: By name or table.
-        runs: Folder of runs.
-        options: Of every row, further options of its command.
-        configs: Resolved with them, also those of needed rows.
-        jobs: Each row with each seed.
-    """
-
-    rows: list[Row]
-    runs: Path
-    options: dict[Row, list[str]]
-    configs: dict[Row, Config]
-    jobs: list[Job]
+from .wanted import Wanted, pairs, parser_of, read_wanted
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -53,14 +32,20 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         SystemExit: Status 1 where rows failed; they are named with their reasons.
     """
-    parser = _parser("run", "Trains and tests rows.")
-    parser.add_argument("--jobs", type=int, default=1, help="rows at a time (default 1)")
-    options, wanted = _wanted(parser, arguments)
-    if options.jobs < 1:
+    parser = parser_of("run", "Trains and tests rows.")
+    parser.add_argument("--jobs", type=int, help="rows at a time (default 1, of a cluster as many as it takes)")
+    options, wanted = read_wanted(parser, arguments)
+    if options.jobs is not None and options.jobs < 1:
         raise ValueError(f"--jobs is {options.jobs}, wanted 1 or more")
+    launcher = _launcher(options, wanted)
     planned = plan(wanted.jobs, wanted.runs)
     while stale := [one for one in planned if one.state == "stale"]:
         for one in stale:
+            if isinstance(launcher, Slurm) and (job := _queued(one, launcher.queue.jobs())):
+                raise ValueError(
+                    f"{one.folder.path} is stale ({one.why}), but job {job.number} is {job.said} there: give the "
+                    f"options of that job, or end it by scancel {job.number}"
+                )
             print(f"{one.folder.path} is stale ({one.why}): moved to {move_aside(one.folder)}")
         planned = plan(wanted.jobs, wanted.runs)
     if options.quick:
@@ -68,13 +53,15 @@ def run(arguments: Sequence[str]) -> None:
     print(_sum(planned, wanted))
     left = [one for one in planned if one.state != "done"]
     names = {_name(one.job) for one in left}
-    steps = [_step(one, wanted, names) for one in left]
+    shared = {_name(one.job) for one in left if one.home}
+    steps = [_step(one, wanted, names, shared) for one in left]
     steps += baseline_steps(wanted.jobs, wanted.runs, wanted.options)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        failed = carry_out(steps, Local(options.jobs), options.jobs)
+        failed = carry_out(steps, launcher, options.jobs or (len(steps) if launcher.queues else 1))
     except KeyboardInterrupt:
-        print("ended: the same command goes on from here", file=sys.stderr)
+        going_on = "; jobs that are queued or running go on, scancel ends them" if launcher.queues else ""
+        print(f"ended: the same command goes on from here{going_on}", file=sys.stderr)
         raise SystemExit(130) from None
     for one in left:
         if (reason := failed.get(_name(one.job))) and one.folder.path.is_dir():
@@ -92,21 +79,36 @@ def show(arguments: Sequence[str]) -> None:
     Args:
         arguments: See `--help`.
     """
-    _, wanted = _wanted(_parser("plan", "Says what run would do."), arguments)
+    options, wanted = read_wanted(parser_of("plan", "Says what run would do."), arguments)
+    queue = Slurm(options.slurm).queue.jobs() if options.launcher == "slurm" else {}
     planned = plan(wanted.jobs, wanted.runs)
-    times = estimate(planned, wanted.runs, _pairs(wanted)).seconds
+    times = estimate(planned, wanted.runs, pairs(wanted)).seconds
     table = ""
     for one, seconds in zip(planned, times, strict=True):
         if one.job.row.table != table:
             table = one.job.row.table
             print(f"\n{table}")
         seed = f" seed{one.job.seed}" if len({job.seed for job in wanted.jobs}) > 1 else ""
-        print(f"  {one.job.row.name + seed:36} {_said(one):12} {spoken(seconds) if seconds else '':>9}  {_why(one)}")
+        said, time = _said(one, _queued(one, queue)), spoken(seconds) if seconds else ""
+        print(f"  {one.job.row.name + seed:36} {said:12} {time:>9}  {_why(one)}")
     print(f"\n{_sum(planned, wanted)}")
 
 
-def _said(one: Planned) -> str:
-    return "failed" if one.failure else one.state
+def _said(one: Planned, job: SlurmJob | None) -> str:
+    return job.said if job else "failed" if one.failure else one.state
+
+
+def _queued(one: Planned, queue: Mapping[str, SlurmJob]) -> SlurmJob | None:
+    return queue.get(job_name(_name(one.job), _log(one)))
+
+
+def _launcher(options: argparse.Namespace, wanted: Wanted) -> Launcher:
+    if options.launcher == "slurm":
+        return Slurm(options.slurm)
+    for config in wanted.configs.values():
+        if (nodes := config["trainer"]["num_nodes"]) > 1:
+            raise ValueError(f"{alone(nodes, config['trainer']['devices'])}; or let SLURM do it: --launcher slurm")
+    return Local(options.jobs or 1)
 
 
 def _why(one: Planned) -> str:
@@ -122,56 +124,14 @@ def _sum(planned: Sequence[Planned], wanted: Wanted) -> str:
     left = {one.job.key for one in planned if one.trains and not one.job.config.get("checkpoint_from")}
     rows = [one for one in planned if one.job.row.listed]
     done = sum(one.state == "done" for one in rows)
-    told = estimate(planned, wanted.runs, _pairs(wanted))
+    told = estimate(planned, wanted.runs, pairs(wanted))
     return (
         f"{len(rows)} rows, {done} of them done; {len(keys)} distinct trainings, {len(left)} still to be done: "
         f"about {spoken(sum(told.seconds))} one after the other, by {told.source}"
     )
 
 
-def _parser(command: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(f"python -m experiments {command}", description=description)
-    parser.add_argument("names", nargs="*", help="such as table-1/resnet50-unet or table-1 (default: every table)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of every row (default 0)")
-    parser.add_argument("--runs", type=Path, help="folder of runs (default runs, with --quick runs/quick)")
-    parser.add_argument("--quick", action="store_true", help="make every row small enough to be tried on a laptop")
-    parser.add_argument("--tables", type=Path, default=HERE, help="folder of base.yaml and of the tables' folders")
-    parser.epilog = "What follows -- are options of every row, such as -- --data.init_args.root /data/FF++"
-    return parser
-
-
-def _wanted(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[argparse.Namespace, Wanted]:
-    words = list(arguments)
-    cut = words.index("--") if "--" in words else len(words)
-    options, more = parser.parse_args(words[:cut]), words[cut + 1 :]
-    rows = find_rows(options.names, options.tables.resolve())
-    configs = resolved(rows, Settings(more).of)
-    made = {row: list(more) for row in configs}
-    if options.quick:
-        for row, config in configs.items():
-            pairs = len(read_splits(_splits(config))["train"])
-            asked = {word.removeprefix("--").partition("=")[0] for word in more if word.startswith("--")}
-            small = {key: value for key, value in quick(config, pairs).items() if key not in asked}
-            made[row] = [*as_options(small), *more]
-            configs[row] = with_changes(config, as_changes(small))
-    runs = options.runs or Path("runs", "quick") if options.quick else options.runs or Path("runs")
-    return options, Wanted(rows, runs, made, configs, jobs(configs, options.seeds))
-
-
-def _splits(config: Config) -> Path:
-    data = config["data"]["init_args"]
-    return Path(data["splits"] or Path(data["root"], "splits"))
-
-
-def _pairs(wanted: Wanted) -> tuple[int, int, int]:
-    folder = _splits(next(iter(wanted.configs.values())))
-    if not folder.is_dir():
-        return OFFICIAL_PAIRS
-    splits = read_splits(folder)
-    return len(splits["train"]), len(splits["val"]), len(splits["test"])
-
-
-def _step(one: Planned, wanted: Wanted, left: set[str]) -> Step:
+def _step(one: Planned, wanted: Wanted, left: set[str], shared: set[str]) -> Step:
     job, folder = one.job, one.folder
 
     def command() -> list[str] | None:
@@ -181,14 +141,29 @@ def _step(one: Planned, wanted: Wanted, left: set[str]) -> Step:
         if state(job, folder)[0] == "done":
             return None
         words = [*job.row.files, *wanted.options[job.row], f"--seed_everything={job.seed}"]
-        return [sys.executable, "-m", "experiments", "row", *words, f"--trainer.default_root_dir={folder.path}"]
+        return [*PROGRAM, "row", *words, f"--trainer.default_root_dir={folder.path}"]
 
     def lacking() -> str:
         kind, why = state(job, folder)
         return "" if kind == "done" else f"ended, but is {kind} {why}".strip()
 
     after = tuple(name for name in map(_name, one.after) if name in left)
-    return Step(_name(job), after, command, lacking, folder.path / "log.txt")
+    early = not one.home and shared.isdisjoint(after)
+    return Step(_name(job), after, command, lacking, _log(one), _resources(job.config), early)
+
+
+def _log(one: Planned) -> Path:
+    return one.folder.path / "log.txt"
+
+
+def _resources(config: Config) -> Resources:
+    trainer, devices = config["trainer"], str(config["trainer"]["devices"])
+    return Resources(
+        devices=int(devices) if devices.isdigit() else 1,
+        nodes=trainer["num_nodes"],
+        gpus=trainer["accelerator"] in ("auto", "cuda", "gpu"),
+        workers=config["data"]["init_args"]["num_workers"],
+    )
 
 
 def _name(job: Job) -> str:

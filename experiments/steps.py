@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
-from .launch import START, Launcher, Started
+from .launch import START, Launcher, Resources, Started
 
-LOOK_S = 0.2
-"""Seconds between two looks at what is running."""
+SHOWN = 4
+"""Commands at work whose progress is shown; of more only the number is."""
 
 
 class Step(NamedTuple):
@@ -25,6 +25,8 @@ class Step(NamedTuple):
         command: Asked when its turn comes: what to start, or None where nothing is left to do.
         lacking: Asked at its end: what is still not there, "" if all is.
         log: File that gets what the command prints.
+        resources: What the command asks for.
+        early: Whether `command` can be asked before the steps of `after` have ended, if only it then waits for them.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Step(NamedTuple):
     command: Callable[[], Sequence[str] | None]
     lacking: Callable[[], str]
     log: Path
+    resources: Resources = Resources()
+    early: bool = False
 
 
 def carry_out(steps: Sequence[Step], launcher: Launcher, at_once: int = 1) -> dict[str, str]:
@@ -66,25 +70,28 @@ def carry_out(steps: Sequence[Step], launcher: Launcher, at_once: int = 1) -> di
 
         try:
             while waiting or running:
-                for step in [step for step in waiting if done.union(failed).issuperset(step.after)]:
+                for step in [step for step in waiting if _ready(step, {*done, *failed}, running, launcher)]:
                     broken = [name for name in step.after if name in failed]
                     if not broken and len(running) >= at_once:
                         continue
                     waiting.remove(step)
                     if broken:
-                        finish(step, f"not begun, for it needs {broken[0]}, which failed")
+                        finish(step, _not_begun(broken))
                     elif command := step.command():
-                        running[step.name] = step, launcher.start(command, step.log), time.monotonic()
+                        after = [running[name][1] for name in step.after if name in running]
+                        started = launcher.start(step.name, command, step.log, step.resources, after)
+                        running[step.name] = step, started, time.monotonic()
                     else:
                         finish(step, step.lacking())
-                for step, process, started in list(running.values()):
+                for step, process, since in list(running.values()):
                     if (status := process.ended()) is not None:
                         del running[step.name]
+                        broken = [name for name in step.after if name in failed]
                         reason = last_sentence(step.log) or f"ended with status {status}" if status else step.lacking()
-                        finish(step, reason, time.monotonic() - started)
-                bar.set_postfix_str("; ".join(f"{name} {progress(step.log)}" for name, (step, *_) in running.items()))
+                        finish(step, _not_begun(broken) if status and broken else reason, time.monotonic() - since)
+                bar.set_postfix_str(_shown({name: step.log for name, (step, *_) in running.items()}))
                 if running:
-                    time.sleep(LOOK_S)
+                    time.sleep(launcher.look_s)
         except KeyboardInterrupt:
             for _, process, _ in running.values():
                 process.stop()
@@ -94,20 +101,36 @@ def carry_out(steps: Sequence[Step], launcher: Launcher, at_once: int = 1) -> di
     return failed
 
 
+def _ready(step: Step, ended: set[str], running: Mapping[str, object], launcher: Launcher) -> bool:
+    begun = ended.union(running) if launcher.queues and step.early else ended
+    return begun.issuperset(step.after)
+
+
+def _shown(logs: Mapping[str, Path]) -> str:
+    if len(logs) > SHOWN:
+        return f"{len(logs)} started"
+    return "; ".join(f"{name} {progress(log)}" for name, log in logs.items())
+
+
+def _not_begun(broken: Sequence[str]) -> str:
+    return f"not begun, for it needs {broken[0]}, which failed"
+
+
 def last_sentence(log: Path) -> str:
     """What an error said last: the line that begins with `error:`, or else the last one."""
-    lines = [line.strip() for line in _tail(log) if line.strip()]
+    lines = [line.strip() for line in newest_lines(log) if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (errors or lines or [""])[-1]
 
 
 def progress(log: Path) -> str:
     """The newest progress bar in a log, shortened: `Epoch 3: 45%`."""
-    bars = [match[0] for line in _tail(log) if (match := re.match(r"[^|]*?\d+%", line.strip()))]
+    bars = [match[0] for line in newest_lines(log) if (match := re.match(r"[^|]*?\d+%", line.strip()))]
     return bars[-1] if bars else ""
 
 
-def _tail(log: Path, size: int = 8192) -> list[str]:
+def newest_lines(log: Path, size: int = 8192) -> list[str]:
+    """Lines of a log since its newest start, of its last bytes."""
     if not log.is_file():
         return []
     with log.open("rb") as file:

@@ -21,6 +21,7 @@ DOORS = {
     "albumentations": {"datamodules/transforms.py"},
     "timm": {f"lightning_modules/{name}.py" for name in ("encoders", "output_stride", "simple_pyramid")},
     "segmentation_models_pytorch": {f"lightning_modules/{name}.py" for name in ("decoders", "networks")},
+    "submitit": {"experiments/slurm.py"},
     "wandb": {f"experiments/{name}.py" for name in ("offline", "tracking", "wandb_logger")},
 }
 LIGHTNING = {

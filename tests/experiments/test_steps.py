@@ -97,3 +97,31 @@ def test_the_end_of_a_log_says_how_far_it_is_and_what_went_wrong(tmp_path):
     log.write_text("Epoch 0:  10%|#   | 1/9\rEpoch 0:  45%|##  | 4/9\nerror: no face\n\nbye\n")
     assert progress(log) == "Epoch 0:  45%"
     assert last_sentence(log) == "no face"
+
+
+class Queueing(Local):
+    """Starts commands before what they wait for has ended; such a one waits by itself."""
+
+    queues = True
+
+    def __init__(self):
+        super().__init__()
+        self.waits = {}
+
+    def start(self, name, command, log, resources, after):
+        self.waits[name] = [process.ended() for process in after]
+        return super().start(name, command, log, resources, after)
+
+
+def test_a_launcher_that_queues_gets_steps_before_what_they_wait_for_has_ended(step, tmp_path):
+    waits = f"[time.sleep(0.1) for _ in range(300) if not pathlib.Path({str(tmp_path / 'a')!r}).exists()]"
+    launcher = Queueing()
+    b, c = (step(name, waits, after="a") for name in ("b", "c"))
+    assert carry_out([step("a", "time.sleep(3)"), b._replace(early=True), c], launcher, 3) == {}
+    assert launcher.waits == {"a": [], "b": [None], "c": []}  # c's command is not known before
+
+
+def test_what_was_queued_behind_a_failed_step_is_said_to_need_it(step):
+    steps = [step("a", "time.sleep(2); sys.exit('error: no')"), step("b", "time.sleep(4); sys.exit(1)", after="a")]
+    failed = carry_out([steps[0], steps[1]._replace(early=True)], Queueing(), 2)
+    assert failed == {"a": "no", "b": "not begun, for it needs a, which failed"}
