@@ -609,7 +609,7 @@ def test_mixed_shows_every_clip_at_every_quality_a_third_of_the_frames_each(thre
         f"{clip}@{quality}" for clip in alone.clips["clip"] for quality in ("raw", "c23", "c40")
     }
     training = mixed.train_dataloader()
-    assert training.dataset.samples == alone.train_dataloader().dataset.samples
+    assert training.stream.samples == alone.train_dataloader().stream.samples
     shown = mixed.clips.loc[[clip for clip, _ in keys(training)]]
     assert set(shown["compression"]) == {"raw", "c23", "c40"}
     assert len(keys(mixed.val_dataloader())) == 2 * 3 * (mixed.clips["split"] == "val").sum() / 3  # 4 / 3, rounded up

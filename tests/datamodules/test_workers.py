@@ -247,6 +247,7 @@ def test_workers_end_when_their_loader_is_killed(tree):
 @pytest.mark.parametrize("taken", [10, 1], ids=["exhausted", "left half-way"])
 def test_nothing_is_left_behind(stream, workers, train, taken):
     def held():
+        gc.collect()  # of what other tests have left for it
         process = psutil.Process()
         return len(os.listdir("/proc/self/fd")), process.num_threads(), process.children()
 
@@ -255,5 +256,4 @@ def test_nothing_is_left_behind(stream, workers, train, taken):
     for _ in range(taken):
         next(batches)
     del batches
-    gc.collect()
     assert held() == before
