@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any
 import yaml
 
 from .folder import write_text
+from .tables import find_rows
 from .tracking import PROJECT
-
-TABLES = Path(__file__).parent
 
 
 def sweep_of(table: str, seeds: Sequence[int]) -> dict[str, Any]:
@@ -25,17 +23,13 @@ def sweep_of(table: str, seeds: Sequence[int]) -> dict[str, Any]:
     Raises:
         ValueError: There is no such table.
     """
-    rows = [path.stem for path in sorted((TABLES / table).glob("*.yaml")) if path.name != "_base.yaml"]
-    if not rows:
-        tables = sorted({path.parent.name for path in TABLES.glob("*/*.yaml")})
-        near = difflib.get_close_matches(table, tables, n=1, cutoff=0)[0]
-        raise ValueError(f"TABLE is {table!r}, which has no rows: did you mean {near}?")
+    rows = find_rows([table])
     return {
         "name": table,
         "project": PROJECT,
         "description": f"every row of {table}, seeds {' '.join(map(str, seeds))}",
         "method": "grid",
-        "parameters": {"row": {"values": [f"{table}/{row}" for row in rows]}, "seed": {"values": list(seeds)}},
+        "parameters": {"row": {"values": [str(row) for row in rows]}, "seed": {"values": list(seeds)}},
         "command": ["make", "--no-print-directory", "sweep-row", "${args_no_hyphens}"],
     }
 

@@ -43,6 +43,9 @@ def test_a_checkpoint_is_tested_on_the_videos_of_a_csv(tree, celeb, tmp_path):
     assert intervals["intervals"].keys() == metrics.keys()
     noted = json.loads((folder / "provenance.json").read_text())["test-celeb"]
     assert noted["faces"]["source"] == "whole"
-    assert len(list((folder / "overlays-celeb").glob("Celeb-synthesis-*.png"))) == 3
+    drawn = {path.stem for path in (folder / "overlays-celeb").glob("Celeb-synthesis-*.png")}
+    assert {name.rpartition("-")[0] for name in drawn} == {
+        f"Celeb-synthesis-{clip}" for clip in frames[frames["method"] == "Celeb-synthesis"]["clip"]
+    }
     run("predict", tree, folder, *other, "--name=celeb")
     assert len(pd.read_csv(folder / "predictions-celeb" / "predictions.csv")) == len(frames)

@@ -11,7 +11,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 from experiments.sweep import main
 from tests.experiments.test_tables import ROWS
 
-TABLE = [f"{row.parent.name}/{row.stem}" for row in ROWS if row.parent.name == "table-1"]
+TABLE = [str(row) for row in ROWS if row.table == "table-1"]
 
 
 @pytest.fixture
@@ -45,8 +45,14 @@ def test_an_agent_runs_the_row_with_its_seed_and_the_machine_s_own_data(sweep):
     assert told.returncode == 0, told.stderr
     runs = [line for line in told.stdout.splitlines() if "-m experiments" in line]
     assert runs
-    for said in ("table-1/resnet50-fpn", "--seed_everything 1", "/data/FF++", "--trainer.devices 8"):
+    for said in ("table-1/resnet50-fpn", "--seeds 1", "/data/FF++", "--trainer.devices 8"):
         assert all(said in line for line in runs)
+
+
+def test_what_is_no_row_is_not_in_a_sweep(tmp_path):
+    assert main(["ablation-pretraining", "--out", str(tmp_path / "sweep.yaml")]) == 0
+    rows = yaml.safe_load((tmp_path / "sweep.yaml").read_text())["parameters"]["row"]["values"]
+    assert rows == [f"ablation-pretraining/{name}" for name in ("imagenet", "scratch", "self-blended")]
 
 
 def test_what_to_do_next_is_said(tmp_path, capsys):
@@ -59,5 +65,5 @@ def test_what_to_do_next_is_said(tmp_path, capsys):
 
 def test_a_table_that_is_not_there_is_a_sentence(tmp_path, capsys):
     assert main(["table1", "--out", str(tmp_path / "sweep.yaml")]) == 2
-    assert "did you mean table-1?" in capsys.readouterr().err
+    assert "did you mean 'table-1'?" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
