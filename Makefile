@@ -88,7 +88,7 @@ matrix: $(INSTALLED) ## try every encoder with every decoder at every output str
 	OMP_NUM_THREADS=1 $(PY) -W ignore -m tests.matrix $(ARGS)
 
 test: $(INSTALLED) ## run the tests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-reuse: $(INSTALLED) ## install the wheel into an empty environment and train there (minutes, a network, 10 GB for a while)
 	$(PY) -m pytest tests/test_reuse.py -m slow

@@ -1,20 +1,12 @@
-"""A row that starts from another row's run: where that lies, and what is taken of it."""
+"""A row that starts from another row's run, and where that lies."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from .folder import RunFolder
 from .tables import TAKES
-
-OF_NETWORK = ("encoder", "decoder", "output_stride", "pixel_classes", "frame_head")
-"""What a row must have in common with the one whose checkpoint it takes whole."""
-
-NOT_KEPT = ("optimizer_states", "lr_schedulers", "loops", "callbacks")
-"""Parts of a checkpoint that only a training goes on from."""
 
 
 class Needed(NamedTuple):
@@ -80,35 +72,3 @@ def needed(settings: Any, folder: RunFolder) -> Needed | None:
     name, _, key = settings[option].partition("@")
     run = RunFolder(Path(folder.path.parent.parent.parent, name, f"seed{settings.seed_everything}"))
     return Needed(option, name, key or (run.key if run.trained else None) or folder.begun_from(option), run)
-
-
-def take_checkpoint(source: Path, model: Any, target: Path) -> None:
-    """Keeps a checkpoint's weights as a model's own, with the operating point it has by now.
-
-    Args:
-        source: Checkpoint to take.
-        model: A `ForensicsModule` of the same network.
-        target: File to write, without what only a training goes on from.
-    """
-    checkpoint = torch.load(source, map_location="cpu", weights_only=True)
-    kept = {name: value for name, value in checkpoint.items() if name not in NOT_KEPT}
-    kept |= {"operating_point": model.point._asdict(), "hyper_parameters": dict(model.hparams)}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}")
-    torch.save(kept, unfinished)
-    unfinished.replace(target)
-
-
-def refuse_other_network(source: Path, model: Any, name: str) -> None:
-    """Ends with a sentence where a checkpoint is another network's.
-
-    Raises:
-        ValueError: Says what differs.
-    """
-    known = torch.load(source, map_location="cpu", weights_only=True)["hyper_parameters"]
-    for part in OF_NETWORK:
-        if known.get(part) != model.hparams.get(part):
-            raise ValueError(
-                f"model.init_args.{part} is {model.hparams.get(part)!r}, but checkpoint_from: {name} was trained with "
-                f"{known.get(part)!r}: use the same, or encoder_from to train anew"
-            )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, cast
 
 import torch
@@ -11,6 +10,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import default_collate
 
 from datamodules import Batch, EpochLoader, FrameStream
+from datamodules.sampling import evaluation_plan
 
 from .pictures import overlays
 from .wandb_logger import wandb_logger
@@ -68,8 +68,5 @@ def probe_batch(stream: FrameStream, per_method: int) -> Batch:
         per_method: Clips of each method.
     """
     by_name = stream.clips.sort_values(["method", "clip"]).groupby("method", sort=False)
-    probes = copy.copy(stream)
-    probes.clips, probes.count, probes.canvas = by_name.head(per_method), 1, None
-    probes.rank, probes.ranks = 0, 1
-    batch: Batch = default_collate(list(probes))
+    batch: Batch = default_collate(list(stream.only(dict(evaluation_plan(by_name.head(per_method), 1)))))
     return batch

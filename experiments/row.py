@@ -17,10 +17,11 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from datamodules.video_data import VideoDataModule
 from lightning_modules.base import ForensicsModule
 
+from .checkpoints import keep_weights, refuse_other_network, take_checkpoint
 from .folder import RunFolder, config_hash, digest, measured_hash, surroundings, write_metrics
 from .intervals import write_intervals
 from .keys import read_layers
-from .needs import needed, refuse_other_network, take_checkpoint
+from .needs import needed
 from .nodes import refuse_alone
 from .result import result_of, write_result
 from .tracking import settle_mode
@@ -165,6 +166,8 @@ class ForensicsCLI(LightningCLI):
         started = time.monotonic()
         self.trainer.fit(**options)
         self._note("fit", config, started, epochs=self.trainer.current_epoch, steps=self.trainer.global_step)
+        if self.trainer.is_global_zero and self.folder.last.is_file():
+            keep_weights(self.folder.last)
         self.trainer.strategy.barrier()  # the other processes look for that note next
 
     def _validate_anew(self, config: dict[str, Any], source: Path, name: str) -> None:

@@ -90,13 +90,19 @@ def sheet(summary: pd.DataFrame, reference: pd.DataFrame | None) -> Sheet:
 
 
 def first(summary: pd.DataFrame) -> Top:
-    """Finds who is best on the data on which most trained rows were tested, their own before others."""
+    """Finds who is best on the data on which most trained rows were tested, their own before others.
+
+    Where no two rows were tested on the same data nobody is best: then the one with the least figure stands for all.
+    """
     nobody = ("", float("nan"))
     key = headline(summary)
     if key is None:
         return Top(*nobody, *nobody)
     order = summary.dropna(subset=[key]).sort_values(key, ascending=key in LOWER, kind="stable")
     of_data = [rows for _, rows in trained_rows(order).groupby(same_data(trained_rows(order)))]
+    if len(of_data) > 1 and all(rows["row"].nunique() == 1 for rows in of_data):
+        least = trained_rows(order).iloc[-1]
+        return Top(f"{least['row']}, the least of {len(of_data)}, each on data of its own", float(least[key]), *nobody)
     names = [min(rows["test_set"].mode(), key=place) for rows in of_data]
     rows, name = min(zip(of_data, names, strict=True), key=lambda one: (-one[0]["row"].nunique(), place(one[1])))
     beside = order[order["row"].str.startswith(BASELINE) & same_data(order).isin(same_data(rows))]

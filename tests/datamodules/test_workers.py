@@ -58,12 +58,16 @@ def loader(stream, workers=1, epoch=lambda: 0, **how):
     return EpochLoader(stream, epoch, num_workers=workers, **how)
 
 
+@pytest.fixture
 def children():
-    return psutil.Process().children()
+    """Lists the processes that a test has started, without those that other tests have left."""
+    this = psutil.Process()
+    before = this.children()
+    return lambda: [child for child in this.children() if child not in before]
 
 
 @needs_proc
-def test_a_worker_does_without_torch(stream):
+def test_a_worker_does_without_torch(stream, children):
     batches = iter(loader(stream(), workers=2))
     next(batches)
     assert len(children()) == 2
@@ -73,7 +77,7 @@ def test_a_worker_does_without_torch(stream):
         assert "libtorch" not in loaded
 
 
-def test_workers_live_from_pass_to_pass_and_decode_another_epoch(stream):
+def test_workers_live_from_pass_to_pass_and_decode_another_epoch(stream, children):
     epochs = iter([0, 1, 1])
     batches = loader(stream(), epoch=lambda: next(epochs))
     first, known = list(batches), children()
@@ -194,7 +198,7 @@ def test_a_cache_without_room_is_said_once_by_all_workers(stream, tmp_path):
     assert len(said) == 1
 
 
-def test_a_killed_worker_is_a_sentence(stream):
+def test_a_killed_worker_is_a_sentence(stream, children):
     batches = iter(loader(stream(), prefetch=1))
     next(batches)
     os.kill(children()[0].pid, signal.SIGKILL)
@@ -202,7 +206,7 @@ def test_a_killed_worker_is_a_sentence(stream):
         list(batches)
 
 
-def test_after_a_killed_worker_another_pass_starts_new_ones(stream):
+def test_after_a_killed_worker_another_pass_starts_new_ones(stream, children):
     again = loader(stream(), prefetch=1)
     batches = iter(again)
     next(batches)

@@ -63,6 +63,13 @@ def test_a_run_leaves_what_it_should(finished):
     assert {"frames.parquet", "histograms.npz", "intervals.json"} <= left
 
 
+def test_of_a_training_that_has_ended_the_weights_alone_are_kept(finished):
+    for name in ("best", "last"):
+        checkpoint = torch.load(finished / "checkpoints" / f"{name}.ckpt", weights_only=True)
+        assert not {"optimizer_states", "lr_schedulers", "loops", "callbacks"} & checkpoint.keys()
+        assert {"state_dict", "hyper_parameters", "operating_point", "epoch"} <= checkpoint.keys()
+
+
 def test_provenance_says_what_was_tested_and_how_it_was_chosen(finished):
     provenance = json.loads((finished / "provenance.json").read_text())
     fit, test = provenance["fit"], provenance["test"]
