@@ -66,7 +66,7 @@ def test_a_run_leaves_what_it_should(finished):
 def test_of_a_training_that_has_ended_the_weights_alone_are_kept(finished):
     for name in ("best", "last"):
         checkpoint = torch.load(finished / "checkpoints" / f"{name}.ckpt", weights_only=True)
-        assert not {"optimizer_states", "lr_schedulers", "loops", "callbacks"} & checkpoint.keys()
+        assert not {"optimizer_states", "lr_schedulers", "callbacks"} & checkpoint.keys()
         assert {"state_dict", "hyper_parameters", "operating_point", "epoch"} <= checkpoint.keys()
 
 

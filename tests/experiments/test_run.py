@@ -128,11 +128,9 @@ def kill(process, runs, who):
 
 
 MOMENTS = [
-    ("a/seed0/config.yaml", "both"),
     ("a/seed0/checkpoints/last.ckpt", "row"),
     ("a/seed0/frames.parquet", "both"),
     ("b/seed0/checkpoints/best.ckpt", "runner"),
-    ("d/seed0/checkpoints/best.ckpt", "both"),
 ]
 
 
