@@ -72,7 +72,7 @@ sweep: $(INSTALLED) ## write a table as a W&B sweep, for agents on any machines:
 	@$(PY) -m experiments.sweep '$(TABLE)' $(if $(SEEDS),--seeds $(SEEDS))
 
 sweep-row: $(INSTALLED)
-	@$(MAKE) --no-print-directory train EXP='$(row)' SEED='$(seed)'
+	@SWEEP_ROW='$(row)' $(MAKE) --no-print-directory train EXP='$(row)' SEED='$(seed)'
 
 wandb-sync: $(INSTALLED) ## send what was logged offline to W&B: [RUNS=runs]
 	@$(PY) -m experiments.sync '$(or $(RUNS),runs)'

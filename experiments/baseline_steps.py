@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .doctor import PIXEL_FREE
-from .folder import RunFolder, config_hash
+from .folder import RunFolder, data_key
 from .launch import PROGRAM, Resources
 from .plan import Job
 from .steps import Step
@@ -30,7 +30,7 @@ def baseline_steps(jobs: Sequence[Job], runs: Path, options: Mapping[Row, list[s
     first: dict[str, str] = {}
     steps = []
     for job in chosen:
-        key = config_hash(job.config["data"])
+        key = data_key(job.config)
         name, table = f"baselines of {job.row.table} seed{job.seed}", runs / job.row.table
         if done(table, job.seed, key):
             first.setdefault(key, name)
@@ -43,13 +43,13 @@ def baseline_steps(jobs: Sequence[Job], runs: Path, options: Mapping[Row, list[s
 
 
 def _chosen(jobs: Sequence[Job]) -> list[Job]:
-    counted = Counter(config_hash(job.config["data"]) for job in jobs if job.row.listed)
+    counted = Counter(data_key(job.config) for job in jobs if job.row.listed)
     tables: dict[tuple[str, int], list[Job]] = {}
     for job in jobs:
         if job.row.listed:
             tables.setdefault((job.row.table, job.seed), []).append(job)
     return [
-        max(rows, key=lambda job: counted[config_hash(job.config["data"])])
+        max(rows, key=lambda job: counted[data_key(job.config)])
         for rows in tables.values()
         if any(job.config["model"]["class_path"] != PIXEL_FREE for job in rows)
     ]

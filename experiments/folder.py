@@ -194,6 +194,11 @@ def training_key(config: Mapping[str, Any]) -> str:
     return config_hash({key: value for key, value in _flat(config) if not key.startswith(WHERE)})
 
 
+def data_key(config: Mapping[str, Any]) -> str:
+    """Short hash of the data of a resolved configuration, however many processes read them."""
+    return training_key({"data": config["data"]})
+
+
 def measured_hash(config: Mapping[str, Any]) -> str:
     """Short hash of what a test measures by: the same without what may differ between training and test."""
     kept = {key: value for key, value in _flat(config) if not key.startswith(FREE_IN_TEST) or key in MEASURED}

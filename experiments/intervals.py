@@ -91,6 +91,8 @@ def intervals(result: Result, replicates: int = REPLICATES, by: str = "pair") ->
 def compared(first: Result, second: Result, replicates: int = REPLICATES) -> list[Comparison]:
     """Differences of all figures that two evaluations share, each replicate drawn for both alike.
 
+    Figures by labels of a row's own are shared where both call the same pixels of every frame forged.
+
     Raises:
         ValueError: The frames, their pairs or the pixels they were measured on are not the same.
     """
@@ -113,15 +115,24 @@ def compared(first: Result, second: Result, replicates: int = REPLICATES) -> lis
     pairs = first.frames["pair"].nunique()
     once, weights = np.ones((1, pairs)), draws(pairs, replicates)
     (a, many_a), (b, many_b) = ((weighted_figures(r, once), weighted_figures(r, weights)) for r in (first, second))
-    return [_comparison(key, a, b, many_a[key] - many_b[key], pairs) for key in a if key in b]
+    own = [_forged(frames, "own_") for frames in (one, other)]
+    shared = [key for key in a if key in b and ("_own" not in key or own[0].equals(own[1]))]
+    return [_comparison(key, a, b, many_a[key] - many_b[key], pairs) for key in shared]
 
 
 def _measured_on(frames: pd.DataFrame, columns: Container[str]) -> pd.DataFrame:
     """Pair, known and forged pixels of each frame, as far as both runs say them."""
     facts = frames[["pair"]].astype(str)
     if "tp" in columns:
-        facts = facts.assign(known=frames[COUNTS].sum(axis=1), forged=frames["tp"] + frames["fn"])
+        facts = facts.join(_forged(frames, ""))
     return facts
+
+
+def _forged(frames: pd.DataFrame, prefix: str) -> pd.DataFrame:
+    """Forged and known pixels of each frame, by the labels whose counts have that prefix."""
+    counts = frames[[name for name in frames if name.startswith(prefix) and name.removeprefix(prefix) in COUNTS]]
+    forged = counts.filter(regex="tp$|fn$").sum(axis=1)
+    return pd.DataFrame({"known": counts.sum(axis=1), "forged": forged})
 
 
 def _comparison(key: str, first: Figures, second: Figures, differences: Floats, pairs: int) -> Comparison:

@@ -13,6 +13,7 @@ import torch
 import yaml
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities import rank_zero_only
 
 from datamodules.video_data import VideoDataModule
 from lightning_modules.base import ForensicsModule
@@ -24,7 +25,7 @@ from .keys import read_layers
 from .needs import needed
 from .nodes import refuse_alone
 from .result import result_of, write_result
-from .tracking import settle_mode
+from .tracking import leave_sweep, settle_mode
 from .wandb_logger import run_id, wandb_logger
 
 
@@ -117,16 +118,19 @@ class ForensicsCLI(LightningCLI):
             ours = callback.class_path.startswith("experiments.")
             if self.settings.name and ours and "folder" in callback.get("init_args", {}):
                 callback.init_args.folder = f"{callback.init_args.folder}-{self.settings.name}"
+        if self.subcommand == "validate":  # its figures would begin the curves of the training anew
+            trainer.logger = False
         loggers = trainer.logger if isinstance(trainer.logger, list) else []
         for logger in loggers:
             logger.init_args.save_dir = str(self.folder.path)
             if logger.class_path.endswith("WandbLogger"):
                 logger.init_args.name = f"{row}-seed{seed}"
                 logger.init_args.group = logger.init_args.get("group") or table
-                logger.init_args.id = run_id(self.folder.path)
                 if self.subcommand and not trainer.fast_dev_run:
-                    self.folder.path.mkdir(parents=True, exist_ok=True)
+                    leave_sweep(f"{table}/{row}")
                     settle_mode()
+                    if getattr(rank_zero_only, "rank", 0) == 0:  # who alone logs
+                        logger.init_args.id = run_id(self.folder.path)
 
     def before_fit(self) -> None:
         """Ends with a sentence, before processes start, where one would have no data or keep what it measured."""

@@ -33,6 +33,17 @@ def settle_mode() -> None:
         print(f"{reason}: logging offline, send later with make wandb-sync")
 
 
+def leave_sweep(row: str) -> None:
+    """Has a row that another one needs logged as a run of its own, and not as the run that a sweep's agent has begun.
+
+    Args:
+        row: The one that runs; `SWEEP_ROW` names the one that the agent was given.
+    """
+    if os.environ.get("SWEEP_ROW", row) != row:
+        for name in ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"):
+            os.environ.pop(name, None)
+
+
 def what_lacks() -> str | None:
     """Why nothing can be sent to W&B now, None if it can; known after `WAIT_S` at the latest."""
     address = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")

@@ -25,7 +25,7 @@ from lightning_modules import (
     colour_features,
 )
 
-from .folder import RunFolder, config_hash, surroundings, write_metrics
+from .folder import RunFolder, data_key, surroundings, write_metrics
 from .geometry import CROP_FEATURES, FILE_FEATURES, GeometryTrees, auroc_without_ties
 from .intervals import write_intervals
 from .result import result_of, write_result
@@ -87,7 +87,7 @@ def run_baselines(cli: ForensicsCLI) -> None:
         cli: A row of the table they belong to, built and not run; its data are used, its model is not.
     """
     data, table, seed = cli.datamodule, cli.folder.path.parents[1], cli.folder.path.name
-    config = config_hash(cli.resolved["data"])
+    config = data_key(cli.resolved)
     folders = {name: RunFolder(table / name / seed) for name in NAMES}
     if all(folder.metrics(None).is_file() and folder.noted("test")["config"] == config for folder in folders.values()):
         print(f"{table}: the baselines have been tested already")

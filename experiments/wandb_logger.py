@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +17,7 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from .folder import RunFolder, surroundings
+from .folder import RunFolder, surroundings, write_text
 from .offline import STEP, Rows, files_of, id_of, summary
 from .pictures import Overlay
 from .result import read_result
@@ -84,6 +84,9 @@ class ResumableWandbLogger(WandbLogger):
 
     def _begin(self, run: Any, folder: RunFolder) -> None:
         """Tells W&B what the run is, and finds out where its history ends."""
+        with suppress(OSError):  # where the file system has no locks
+            self._held = Path(run.settings.sync_file).open("rb")
+            fcntl.flock(self._held, fcntl.LOCK_SH)
         self._rows = Rows(run.step, run.summary.get(STEP) or 0)  # where W&B knows of an earlier part
         for file in files_of(folder.path, run.id):
             with suppress(ValueError):  # a damaged file is told by who sends it; a training goes on
@@ -94,9 +97,6 @@ class ResumableWandbLogger(WandbLogger):
         if trained:  # nothing is repeated, and each test is a row, also where earlier folders have been removed
             self._rows.done = 0
             self._rows.begun = max(self._rows.begun, trained["steps"] + sum(folder.noted("test_evaluations").values()))
-        with suppress(OSError):  # where the file system has no locks
-            self._held = Path(run.settings.sync_file).open("rb")
-            fcntl.flock(self._held, fcntl.LOCK_SH)
         run.config.update(_description(folder), allow_val_change=True)
 
     @property
@@ -154,9 +154,14 @@ def wandb_logger(loggers: Sequence[Any]) -> ResumableWandbLogger | None:
 
 
 def run_id(folder: Path) -> str:
-    """The id of a folder's run: the one it was logged under, so that it goes on, or one made of its place."""
-    known = files_of(folder)
-    return id_of(known[-1]) if known else hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    """The id of a folder's run: the one it was logged under, so that it goes on, or a new one, kept in `wandb-id.txt`.
+
+    It is not made of the folder's place: what is trained there after a run was moved aside is another run.
+    """
+    known, kept = files_of(folder), folder / "wandb-id.txt"
+    if not known and not kept.is_file():
+        write_text(kept, f"{secrets.token_hex(6)}\n")
+    return id_of(known[-1]) if known else kept.read_text().strip()
 
 
 def frame_table(folder: RunFolder, name: str | None) -> pd.DataFrame:

@@ -34,7 +34,7 @@ def history(folder: RunFolder) -> pd.DataFrame:
             continue
         part = pd.read_csv(path, usecols=lambda name: name in ("epoch", "step", *LOGGED))
         part = part.dropna(how="all", subset=[name for name in part if name in LOGGED])
-        if "step" in part and len(part):
+        if "step" in part and "train/loss" in part and part["train/loss"].notna().any():  # else nothing was trained
             parts = [earlier[earlier["step"] < part["step"].min()] for earlier in parts] + [part]
     if not parts:
         return pd.DataFrame(columns=["epoch", "step"])

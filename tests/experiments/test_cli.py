@@ -363,6 +363,18 @@ def test_baselines_stand_beside_the_rows(finished, tree):
     assert {"canvas", "splits", "index", "clips"} <= noted["test"].keys()
 
 
+def test_baselines_are_no_others_when_more_processes_read(finished, tree, capsys):
+    run("baselines", tree, finished)
+    run("baselines", tree, finished, "--data.init_args.num_workers=1")
+    assert "the baselines have been tested already" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_validating_leaves_the_curves_of_the_training_alone(finished, tree):
+    before = sorted((finished / "logs").rglob("*"))
+    run("validate", tree, finished)
+    assert sorted((finished / "logs").rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

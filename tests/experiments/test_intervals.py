@@ -113,6 +113,16 @@ def test_runs_on_other_pixels_are_not_compared():
         compared(result, result._replace(frames=result.frames.assign(pair="one")))
 
 
+def test_figures_by_a_row_s_own_labels_are_compared_where_the_labels_are_the_same():
+    def of_own(result, other):
+        return [one.key for one in compared(result, other, 50) if "_own" in one.key]
+
+    result, _ = evaluated()
+    assert of_own(result, result)
+    swapped = result.frames.rename(columns={"own_tp": "own_fp", "own_fp": "own_tp"})
+    assert not of_own(result, result._replace(frames=swapped))
+
+
 @pytest.mark.parametrize("pairs", [6, 70])
 def test_p_says_what_the_interval_says(pairs):
     random = np.random.default_rng(0)

@@ -236,7 +236,8 @@ def test_the_size_of_all_pictures_is_bounded_and_what_is_left_out_is_counted(run
 
 
 def test_curves_are_joined_over_starts(tmp_path):
-    for version, lines in enumerate(["10,0.5,\n20,0.4,\n30,0.9,\n30,,0.3", "20,0.35,\n30,0.3,\n30,,0.6", ",,", None]):
+    trained = ["10,0.5,\n20,0.4,\n30,0.9,\n30,,0.3", "20,0.35,\n30,0.3,\n30,,0.6"]
+    for version, lines in enumerate([*trained, ",,", "0,,0.7", None]):
         log = tmp_path / "logs" / f"version_{version * 5}" / "metrics.csv"  # version_10 is after version_5
         log.parent.mkdir(parents=True)
         log.write_text("" if lines is None else f"step,train/loss,val/frame_auroc\n{lines}\n")

@@ -66,6 +66,16 @@ def test_only_the_first_process_decides(undecided, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_row_that_another_needs_does_not_log_to_the_run_of_a_sweep_s_agent(monkeypatch):
+    agent = {"WANDB_SWEEP_ID": "sweep", "WANDB_RUN_ID": "run", "WANDB_SWEEP_PARAM_PATH": "file"}
+    for name, value in {**agent, "SWEEP_ROW": "table-3/faceswap"}.items():
+        monkeypatch.setenv(name, value)
+    tracking.leave_sweep("table-3/faceswap")
+    assert {name: tracking.os.environ.get(name) for name in agent} == agent
+    tracking.leave_sweep("table-2/all-methods")
+    assert not agent.keys() & tracking.os.environ.keys()
+
+
 def test_a_mode_that_was_chosen_is_kept(undecided, capsys):
     undecided.setenv("WANDB_MODE", "disabled")
     assert mode_after_settling() == "disabled"

@@ -16,6 +16,7 @@ from pytorch_lightning import Callback
 
 from experiments import offline, sync
 from experiments.folder import RunFolder
+from experiments.share import move_aside
 from experiments.wandb_logger import frame_table, run_id
 from tests.experiments.test_cli import FILES, METHODS, SMALL, run
 from tests.experiments.wandb_server import serving
@@ -291,6 +292,15 @@ def test_disabled_and_a_trial_run_write_nothing(tree, tmp_path):
     status, output = run_apart("fit", tree, tmp_path / "trial", "--trainer.fast_dev_run=1")
     assert status == 0, output
     assert not list(tmp_path.glob("*/wandb/**/*.wandb"))
+
+
+def test_what_is_trained_anew_where_a_run_was_moved_aside_is_a_run_of_its_own(tmp_path):
+    folder = RunFolder(tmp_path / "demo" / "segmentation" / "seed0")
+    first = run_id(folder.path)
+    assert run_id(folder.path) == first
+    aside = move_aside(folder)
+    assert run_id(aside) == first
+    assert run_id(folder.path) != first
 
 
 def test_rows_rise_and_steps_that_are_done_are_left_out():
