@@ -71,6 +71,11 @@ class RunFolder:
         return self.file("metrics", name, "json")
 
     @property
+    def lock(self) -> Path:
+        """File that a process holds while it works at the run, see `datamodules.parallel.one_at_a_time`."""
+        return self.path.with_name(f".{self.path.name}.lock")
+
+    @property
     def trained(self) -> bool:
         """Whether a training came to its end here and its checkpoint is still there."""
         return bool(self.noted("fit")) and self.best.is_file()

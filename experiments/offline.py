@@ -97,6 +97,11 @@ def history(file: Path) -> Iterator[dict[str, Any]]:
             yield {**row, "_step": record.history.step.num}
 
 
+def is_offline(file: Path) -> bool:
+    """Whether it was written offline, and is to be sent."""
+    return file.parent.name.startswith("offline-run-")
+
+
 def is_complete(file: Path) -> bool:
     """Whether the process that wrote it came to the end; not so while it runs, or where it was killed."""
     return any(record.WhichOneof("record_type") == "exit" for record in records(file))
@@ -136,10 +141,11 @@ class Rows:
         self._ahead: int | None = None
 
     def add(self, file: Path) -> None:
-        """Counts the rows of a file as there."""
+        """Counts the rows of a file as there; what a killed process logged online W&B may lack, so it is repeated."""
+        kept = is_offline(file) or is_complete(file)
         for row in history(file):
             self.begun = max(self.begun, row["_step"] + 1)
-            self.done = max(self.done, row.get(STEP, 0))
+            self.done = max(self.done, row.get(STEP, 0) if kept else 0)
 
     def of(self, step: int) -> int | None:
         """The row of an optimiser step, None for one that is done.

@@ -29,8 +29,7 @@ def run_row(words: Sequence[str]) -> None:
     named = config["trainer"]["default_root_dir"]
     folder = RunFolder(Path(named) if named else Path("runs", *row, f"seed{config['seed_everything']}"))
     first = getattr(rank_zero_only, "rank", 0) == 0
-    lock = folder.path.with_name(f".{folder.path.name}.lock")
-    with one_at_a_time(lock) if first else nullcontext():
+    with one_at_a_time(folder.lock) if first else nullcontext():
         ForensicsCLI(["fit", *words])
         finish(exit_code=0)
         if row[1].startswith("_"):  # no row, but a training that rows need

@@ -22,11 +22,13 @@ from .checkpoints import keep_weights, refuse_other_network, take_checkpoint
 from .folder import RunFolder, config_hash, digest, measured_hash, surroundings, write_metrics
 from .intervals import write_intervals
 from .keys import read_layers
+from .logged import run_id
 from .needs import needed
 from .nodes import refuse_alone
 from .result import result_of, write_result
+from .sync import waiting
 from .tracking import leave_sweep, settle_mode
-from .wandb_logger import run_id, wandb_logger
+from .wandb_logger import wandb_logger
 
 
 class SentenceParser(LightningArgumentParser):
@@ -128,7 +130,7 @@ class ForensicsCLI(LightningCLI):
                 logger.init_args.group = logger.init_args.get("group") or table
                 if self.subcommand and not trainer.fast_dev_run:
                     leave_sweep(f"{table}/{row}")
-                    settle_mode()
+                    settle_mode(len(waiting(self.folder.path)))
                     if getattr(rank_zero_only, "rank", 0) == 0:  # who alone logs
                         logger.init_args.id = run_id(self.folder.path)
 

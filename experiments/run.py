@@ -12,9 +12,11 @@ from .baseline_steps import baseline_steps
 from .estimate import estimate, spoken
 from .folder import write_text
 from .launch import PROGRAM, Launcher, Local, Resources
+from .log_rows import log_missing
 from .nodes import alone
 from .plan import FAILED, Job, Planned, plan, state
 from .quick import HEADING
+from .runs import Run
 from .settings import Config
 from .share import link, move_aside
 from .slurm import Slurm
@@ -63,6 +65,7 @@ def run(arguments: Sequence[str]) -> None:
         going_on = "; jobs that are queued or running go on, scancel ends them" if launcher.queues else ""
         print(f"ended: the same command goes on from here{going_on}", file=sys.stderr)
         raise SystemExit(130) from None
+    log_missing([Run(one.job.row.table, one.job.row.name, one.job.seed, one.folder) for one in planned])
     for one in left:
         if (reason := failed.get(_name(one.job))) and one.folder.path.is_dir():
             write_text(one.folder.path / FAILED, f"{reason}\n")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from .folder import RunFolder
+from .share import home_of
 
 NAMES = ["table", "row", "seed", "test_set", "faces", "data"]
 """Columns of `results` beside metrics and the ends of their intervals."""
@@ -25,7 +26,7 @@ class Run(NamedTuple):
         table: It belongs to.
         row: Name of the row.
         seed: Of the training.
-        folder: Of the row; what it shares with another one are links, see `home_of`.
+        folder: Of the row; what it shares with another one are links, see `share.home_of`.
     """
 
     table: str
@@ -52,11 +53,6 @@ def run_folders(runs: Path) -> list[Run]:
         if seed and path.is_dir():
             found.append(Run(path.parts[-3], path.parts[-2], int(seed[1]), RunFolder(path)))
     return sorted(found, key=lambda run: run[:3])
-
-
-def home_of(folder: RunFolder) -> Path:
-    """Where the run of a row lies: rows of equal configuration share one, by links to its files."""
-    return folder.config.resolve().parent
 
 
 def scale_of(runs: Path) -> str:
@@ -105,8 +101,8 @@ def timings(runs: Path) -> pd.DataFrame:
     """
     rows = []
     for run in run_folders(runs):
-        path = home_of(run.folder)
-        where = path.relative_to(runs.resolve()) if path.is_relative_to(runs.resolve()) else path
+        path = home_of(run.folder) or run.folder.path
+        where = path.relative_to(runs) if path.is_relative_to(runs) else path
         names = {"table": run.table, "row": run.row, "seed": run.seed}
         for stage in ["fit", *map(run.stage, run.test_sets)]:
             noted = run.folder.noted(stage)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .offline import files_of, id_of, is_complete, whole_bytes
+from .offline import HEADER, files_of, id_of, is_complete, is_offline, whole_bytes
 from .tracking import what_lacks
 
 UNLOCKED_S = 3600
@@ -23,8 +23,7 @@ UNLOCKED_S = 3600
 
 def waiting(runs: Path) -> list[Path]:
     """The `.wandb` files of offline folders that have not been sent, the oldest first."""
-    offline = [file for file in files_of(runs) if file.parent.name.startswith("offline-run-")]
-    return [file for file in offline if not _sent(file).is_file()]
+    return [file for file in files_of(runs) if is_offline(file) and not _sent(file).is_file()]
 
 
 def send(file: Path) -> str | None:
@@ -59,9 +58,12 @@ def send_all(files: Sequence[Path]) -> dict[Path, str]:
             reason: str | None = "waits for the folder of the same run before it"
         elif _is_held(file) and not is_complete(file):
             reason = "its run is still going on: send it when that has ended"
-        else:
-            _end_where_whole(file)
+        elif _end_where_whole(file):
             reason = send(file)
+        else:
+            _sent(file).touch()
+            reason = None
+            tqdm.write(f"{file.parent} is empty: its process was killed before W&B wrote anything, so it is left out")
         if reason:
             held_up.add(run)
             left[file] = reason
@@ -107,11 +109,19 @@ def _is_held(file: Path) -> bool:
     return False
 
 
-def _end_where_whole(file: Path) -> None:
-    """Cuts off the record that a killed process was writing: W&B refuses a file that ends inside one."""
+def _end_where_whole(file: Path) -> bool:
+    """Cuts off the record that a killed process was writing: W&B refuses a file that ends inside one, or holds none.
+
+    Returns:
+        Whether it holds a record.
+    """
     with suppress(ValueError):  # no file of W&B's, as W&B will say
-        if whole_bytes(file) < file.stat().st_size:
-            os.truncate(file, whole_bytes(file))
+        whole = whole_bytes(file)
+        if whole <= HEADER:
+            return False
+        if whole < file.stat().st_size:
+            os.truncate(file, whole)
+    return True
 
 
 if __name__ == "__main__":

@@ -17,17 +17,23 @@ WAIT_S = 8.0
 """Seconds until no answer means offline."""
 
 
-def settle_mode() -> None:
+def settle_mode(waiting: int = 0) -> None:
     """Decides once, before any run starts, whether W&B logs online; may set WANDB_MODE, which child processes inherit.
 
     Without a key, or without an answer of its server within `WAIT_S`, the run is logged offline and can be sent later
     with `make wandb-sync`. A WANDB_MODE that the user set is left alone, and only the first process logs anything.
+
+    Args:
+        waiting: Folders of the run that were logged offline and have not been sent: what follows stays offline, for W&B
+            takes a run's rows in their order alone. Not so in a sweep, whose agent has begun a run online.
     """
     from pytorch_lightning.utilities import rank_zero_only  # here, for it takes seconds
 
     if "WANDB_MODE" in os.environ or getattr(rank_zero_only, "rank", 0) != 0:
         return
     reason = what_lacks()
+    if waiting and not reason and "WANDB_SWEEP_ID" not in os.environ:
+        reason = f"{waiting} earlier parts have not been sent to W&B"
     if reason:
         os.environ["WANDB_MODE"] = "offline"
         print(f"{reason}: logging offline, send later with make wandb-sync")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,10 +16,12 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from .folder import RunFolder, surroundings, write_text
-from .offline import STEP, Rows, files_of, id_of, summary
+from .folder import RunFolder, surroundings
+from .logged import note_test
+from .offline import STEP, Rows, files_of, summary
 from .pictures import Overlay
 from .result import read_result
+from .share import home_of
 from .tracking import PROJECT
 
 CLASSES = {0: "real", 1: "forged", 255: "unknown"}
@@ -44,7 +45,7 @@ class ResumableWandbLogger(WandbLogger):
         save_dir: The run's folder; like what follows, a row knows it by itself.
         name: Row and seed.
         group: By default the table.
-        id: See `run_id`.
+        id: See `logged.run_id`.
     """
 
     def __init__(
@@ -145,23 +146,13 @@ class ResumableWandbLogger(WandbLogger):
         run.log({_under(name, "test/frames"): logged}, step=max(run.step, self._rows.begun))
         figures = json.loads(folder.metrics(name).read_text())
         run.summary.update({_under(name, key): value for key, value in figures.items() if value is not None})
+        note_test(folder.path, name or "", run.id)
 
 
 def wandb_logger(loggers: Sequence[Any]) -> ResumableWandbLogger | None:
     """The one among a Trainer's loggers that logs to W&B in this process, if there is one."""
     found = (logger for logger in loggers if isinstance(logger, ResumableWandbLogger) and logger.enabled)
     return next(found, None)
-
-
-def run_id(folder: Path) -> str:
-    """The id of a folder's run: the one it was logged under, so that it goes on, or a new one, kept in `wandb-id.txt`.
-
-    It is not made of the folder's place: what is trained there after a run was moved aside is another run.
-    """
-    known, kept = files_of(folder), folder / "wandb-id.txt"
-    if not known and not kept.is_file():
-        write_text(kept, f"{secrets.token_hex(6)}\n")
-    return id_of(known[-1]) if known else kept.read_text().strip()
 
 
 def frame_table(folder: RunFolder, name: str | None) -> pd.DataFrame:
@@ -190,8 +181,10 @@ def _under(test_set: str | None, key: str) -> str:
 
 
 def _description(folder: RunFolder) -> dict[str, Any]:
-    """A row's resolved configuration, and what code runs it and has trained it."""
+    """A row's resolved configuration, whose run it shares, and what code runs it and has trained it."""
     known: dict[str, Any] = yaml.safe_load(folder.config.read_text()) if folder.config.is_file() else {}
+    if home := home_of(folder):
+        known["shares"] = "/".join(home.parts[-3:])
     for key, facts in (("code", surroundings()), ("trained_with", folder.noted("fit"))):
         if facts:
             known[key] = {part: facts[part] for part in ("git", "git_changes", "python", "packages")}

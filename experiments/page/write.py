@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from ..columns import BASELINE, COLUMNS, QUESTIONS, by_table, heading, published
 from ..folder import write_text
-from ..runs import Run, home_of, over_seeds, run_folders, scale_of
+from ..runs import Run, over_seeds, run_folders, scale_of
+from ..share import home_of
 from .curves import draw_curves
 from .gallery import BUDGET, Picture, drawn, embedded
 from .grids import Grid, grid_of_tests, grids_of_methods, headline, trained_rows
@@ -159,6 +160,6 @@ def _galleries(folders: list[Run], summary: pd.DataFrame, homes: dict[Path, str]
     for row in order:
         run = min((run for run in folders if run.row == row), key=lambda run: run.seed)
         here = f"{run.table}/{run.row}"
-        earlier = homes.setdefault(home_of(run.folder), here)
+        earlier = homes.setdefault(home_of(run.folder) or run.folder.path, here)
         galleries.append(Gallery(row, "" if earlier == here else earlier, drawn(run) if earlier == here else {}))
     return galleries

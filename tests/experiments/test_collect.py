@@ -10,6 +10,7 @@ from experiments.columns import best, published
 from experiments.folder import RunFolder
 from experiments.printed import latex, markdown, text
 from experiments.runs import over_seeds, results, timings
+from experiments.share import link
 
 
 @pytest.fixture
@@ -116,9 +117,10 @@ def test_rows_and_seeds_are_sorted_by_name_and_number(tmp_path):
 
 
 def test_a_row_that_shares_a_run_is_filled(tmp_path):
-    measure(tmp_path, "first", 0, pixel_iou=0.5).note("fit", {"seconds": 7.5, "device": "cpu"})
-    (tmp_path / "ablation-9" / "second").mkdir(parents=True)
-    (tmp_path / "ablation-9" / "second" / "seed0").symlink_to("../../table-9/first/seed0")
+    first = measure(tmp_path, "first", 0, pixel_iou=0.5)
+    first.note("fit", {"seconds": 7.5, "device": "cpu"})
+    first.config.write_text("{}")
+    link(first.path, RunFolder(tmp_path / "ablation-9" / "second" / "seed0"))
     assert results(tmp_path)[["table", "row", "test/pixel_iou"]].values.tolist() == [
         ["ablation-9", "second", 0.5],
         ["table-9", "first", 0.5],

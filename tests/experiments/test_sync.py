@@ -29,7 +29,7 @@ import sys, time
 from experiments.wandb_logger import ResumableWandbLogger
 logger = ResumableWandbLogger(save_dir=sys.argv[1], id=sys.argv[2])
 for step in range(5):
-    logger.log_metrics({"loss": float(step)}, step)
+    logger.log_metrics({"loss": float(step), "_": "x" * 20000}, step)
 print("logged", flush=True)
 time.sleep(99)
 """
@@ -111,6 +111,17 @@ def test_a_run_that_is_still_logged_is_left_and_one_that_was_killed_is_sent(tmp_
     sent = [row["_step"] for row in server.history["cccc"]]
     assert sent == list(range(len(sent)))
     assert sent  # the end of what was logged is lost with W&B's process
+
+
+def test_what_was_killed_before_anything_was_written_holds_nothing_up(offline, server, capsys):
+    first, *_ = files_of(offline)
+    for begun in (b"", first.read_bytes()[:7], first.read_bytes()[:40]):
+        first.write_bytes(begun)
+        assert sync.main([str(offline)]) == 0
+        printed = capsys.readouterr().out
+        assert f"{first.parent} is empty: its process was killed before W&B wrote anything" in printed
+        first.with_suffix(".wandb.synced").unlink()
+    assert [row["_step"] for row in server.history["aaaa"]] == [4, 5, 6]
 
 
 def test_without_a_key_it_is_one_sentence(offline, monkeypatch, capsys, tmp_path):

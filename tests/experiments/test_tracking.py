@@ -55,8 +55,19 @@ def test_a_server_that_answers_is_logged_to(undecided, capsys):
     with serving() as (address, _):
         undecided.setenv("WANDB_BASE_URL", address)
         tracking.settle_mode()
+        undecided.setenv("WANDB_SWEEP_ID", "sweep")
+        tracking.settle_mode(waiting=2)
     assert "WANDB_MODE" not in tracking.os.environ
     assert capsys.readouterr().out == ""
+
+
+def test_a_run_whose_earlier_parts_wait_stays_offline(undecided, capsys):
+    undecided.setenv("WANDB_API_KEY", "0" * 40)
+    with serving() as (address, _):
+        undecided.setenv("WANDB_BASE_URL", address)
+        tracking.settle_mode(waiting=2)
+    assert tracking.os.environ["WANDB_MODE"] == "offline"
+    assert "2 earlier parts have not been sent to W&B: logging offline, send later" in capsys.readouterr().out
 
 
 def test_only_the_first_process_decides(undecided, capsys):

@@ -16,8 +16,12 @@ from pytorch_lightning import Callback
 
 from experiments import offline, sync
 from experiments.folder import RunFolder
-from experiments.share import move_aside
-from experiments.wandb_logger import frame_table, run_id
+from experiments.further import further_tests, take_own
+from experiments.log_rows import log_missing
+from experiments.logged import run_id, unlogged
+from experiments.runs import Run
+from experiments.share import link, move_aside
+from experiments.wandb_logger import frame_table
 from tests.experiments.test_cli import FILES, METHODS, SMALL, run
 from tests.experiments.wandb_server import serving
 
@@ -219,6 +223,36 @@ def test_all_of_it_is_sent_and_becomes_one_run(files, logged, monkeypatch):
     }
 
 
+def test_a_row_that_shares_a_run_is_a_run_of_its_own_table(logged, monkeypatch):
+    other = RunFolder(logged.parents[2] / "other" / "same" / "seed0")
+    link(logged, other)
+    (same,) = further_tests({**other.known(), "tests": {"own": {"data": {}}}})
+    take_own(other, same)
+    row = Run("other", "same", 0, other)
+    assert unlogged(row) == []  # W&B is not wanted
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert unlogged(row) == ["", "own"]
+    for _ in range(2):
+        log_missing([row])
+        assert unlogged(row) == []
+    (file,) = offline.files_of(other.path)
+    (begun,) = (record.run for record in offline.records(file) if record.WhichOneof("record_type") == "run")
+    assert (begun.run_id, begun.run_group, begun.display_name) == (run_id(other.path), "other", "same-seed0")
+    assert offline.config(file)["shares"] == "demo/segmentation/seed0"
+    summary, metrics = offline.summary(file), json.loads((logged / "metrics.json").read_text())
+    assert summary["test/pixel_iou"] == summary["own/test/pixel_iou"] == metrics["test/pixel_iou"]
+    assert {"test/frames", "own/test/frames"} <= summary.keys()
+
+    for name, value in {"SWEEP_ROW": "other/same", "WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": "fromagent"}.items():
+        monkeypatch.setenv(name, value)
+    assert unlogged(row) == ["", "own"]
+    log_missing([row])
+    last = offline.files_of(other.path)[-1]
+    assert offline.id_of(last) == "fromagent"
+    assert offline.summary(last)["test/pixel_iou"] == metrics["test/pixel_iou"]
+    assert unlogged(row) == []
+
+
 def test_logging_and_probes_change_nothing_that_is_learnt(logged, tree, tmp_path):
     layer = tmp_path / "layer.yaml"
     csv = {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": {"name": "logs", "save_dir": "runs"}}
@@ -242,6 +276,14 @@ def test_after_a_kill_no_step_is_there_twice_and_none_of_the_last_part_lacks(tre
     assert len(steps) == len(set(steps))
     assert {5, 6, 7, 8, 9} <= set(steps)
     assert offline.id_of(first) == offline.id_of(second)
+    online = tmp_path / "online" / first.parent.name.removeprefix("offline-") / first.name
+    online.parent.mkdir(parents=True)
+    online.write_bytes(first.read_bytes())
+    known, unsure = offline.Rows(), offline.Rows()
+    known.add(first)
+    unsure.add(online)  # killed before all of it was sent, perhaps: it is repeated
+    assert known.begun == unsure.begun > 0
+    assert known.done > unsure.done == 0
 
 
 def test_online_too_an_interrupted_run_goes_on_under_its_id(tree, tmp_path):
