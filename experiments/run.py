@@ -61,11 +61,11 @@ def run(arguments: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         failed = carry_out(steps, launcher, options.jobs or (len(steps) if launcher.queues else 1))
+        log_missing([Run(one.job.row.table, one.job.row.name, one.job.seed, one.folder) for one in planned])
     except KeyboardInterrupt:
         going_on = "; jobs that are queued or running go on, scancel ends them" if launcher.queues else ""
         print(f"ended: the same command goes on from here{going_on}", file=sys.stderr)
         raise SystemExit(130) from None
-    log_missing([Run(one.job.row.table, one.job.row.name, one.job.seed, one.folder) for one in planned])
     for one in left:
         if (reason := failed.get(_name(one.job))) and one.folder.path.is_dir():
             write_text(one.folder.path / FAILED, f"{reason}\n")

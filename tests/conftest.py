@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +13,11 @@ Box = tuple[int, int, int, int] | None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Some packages read these when they are imported, so a fixture would come too late."""
+    """Some packages read these when they are imported, so a fixture would come too late.
+
+    What a shell starts in the background ignores Ctrl-C, which some tests send.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["WANDB_MODE"] = "disabled"
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
