@@ -14,7 +14,7 @@ import numpy as np
 from .faces import FaceTracks
 from .index import Clip, Compression
 from .masks import NOT_KNOWN, NOTHING, RULE, THRESHOLDS, Mask, Truth, forged, read_truths
-from .planes import Box, Spot
+from .planes import Box, tight
 from .video import Backend, Image, VideoReader
 
 Variant = Literal["official", "hull", "difference"]
@@ -158,7 +158,7 @@ class Labels:
             closing(_read_rewinding(original, numbers, places, backend)) as reals,
         ):
             for fake, real, (x0, y0, _, _) in zip(fakes, reals, boxes, strict=True):
-                truth = forged(Spot(differing(fake, real, threshold), x0, y0), clip.width, clip.height)
+                truth = forged(tight(differing(fake, real, threshold), x0, y0), clip.width, clip.height)
                 yield _without_specks(truth, LEAST * fake.shape[0] * fake.shape[1])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .index import Clip
-from .planes import Box, Spot, bright
+from .planes import Box, Spot, bright, tight
 from .video import Backend, Image, VideoReader
 
 Mask = NDArray[np.uint8]
@@ -54,7 +54,7 @@ class Truth(NamedTuple):
 
     def __bool__(self) -> bool:
         """Whether anything is forged or not known."""
-        return bool(self.rest or self.part.any())
+        return bool(self.rest or (self.part.size and cv2.countNonZero(self.part)))
 
     def within(self, box: Box) -> Mask:
         """The truth inside a box of the frame, (h, w)."""
@@ -112,7 +112,7 @@ def forged_region(image: Image, threshold: int) -> Mask:
         (H, W), 1 where the frame was forged, else 0. All 0: nothing was rendered into this frame.
     """
     height, width = image.shape[:2]
-    return forged(Spot(bright(image, threshold), 0, 0), width, height).within((0, 0, width, height))
+    return forged(tight(bright(image, threshold)), width, height).within((0, 0, width, height))
 
 
 def forged(spot: Spot, width: int, height: int) -> Truth:
@@ -124,20 +124,46 @@ def forged(spot: Spot, width: int, height: int) -> Truth:
         height: Likewise.
     """
     lit = spot.pixels[: max(0, height - spot.y), max(0, -spot.x) : max(0, width - spot.x)]
-    x, y, across, down = cv2.boundingRect(lit)
-    if not across:
+    if not lit.size:
         return NOTHING
-    lit, x, y = lit[y : y + down, x : x + across], max(0, spot.x) + x, spot.y + y
+    x, y, (down, across) = max(0, spot.x), spot.y, lit.shape
     size = max(3, height // 48 | 1)  # 11 pixels at 480 lines: closes brows and lids that reach the face's edge
-    x0, y0 = max(0, x - size), max(0, y - size)  # what lies further off stays dark
-    part: Mask = np.zeros((min(height, y + down + size) - y0, min(width, x + across + size) - x0), np.uint8)
-    part[y - y0 : y - y0 + down, x - x0 : x - x0 + across] = lit
-    closed = cast("Mask", cv2.morphologyEx(part, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8)))
-    outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    for outline in outlines:
-        large = cv2.contourArea(outline) >= SPECK * height * width
-        cv2.drawContours(closed, [outline], -1, int(large), cv2.FILLED)
-    return Truth(closed, x0, y0)
+    if min(x, y, width - x - across, height - y - down) >= size:
+        closed = _closed(lit, size)
+    else:  # as OpenCV does it, what lies outside the frame counts as forged where it alone would keep a gap open
+        x, y, left, top = max(0, x - size), max(0, y - size), min(x, size), min(y, size)
+        part: Mask = np.zeros((min(height - y, top + down + size), min(width - x, left + across + size)), np.uint8)
+        part[top : top + down, left : left + across] = lit
+        closed = cast("Mask", cv2.morphologyEx(part, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8)))
+    outlines, _ = cv2.findContours(closed, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    least = SPECK * height * width
+    if len(outlines) != 1 or cv2.contourArea(outlines[0]) < least:
+        outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        for outline in outlines:
+            cv2.drawContours(closed, [outline], -1, int(cv2.contourArea(outline) >= least), cv2.FILLED)
+    return Truth(closed, x, y)
+
+
+def _closed(lit: Mask, size: int) -> Mask:
+    """Morphological closing by a square on a dark plane, two thirds of OpenCV's time.
+
+    Rows lie behind one another with dark pixels between them, so that a step of one pixel in any direction is a shift
+    of them all. Pixels at most so many steps apart are joined by `or`, then by `and`, whose shift makes up for the
+    first; each doubles how far it reaches until that is the square's side.
+    """
+    height, width = lit.shape
+    room = size - 1
+    across = width + room
+    row: Mask = np.zeros((height + 2 * room) * across + 2 * room, np.uint8)
+    row[room * across + room :][: height * across].reshape(height, across)[:, :width] = lit
+    for join in (np.bitwise_or, np.bitwise_and):
+        for step in (1, across):
+            reach = 1
+            while reach < size:
+                more = min(reach, size - reach)
+                row = join(row[: -more * step], row[more * step :])
+                reach += more
+    return row[: height * across].reshape(height, across)[:, :width]
 
 
 def read_truths(

@@ -32,7 +32,7 @@ GREY = 3
 """Distance of U and V from 128 up to which a pixel is taken for one without colour where bright ones are sought."""
 
 ROOM_PX = 8
-"""Pixels round what is bright in which it may move until it is sought anew."""
+"""Pixels round what is bright by which it may move from frame to frame before it is sought anew."""
 
 
 class Converter:
@@ -48,26 +48,24 @@ class Converter:
         self._window_planes: list[NDArray[np.uint8]] = []
 
     def convert(self, frame: Frame, box: Box | None = None) -> NDArray[np.uint8]:
-        """Returns (h, w, 3), 0 to 255, of the whole frame or a box in it; colour matrix and range as the file says.
-
-        It is a view of what was converted, to be copied by who keeps or changes it.
-        """
+        """Returns (h, w, 3), 0 to 255, of the whole frame or a box in it; colour matrix and range as the file says."""
         x0, y0, x1, y1 = box or (0, 0, frame.width, frame.height)
         odd = frame.width % 2 or frame.height % 2  # libswscale interpolates their chroma
         whole = (x1 - x0, y1 - y0) == (frame.width, frame.height)
         if odd or frame.format.name not in CHROMA or (whole and not frame.interlaced_frame):
-            return self._rgb(frame)[y0:y1, x0:x1]  # a window is progressive, as decord takes all frames to be
+            return _part(self._rgb(frame), x0, y0, x1, y1)  # a window is progressive, as decord takes all frames to be
         window = self._fitting(frame, x1 - x0 + x0 % 2, y1 - y0 + y0 % 2)
         x, y = min(x0 - x0 % 2, frame.width - window.width), min(y0 - y0 % 2, frame.height - window.height)
         for source, target, (across, down) in zip(planes(frame), self._window_planes, _halvings(frame), strict=True):
             height, width = window.height >> down, window.width >> across
             target[:height, :width] = source[y >> down :, x >> across :][:height, :width]
-        return self._rgb(window)[y0 - y : y1 - y, x0 - x : x1 - x]
+        return _part(self._rgb(window), x0 - x, y0 - y, x1 - x, y1 - y)
 
     def _rgb(self, frame: Frame) -> NDArray[np.uint8]:
         image: Any = self._reformatter.reformat(frame, format="rgb24", threads=1)
         (plane,) = image.planes
-        return np.ndarray((image.height, image.width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
+        pixels = np.ndarray((image.height, image.width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
+        return pixels.copy() if image is frame else pixels
 
     def _fitting(self, frame: Frame, width: int, height: int) -> Frame:
         window, name = self._window, frame.format.name
@@ -79,6 +77,12 @@ class Converter:
             self._window_planes = planes(window)
         window.colorspace, window.color_range = frame.colorspace, frame.color_range
         return window
+
+
+def _part(image: NDArray[np.uint8], x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
+    """A view, or where it would keep more than a third too much in memory, a copy."""
+    part = image[y0:y1, x0:x1]
+    return part if 4 * part.size >= 3 * image.size else part.copy()
 
 
 def planes(frame: Frame) -> list[NDArray[np.uint8]]:
@@ -113,57 +117,73 @@ class Spot(NamedTuple):
 DARK = Spot(np.zeros((0, 0), np.uint8), 0, 0)
 
 
+def tight(pixels: NDArray[np.uint8], x: int = 0, y: int = 0) -> Spot:
+    """What is bright of some pixels of a frame, that begin at column x and row y, without the dark ones around it."""
+    left, top, across, down = cv2.boundingRect(pixels)
+    return Spot(pixels[top : top + down, left : left + across], x + left, y + top) if across else DARK
+
+
 def bright(image: NDArray[np.uint8], threshold: int) -> NDArray[np.uint8]:
     """Where any channel of an image exceeds a threshold: (H, W), 0 or 1."""
     dark = cv2.inRange(image, (0, 0, 0), (threshold, threshold, threshold))
     return cast("NDArray[np.uint8]", cv2.threshold(dark, 0, 1, cv2.THRESH_BINARY_INV)[1])
 
 
-def bright_spot(frame: Frame, threshold: int, converter: Converter, near: Box | None = None) -> Spot:
-    """Where any channel of a frame's RGB exceeds a threshold, equal to the bit, converting as little as can be.
+class SpotFinder:
+    """Finds where any channel of a clip's frames exceeds a threshold, equal to the bit, converting as little as can be.
 
     A frame without colour, as most masks are, needs no conversion: its grey follows from Y alone. In others a part is
     converted that holds every pixel that may be bright. With Y' = Y - 16 (full range: Y) and C the larger distance of U
     and V from 128, no channel of any of H.264's matrices exceeds 1.17 Y' + 2.2 C (BT.2020's blue: 1.164 Y' + 2.142 C),
     give or take 2 by rounding.
 
+    Bright pixels are expected where those of the frame before were: that they are nowhere else is seen in a fifth of
+    the time that it takes to find them.
+
     Args:
-        frame: Any frame; one whose planes are not YUV is converted whole.
         threshold: 0 to 254.
-        converter: Of the clip.
-        near: Where bright pixels are likely, such as the box of the frame before: that they are nowhere else is seen in
-            a fifth of the time that it takes to find them.
     """
-    name, width = frame.format.name, frame.width
-    dim = int((threshold - 2 - 2.2 * GREY) // 1.17)
-    if name not in CHROMA or name == "gbrp" or dim < 0 or width % 2 or frame.height % 2:
-        return Spot(bright(converter.convert(frame), threshold), 0, 0)
-    (across, down), (y, u, v) = CHROMA[name], planes(frame)
-    y, u, v = y[:, :width], u[:, : width >> across], v[:, : width >> across]
-    extremes = (*cv2.minMaxLoc(u)[:2], *cv2.minMaxLoc(v)[:2])
-    away = max(abs(int(extreme) - 128) for extreme in extremes)
-    black = 0 if name.startswith("yuvj") or frame.color_range == 2 else 16
-    dim += black
-    if away == 0:
-        dim = _grey_level(name, int(frame.colorspace), int(frame.color_range), threshold)
-    coloured = (u, v) if away > GREY else ()
-    if near is None or not (
-        _within(y, near, 0, dim)
-        and all(_within(plane, _halved(near, across, down), 128 - GREY, 128 + GREY) for plane in coloured)
-    ):
-        boxes = [_bounds(y, dim)]
-        if coloured:
-            distance: Any = cv2.max(cv2.absdiff(u, 128.0), cv2.absdiff(v, 128.0))  # type: ignore[call-overload]
-            x0, y0, x1, y1 = _bounds(distance, GREY) or (0, 0, 0, 0)
-            boxes.append((x0 << across, y0 << down, x1 << across, y1 << down))
-        found = [box for box in boxes if box]
-        if not found:
-            return DARK
-        near = _grown(found, width, frame.height)
-    x0, y0, x1, y1 = near
-    if away == 0:
-        return Spot(_above(y[y0:y1, x0:x1], dim), x0, y0)
-    return Spot(bright(converter.convert(frame, near), threshold), x0, y0)
+
+    def __init__(self, threshold: int) -> None:
+        self.threshold = threshold
+        self._dim = int((threshold - 2 - 2.2 * GREY) // 1.17)
+        self._converter = Converter()
+        self._near: Box | None = None
+
+    def find(self, frame: Frame) -> Spot:
+        """Where a frame is bright; one whose planes are not YUV is converted whole."""
+        name, width, height = frame.format.name, frame.width, frame.height
+        if name not in CHROMA or name == "gbrp" or self._dim < 0 or width % 2 or height % 2:
+            return tight(bright(self._converter.convert(frame), self.threshold))
+        (across, down), (y, u, v) = CHROMA[name], planes(frame)
+        y, u, v = y[:, :width], u[:, : width >> across], v[:, : width >> across]
+        extremes = (*cv2.minMaxLoc(u)[:2], *cv2.minMaxLoc(v)[:2])
+        away = max(abs(int(extreme) - 128) for extreme in extremes)
+        if away:
+            dim = self._dim + (0 if name.startswith("yuvj") or frame.color_range == 2 else 16)
+        else:
+            dim = _grey_level(name, int(frame.colorspace), int(frame.color_range), self.threshold)
+        coloured = (u, v) if away > GREY else ()
+        if self._near is None or not (
+            _within(y, self._near, 0, dim)
+            and all(_within(plane, _halved(self._near, across, down), 128 - GREY, 128 + GREY) for plane in coloured)
+        ):
+            boxes = [_bounds(y, dim)]
+            if coloured:
+                distance: Any = cv2.max(cv2.absdiff(u, 128.0), cv2.absdiff(v, 128.0))  # type: ignore[call-overload]
+                x0, y0, x1, y1 = _bounds(distance, GREY) or (0, 0, 0, 0)
+                boxes.append((x0 << across, y0 << down, x1 << across, y1 << down))
+            found = [box for box in boxes if box]
+            if not found:
+                return DARK
+            self._near = _grown(found, width, height)
+        x0, y0, x1, y1 = self._near
+        if away:
+            return tight(bright(self._converter.convert(frame, self._near), self.threshold), x0, y0)
+        spot = tight(_above(y[y0:y1, x0:x1], dim), x0, y0)
+        if spot.pixels.size:
+            self._near = _grown([spot.box], width, height)
+        return spot
 
 
 def _above(plane: Any, level: int) -> NDArray[np.uint8]:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from .packets import decode
-from .planes import Box, Converter, Spot, bright, bright_spot
+from .packets import BURST, Frame, decode
+from .planes import Box, Converter, Spot, SpotFinder, bright, tight
 
 Image = NDArray[np.uint8]
 """One frame: (H, W, 3), RGB, 0 to 255."""
@@ -27,10 +27,7 @@ BatchReader = Callable[[list[int]], Iterable[Image]]
 
 FRAMES_AT_ONCE = 16
 """Frames held at a time while a clip is read; at 1280 x 720 this is 44 MB."""
-
-
-SOUGHT_ANEW = 32
-"""Frames after which what is bright is sought in the whole frame again: the box in which it is expected only grows."""
+Made = TypeVar("Made")
 
 
 class VideoFacts(NamedTuple):
@@ -108,7 +105,7 @@ class VideoReader:
         self._check(frames)
         if self.backend == "pyav":
             return self._pyav_bright(frames, threshold)
-        return (Spot(bright(image, threshold), 0, 0) for image in self._in_batches(frames, None))
+        return (tight(bright(image, threshold)) for image in self._in_batches(frames, None))
 
     def _check(self, frames: Sequence[int]) -> None:
         if any(later <= earlier for earlier, later in itertools.pairwise([-1, *frames])):
@@ -146,24 +143,37 @@ class VideoReader:
 
     def _pyav(self, frames: Sequence[int], boxes: Sequence[Box] | None) -> Generator[Image]:
         converter = Converter()
-        with closing(decode(self.path, frames)) as decoded:
-            for number, frame in enumerate(decoded):
-                try:
-                    image = converter.convert(frame, boxes[number] if boxes is not None else None)
-                except av.FFmpegError as error:
-                    raise OSError(
-                        f"{self.path} has colours that cannot be converted ({error}): encode it anew"
-                    ) from error
-                yield image.copy()
+        wanted = iter(boxes) if boxes is not None else itertools.repeat(None)
+
+        def convert(frame: Frame) -> Image:
+            try:
+                return converter.convert(frame, next(wanted))
+            except av.FFmpegError as error:
+                raise OSError(f"{self.path} has colours that cannot be converted ({error}): encode it anew") from error
+
+        return _in_bursts(decode(self.path, frames), convert, BURST)
 
     def _pyav_bright(self, frames: Sequence[int], threshold: int) -> Generator[Spot]:
-        converter = Converter()
-        with closing(decode(self.path, frames)) as decoded:
-            near: Box | None = None
-            for number, frame in enumerate(decoded):
-                spot = bright_spot(frame, threshold, converter, near)
-                near = spot.box if spot.pixels.size and number % SOUGHT_ANEW else None
-                yield spot
+        return _in_bursts(decode(self.path, frames), SpotFinder(threshold).find, FRAMES_AT_ONCE)
+
+
+def _in_bursts(frames: Generator[Frame], make: Callable[[Frame], Made], size: int) -> Generator[Made]:
+    """Makes something of every frame: of several in a row, and no frame is held while the caller is busy."""
+    failure: OSError | None = None
+    with closing(frames):
+        while True:
+            burst: list[Frame] = []
+            try:
+                for frame in itertools.islice(frames, size):
+                    burst.append(frame)
+            except OSError as error:
+                failure = error  # told behind the frames that came before it
+            made = [make(burst.pop(0)) for _ in range(len(burst))]
+            yield from made
+            if failure:
+                raise failure
+            if not made:
+                return
 
 
 def _open_decord(path: Path) -> tuple[int, BatchReader]:

@@ -68,6 +68,25 @@ def test_a_hole_is_filled_but_the_background_is_not():
     np.testing.assert_array_equal(forged_region(image, 127), RECTANGLE)
 
 
+@pytest.mark.parametrize("lines", [HEIGHT, 480, 720])
+def test_whatever_lies_where_the_rule_is_that_of_the_whole_frame(lines):
+    random = np.random.default_rng(lines)
+    size = max(3, lines // 48 | 1)
+    for turn in range(60):
+        image = np.zeros((lines, WIDTH), np.uint8)
+        for colour in random.choice([0, 1, 1], 9):
+            centre, axes = random.integers(0, (WIDTH, lines)), random.integers(1, (WIDTH // 3, lines // 3))
+            cv2.ellipse(image, centre.tolist(), axes.tolist(), int(random.integers(180)), 0, 360, int(colour), -1)
+        image &= random.random(image.shape) < random.choice([0.9, 1])
+        edge = turn % 2 * (size + 2)  # at the frame's edge, and apart from it
+        image = cv2.copyMakeBorder(image[edge : lines - edge, edge : WIDTH - edge], *[edge] * 4, cv2.BORDER_CONSTANT)
+        wanted = cv2.morphologyEx(image, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+        for outline in cv2.findContours(wanted, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
+            large = cv2.contourArea(outline) >= 0.0005 * wanted.size
+            cv2.drawContours(wanted, [outline], -1, int(large), cv2.FILLED)
+        np.testing.assert_array_equal(forged_region(np.repeat(255 * image[..., None], 3, axis=2), 127), wanted)
+
+
 def test_specks_are_dropped_beside_a_face_and_alone():
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     image[4:7, 4:7] = 255  # 9 of 20480 pixels: 0.04 %

@@ -126,7 +126,7 @@ def test_a_box_is_cut_the_same_before_and_after_conversion(tmp_path, pixel_forma
         cut = [*VideoReader(path, backend).read(range(6), BOXES)]
         for image, full, (x0, y0, x1, y1) in zip(cut, whole, BOXES, strict=True):
             np.testing.assert_array_equal(image, full[y0:y1, x0:x1])
-            assert image.flags.owndata
+            assert image.flags.owndata or 4 * image.size >= 3 * image.base.size  # keeps little more alive
 
 
 @pytest.mark.parametrize("width", [96, 144, 160])
