@@ -11,10 +11,6 @@ import av
 Frame = Any
 """PyAV's `VideoFrame`, which reaches us without types."""
 
-BURST = 8
-"""Frames that a file gives in one go, before something else is done: a decoder, the others and what is made of their
-pictures push each other out of the processor's cache."""
-
 
 class Packet(NamedTuple):
     """What a packet says of itself; packets are counted in the order of decoding.
