@@ -145,7 +145,7 @@ def forged(spot: Spot, width: int, height: int) -> Truth:
 
 
 def _closed(lit: Mask, size: int) -> Mask:
-    """Morphological closing by a square on a dark plane, two thirds of OpenCV's time.
+    """Morphological closing by a square on a dark plane, in three quarters of OpenCV's time.
 
     Rows lie behind one another with dark pixels between them, so that a step of one pixel in any direction is a shift
     of them all. Pixels at most so many steps apart are joined by `or`, then by `and`, whose shift makes up for the

@@ -30,6 +30,7 @@ FRAMES_AT_ONCE = 16
 
 BURST = 2
 """The same of a clip that is open beside others: its decoder keeps as many pictures, 1.4 MB each at 1280 x 720."""
+
 Made = TypeVar("Made")
 
 
