@@ -128,7 +128,10 @@ def forged(spot: Spot, width: int, height: int) -> Truth:
         return NOTHING
     x, y, (down, across) = max(0, spot.x), spot.y, lit.shape
     size = max(3, height // 48 | 1)  # 11 pixels at 480 lines: closes brows and lids that reach the face's edge
+    least = SPECK * height * width
     if min(x, y, width - x - across, height - y - down) >= size:
+        if cv2.countNonZero(lit) == lit.size and (across - 1) * (down - 1) >= least:
+            return Truth(lit, x, y)  # a rectangle, as those of Deepfakes are, has nothing to close or to fill
         closed = _closed(lit, size)
     else:  # as OpenCV does it, what lies outside the frame counts as forged where it alone would keep a gap open
         x, y, left, top = max(0, x - size), max(0, y - size), min(x, size), min(y, size)
@@ -136,7 +139,6 @@ def forged(spot: Spot, width: int, height: int) -> Truth:
         part[top : top + down, left : left + across] = lit
         closed = cast("Mask", cv2.morphologyEx(part, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8)))
     outlines, _ = cv2.findContours(closed, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    least = SPECK * height * width
     if len(outlines) != 1 or cv2.contourArea(outlines[0]) < least:
         outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         for outline in outlines:

@@ -78,6 +78,9 @@ def test_whatever_lies_where_the_rule_is_that_of_the_whole_frame(lines):
             centre, axes = random.integers(0, (WIDTH, lines)), random.integers(1, (WIDTH // 3, lines // 3))
             cv2.ellipse(image, centre.tolist(), axes.tolist(), int(random.integers(180)), 0, 360, int(colour), -1)
         image &= random.random(image.shape) < random.choice([0.9, 1])
+        if turn % 3 == 0:  # a rectangle alone, from a speck on
+            (x, y), (across, down) = random.integers(0, (WIDTH, lines)), random.integers(1, (WIDTH // 2, lines // 9))
+            image[:], image[y : y + down, x : x + across] = 0, 1
         edge = turn % 2 * (size + 2)  # at the frame's edge, and apart from it
         image = cv2.copyMakeBorder(image[edge : lines - edge, edge : WIDTH - edge], *[edge] * 4, cv2.BORDER_CONSTANT)
         wanted = cv2.morphologyEx(image, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
