@@ -58,7 +58,7 @@ class FaceForensicsDataModule(VideoDataModule):
             protocol does, and a cache of crops then answers all from the second epoch on.
         num_workers: Processes that decode for each device; in a training as many again for validation, in turn.
         prefetch: Batches that each worker prepares ahead; of 32 at 299 pixels one takes 11 MB of shared memory.
-        open_clips: Clips a worker has open at once in training; 8 MB each at 640x480, 16 MB at 1280x720.
+        open_clips: Clips a worker has open at once in training; 11 MB each at 640x480, 16 MB at 1280x720.
         pool: Crops a worker keeps to mix batches from; 0.4 MB each at 299 pixels.
         backend: What decodes, see `VideoReader`; the pictures are the same.
         seed: Of frames drawn, their order and their augmentation; by default the one given to `seed_everything`.

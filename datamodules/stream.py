@@ -27,7 +27,7 @@ class FrameStream:
     random, so a batch mixes clips; see `order`. Without `train`, frames are evenly spaced and come in the order of the
     index, every one exactly once over all ranks and workers. `EpochLoader` makes batches of it.
 
-    Memory of a worker, beside its libraries: `open_clips` x 8 MB at 640x480 and 16 MB at 1280x720 (measured with 270
+    Memory of a worker, beside its libraries: `open_clips` x 11 MB at 640x480 and 16 MB at 1280x720 (measured with 270
     wanted frames of 256 pixels: a decoder, and the masks of them all at one bit a pixel), `pool` x 0.4 MB for crops of
     299 pixels.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import platform
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
@@ -27,10 +26,10 @@ BatchReader = Callable[[list[int]], Iterable[Image]]
 """Reads frames by index."""
 
 FRAMES_AT_ONCE = 16
-"""Frames held at a time while a clip is read; at 1280 x 720 this is 44 MB."""
+"""Frames held at a time while a clip is read, at most; by decord at 1280 x 720 this is 44 MB."""
 
 BURST_PX = 8 * 640 * 480
-"""Pixels of the frames held of a clip that is open beside others: its decoder keeps their memory, 3.7 MB."""
+"""Pixels of the frames held at a time by PyAV, unless one has more; each open clip's decoder keeps them, 3.7 MB."""
 
 Made = TypeVar("Made")
 
@@ -156,21 +155,16 @@ class VideoReader:
             except av.FFmpegError as error:
                 raise OSError(f"{self.path} has colours that cannot be converted ({error}): encode it anew") from error
 
-        return _in_bursts(decode(self.path, frames), convert, BURST_PX)
+        return _in_bursts(decode(self.path, frames), convert)
 
     def _pyav_bright(self, frames: Sequence[int], threshold: int) -> Generator[Spot]:
         return _in_bursts(decode(self.path, frames), SpotFinder(threshold).find)
 
 
-def _in_bursts(frames: Generator[Frame], make: Callable[[Frame], Made], pixels: float = math.inf) -> Generator[Made]:
+def _in_bursts(frames: Generator[Frame], make: Callable[[Frame], Made]) -> Generator[Made]:
     """Makes something of every frame, of several in a row: that and a decoder push each other out of the cache.
 
     No frame is held while the caller is busy.
-
-    Args:
-        frames: As they are decoded.
-        make: What is made of one.
-        pixels: Of the frames held at a time, at most `FRAMES_AT_ONCE`; one is held however large it is.
     """
     failure: OSError | None = None
     with closing(frames):
@@ -179,7 +173,7 @@ def _in_bursts(frames: Generator[Frame], make: Callable[[Frame], Made], pixels: 
             try:
                 for frame in itertools.islice(frames, FRAMES_AT_ONCE):
                     burst.append(frame)
-                    if (len(burst) + 1) * frame.width * frame.height > pixels:
+                    if (len(burst) + 1) * frame.width * frame.height > BURST_PX:
                         break
             except OSError as error:
                 failure = error  # told behind the frames that came before it

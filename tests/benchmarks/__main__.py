@@ -62,7 +62,7 @@ def main() -> None:
     print_table(rows)
     _write(rows, arguments.out)
     if not arguments.only or "memory" in arguments.only:
-        rows += memory(roots, scratch, few, arguments.opens)
+        rows += memory(roots, scratch, many, arguments.opens)
         print_table(rows)
         _write(rows, arguments.out)
     shutil.rmtree(scratch, ignore_errors=True)
@@ -131,8 +131,9 @@ def memory(roots: list[Path], scratch: Path, count: int, opens: int) -> list[dic
         for root in roots:
             runs = pool.submit(worker_memory, root, scratch, 10, count).result()
             resident, shared_out = runs["resident_mb"], runs["shared_out_mb"]
+            what = f"a worker, 299 px, {count} a clip, {root.name}"
             rows += [
-                (f"600 MB / resident memory of a worker, 299 px, {root.name}", 600 / max(resident), 1.0, [runs]),
+                (f"600 MB / resident memory of {what}", 600 / max(resident), 1.0, [runs]),
                 (f"600 MB / the same, shared pages shared out, {root.name}", 600 / max(shared_out), 1.0, [runs]),
                 (f"105 % of epoch 2 / epoch 10, a worker, {root.name}", 1.05 * resident[1] / resident[-1], 1.0, [runs]),
             ]
