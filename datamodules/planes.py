@@ -34,6 +34,9 @@ GREY = 3
 ROOM_PX = 8
 """Pixels round what is bright by which it may move from frame to frame before it is sought anew."""
 
+COLOURED_FRAMES = 32
+"""Frames with colour after which what is bright is sought anew in any case: where it was does not shrink before."""
+
 
 class Converter:
     """Makes RGB of a part of a frame, equal to the bit to that part of the whole frame's RGB.
@@ -149,6 +152,7 @@ class SpotFinder:
         self._dim = int((threshold - 2 - 2.2 * GREY) // 1.17)
         self._converter = Converter()
         self._near: Box | None = None
+        self._coloured = 0
 
     def find(self, frame: Frame) -> Spot:
         """Where a frame is bright; one whose planes are not YUV is converted whole."""
@@ -179,7 +183,10 @@ class SpotFinder:
             self._near = _grown(found, width, height)
         x0, y0, x1, y1 = self._near
         if away:
-            return tight(bright(self._converter.convert(frame, self._near), self.threshold), x0, y0)
+            self._coloured += 1
+            if self._coloured % COLOURED_FRAMES == 0:
+                self._near = None
+            return tight(bright(self._converter.convert(frame, (x0, y0, x1, y1)), self.threshold), x0, y0)
         spot = tight(_above(y[y0:y1, x0:x1], dim), x0, y0)
         if spot.pixels.size:
             self._near = _grown([spot.box], width, height)

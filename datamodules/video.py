@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import platform
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -29,7 +30,8 @@ FRAMES_AT_ONCE = 16
 """Frames held at a time while a clip is read, at most; by decord at 1280 x 720 this is 44 MB."""
 
 BURST_PX = 8 * 640 * 480
-"""Pixels of the frames held at a time by PyAV, unless one has more; each open clip's decoder keeps them, 3.7 MB."""
+"""Pixels of the frames held at a time by PyAV, unless one has more; each open clip's decoder keeps them, 3.7 MB, and
+twice that where colour is not subsampled."""
 
 Made = TypeVar("Made")
 
@@ -73,7 +75,7 @@ class VideoReader:
 
     Args:
         path: A video file.
-        backend: `pyav` decodes only what the wanted frames need, cuts boxes before it converts them and holds 5 MB a
+        backend: `pyav` decodes only what the wanted frames need, cuts boxes before it converts them and holds 8 MB a
             clip of 640x480. `decord` is there to compare with: it decodes ahead, half-read it holds 200 to 350 MB, and
             where groups of pictures are open (no file of FaceForensics++'s encoder) its seeks give wrong pictures.
             `torchcodec` is no dependency of this project and needs a system FFmpeg.
@@ -164,24 +166,31 @@ class VideoReader:
 def _in_bursts(frames: Generator[Frame], make: Callable[[Frame], Made]) -> Generator[Made]:
     """Makes something of every frame, of several in a row: that and a decoder push each other out of the cache.
 
-    No frame is held while the caller is busy.
+    While the caller is busy only the last frame of them is held. A failure is told behind what came before it.
     """
     failure: OSError | None = None
+    burst: deque[Frame] = deque()
+    made: deque[Made] = deque()
     with closing(frames):
         while True:
-            burst: list[Frame] = []
             try:
                 for frame in itertools.islice(frames, FRAMES_AT_ONCE):
                     burst.append(frame)
                     if (len(burst) + 1) * frame.width * frame.height > BURST_PX:
                         break
             except OSError as error:
-                failure = error  # told behind the frames that came before it
-            made = [make(burst.pop(0)) for _ in range(len(burst))]
-            yield from made
+                failure = error
+            ended = not burst
+            try:
+                while burst:
+                    made.append(make(burst.popleft()))
+            except OSError as error:
+                failure = error
+            while made:
+                yield made.popleft()
             if failure:
                 raise failure
-            if not made:
+            if ended:
                 return
 
 

@@ -7,8 +7,9 @@ import av
 import numpy as np
 import pytest
 
-from datamodules import VideoReader, probe, write_video
+from datamodules import VideoReader, planes, probe, video, write_video
 from datamodules.packets import Packet, decode, passes
+from datamodules.planes import Converter
 
 try:
     import torchcodec.decoders  # noqa: F401
@@ -175,7 +176,9 @@ def test_bright_pixels_are_those_of_the_converted_frame(tmp_path, threshold, tag
 
 @pytest.mark.parametrize("colour", [(200, 200, 200), (90, 20, 160)], ids=["grey", "coloured"])
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p"])
-def test_what_is_bright_is_found_wherever_it_goes(tmp_path, colour, pixel_format):
+def test_what_is_bright_is_found_wherever_it_goes(tmp_path, colour, pixel_format, monkeypatch):
+    monkeypatch.setattr(planes, "COLOURED_FRAMES", 3)
+
     def wandering():
         places = [(40, 30), (42, 31), (43, 33), (90, 70), (91, 69), None, (8, 4), (9, 5), (9, 5), (120, 3)]
         for number, place in enumerate(places):
@@ -276,8 +279,43 @@ def test_a_file_that_breaks_off_is_named_with_its_frame(cut, backend):
         list(VideoReader(cut, backend).read(range(70)))
 
 
+def until_it_breaks(frames):
+    """What an iterator gives before it raises OSError, which it must."""
+    given = []
+    with pytest.raises(OSError, match="copy it again"):
+        given.extend(frames)
+    return given
+
+
 def test_pyav_reads_a_file_as_far_as_it_goes(cut):
-    assert [number_of(image) for image in VideoReader(cut, "pyav").read(range(8))] == list(range(8))
+    whole = [frame.to_ndarray(format="rgb24") for frame in until_it_breaks(decode(cut, range(70)))]
+    assert len(whole) % 16  # it breaks off within what is read at a time
+    given = [number_of(image) for image in until_it_breaks(VideoReader(cut, "pyav").read(range(70)))]
+    assert given == list(map(number_of, whole)) == list(range(len(whole)))
+
+
+def test_only_so_many_pictures_are_decoded_ahead_as_fit_into_memory(clip, monkeypatch):
+    width, height = probe(clip).width, probe(clip).height
+    monkeypatch.setattr(video, "BURST_PX", 3 * width * height + 1)
+    decoded = []
+
+    def counted():
+        for frame in decode(clip, range(8)):
+            decoded.append(frame.pts)
+            yield frame
+
+    ahead = [len(decoded) - number for number, _ in enumerate(video._in_bursts(counted(), Converter().convert))]
+    assert ahead == [3, 2, 1, 3, 2, 1, 2, 1]
+
+
+def test_what_was_made_before_a_failure_is_given_first(clip):
+    def make(frame):
+        if frame.pts == times[2]:
+            raise OSError("it must be told last: copy it again")
+        return frame.pts
+
+    times = [frame.pts for frame in decode(clip, range(5))]
+    assert until_it_breaks(video._in_bursts(decode(clip, range(5)), make)) == times[:2]
 
 
 def test_decord_gives_the_frames_before_a_damage_or_names_it_but_never_gives_others(cut):
