@@ -134,12 +134,7 @@ def memory(roots: list[Path], scratch: Path, count: int, opens: int) -> list[dic
             what = f"a worker, 299 px, {count} a clip, {root.name}"
             rows += [
                 (f"600 MB / resident memory of {what}", 600 / max(resident), 1.0, [runs]),
-                (
-                    f"600 MB / the same, shared pages shared out, {count} a clip, {root.name}",
-                    600 / max(shared_out),
-                    1.0,
-                    [runs],
-                ),
+                (f"600 MB / memory, shared pages shared out, of {what}", 600 / max(shared_out), 1.0, [runs]),
                 (f"105 % of epoch 2 / epoch 10, a worker, {root.name}", 1.05 * resident[1] / resident[-1], 1.0, [runs]),
             ]
         sizes = pool.submit(growth_in_one_process, roots[0], scratch).result()

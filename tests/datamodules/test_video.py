@@ -289,7 +289,7 @@ def until_it_breaks(frames):
 
 def test_pyav_reads_a_file_as_far_as_it_goes(cut):
     whole = [frame.to_ndarray(format="rgb24") for frame in until_it_breaks(decode(cut, range(70)))]
-    assert len(whole) % 16  # it breaks off within what is read at a time
+    assert len(whole) % video.FRAMES_AT_ONCE  # it breaks off within what is read at a time
     given = [number_of(image) for image in until_it_breaks(VideoReader(cut, "pyav").read(range(70)))]
     assert given == list(map(number_of, whole)) == list(range(len(whole)))
 
