@@ -8,11 +8,12 @@ from .index import METHODS, Clip, clips_of, index, index_all
 from .labels import Labels
 from .loader import EpochLoader
 from .masks import THRESHOLDS, UNKNOWN, forged_region, read_masks
+from .scan import probe
 from .self_blend import SelfBlend
 from .splits import read_splits, split_of
 from .stream import FrameStream
 from .transforms import CropTransform
-from .video import VideoReader, probe, write_video
+from .video import VideoReader, write_video
 from .video_folder import VideoFolderDataModule
 
 __all__ = [

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from .parallel import in_parallel
-from .video import probe
+from .scan import probe
 
 Compression = Literal["raw", "c23", "c40"]
 
@@ -224,6 +224,6 @@ def header_facts(paths: list[str], root: Path, cache_dir: Path | None) -> pd.Dat
 
 def _header(path: str) -> tuple[str, int, int, int, float]:
     try:
-        return path, *probe(path)
-    except ValueError:
+        return path, *probe(path)[:4]
+    except (OSError, ValueError):
         return path, 0, 0, 0, 0.0

@@ -1,130 +1,156 @@
-"""PyAV's decoding side of `video.py`: only packets that a wanted frame needs are decoded."""
+"""PyAV's decoding side of `video.py`: exact frames by number, and no packet decoded that no wanted frame needs.
+
+Frames are what a plain decode from the start puts out, in that order; headers, packets and times only guess it. Where
+H.264's own headers prove a clip's order (see `listing`), frames are numbered by its packets and most of those are
+passed over. Every other clip, and one in which that way fails, is played from its start.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 
-Frame = Any
-"""PyAV's `VideoFrame`, which reaches us without types."""
+from .containers import Frame, open_video
+from .listing import Listing, Packet, list_pictures, packets_of
+from .player import AGAIN, Player
 
 
-class Packet(NamedTuple):
-    """What a packet says of itself; packets are counted in the order of decoding.
-
-    Attributes:
-        pts: Time shown, in units of the stream.
-        dts: Time decoded.
-        key: Decoding may start here.
-        shown: False for what an edit list cuts off.
-    """
-
-    pts: int
-    dts: int
-    key: bool
-    shown: bool
+class _AnotherWayError(Exception):
+    """What was proven turned out otherwise: the clip must be played from its start."""
 
 
 def decode(path: Path, frames: Sequence[int]) -> Generator[Frame]:
-    """Yields frames by index, in rising order, with one thread; nothing is decoded that no wanted frame needs.
+    """Yields frames by index, in rising order, with one thread, each equal to the bit to that of a plain decode.
 
     Groups of pictures without a wanted frame are sought past. Within the others, a picture to which no other refers is
-    not decoded unless it is wanted; about half the pictures of a clip by x264 are such. What is yielded is the same, to
-    the bit, as if every packet had been decoded.
+    not decoded unless it is wanted; about half the pictures of a clip by x264 are such. Whatever is decoded is looked
+    at, wanted or not: behind a damaged picture no frame is given up to the next key frame.
 
     Args:
         path: A video file.
         frames: Indices from 0, rising.
 
     Raises:
-        OSError: The file cannot be decoded, or ends before the last frame asked for.
+        OSError: The file cannot be opened or decoded, a frame asked for is damaged or follows damage, or the clip ends
+            before it, or its pictures change their size.
     """
-    given, total = 0, 0
+    given = 0
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-            packets = [
-                Packet(packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard)
-                for packet in _demux(container, stream)
-            ]
-            times = _times(packets)
-            total = len(times) or len(packets)
-            for frame in _wanted(container, stream, packets, times, frames):
-                if frame.is_corrupt or (times and frame.pts != times[frames[given]]):
-                    break  # it was damaged, or the one before it is missing
-                yield frame
-                given += 1
-    except (av.FFmpegError, IndexError) as error:
-        where = f"is damaged behind frame {frames[given - 1]}" if given else "cannot be decoded"
-        raise OSError(f"{path} {where}: download or copy it again") from error
-    if given < len(frames):
-        lacks = f"has {total} frames, but frame {frames[given]} is wanted"
-        damaged = f"is damaged at frame {frames[given]}"
-        raise OSError(f"{path} {lacks if frames[given] >= total else damaged}: download or copy it again")
+        with open_video(path) as (container, stream):
+            listing = list_pictures(container, stream)
+            if listing:
+                stop = _refused(listing, frames)
+                try:
+                    for frame in _wanted(container, stream, listing, frames[:stop]):
+                        yield frame
+                        given += 1
+                except _AnotherWayError:
+                    pass
+                else:
+                    if stop < len(frames):
+                        raise OSError(_refusal(path, frames[stop], len(listing.packets), listing))
+                    return
+    except ValueError as error:
+        raise OSError(str(error)) from error
+    except av.FFmpegError as error:
+        raise OSError(f"{path} cannot be decoded ({error}): {AGAIN}") from error
+    yield from _played(path, frames[given:], listing)
 
 
-def _wanted(
-    container: Any, stream: Any, packets: Sequence[Packet], times: Sequence[int], frames: Sequence[int]
-) -> Generator[Frame]:
-    if not times:
-        container.seek(0)
-        numbers = set(frames)
-        yield from (frame for number, frame in enumerate(container.decode(stream)) if number in numbers)
+def _played(path: Path, frames: Sequence[int], listing: Listing | None) -> Generator[Frame]:
+    wanted, total = deque(frames), 0
+    if not wanted:
         return
-    wanted = {times[number] for number in frames if number < len(times)}
-    skipped = ""
-    for start, stop in passes(packets, wanted):
-        container.seek(packets[start].dts, stream=stream)
-        left = stop - start
-        for packet in _demux(container, stream):
-            if left == stop - start and packet.dts != packets[start].dts:
-                continue  # a container that seeks coarsely
-            kind = "DEFAULT" if packet.pts in wanted else "NONREF"
-            if kind != skipped:
-                stream.codec_context.skip_frame = skipped = kind
-            for frame in packet.decode():
-                if frame.pts in wanted:
-                    yield frame
-            left -= 1
-            if not left:
+    with closing(Player(path, listing).frames()) as clip:
+        for shown in clip:
+            total = max(total, shown.number + 1)
+            if shown.number > wanted[0] or (shown.number == wanted[0] and not shown.sound):
                 break
-        yield from (frame for frame in stream.codec_context.decode(None) if frame.pts in wanted)
+            if shown.number == wanted[0]:
+                wanted.popleft()
+                yield shown.frame
+                if not wanted:
+                    return
+    raise OSError(_refusal(path, wanted[0], max(total, len(listing.packets) if listing else 0), listing))
 
 
-def _times(packets: Sequence[Packet]) -> list[int]:
-    """Times of the pictures in the order shown; none where a container has nothing to tell them apart by."""
-    known = all(packet.pts is not None and packet.dts is not None for packet in packets)
-    return sorted(packet.pts for packet in packets if packet.shown) if known else []
+def _refused(listing: Listing, frames: Sequence[int]) -> int:
+    """Position among the frames asked for of the first that cannot be given, or their number."""
+    for number, frame in enumerate(frames):
+        if frame >= len(listing.order) or listing.order[frame] in listing.spoiled:
+            return number
+    return len(frames)
 
 
-def _demux(container: Any, stream: Any) -> Generator[Any]:
-    return (packet for packet in container.demux(stream) if packet.size)
+def _refusal(path: Path, frame: int, total: int, listing: Listing | None) -> str:
+    if frame < total:
+        return f"{path} is damaged: frame {frame} is, or it follows damage before the next key frame: {AGAIN}"
+    short = "breaks off behind" if listing and listing.cut else "has"
+    return f"{path} {short} {total} frames, but frame {frame} is wanted: {AGAIN}"
+
+
+def _wanted(container: Any, stream: Any, listing: Listing, frames: Sequence[int]) -> Generator[Frame]:
+    """Yields frames of a listing, and raises `_AnotherWayError` where anything is not as proven."""
+    packets, size = listing.packets, (stream.width, stream.height)
+    times = [packets[listing.order[number]].pts for number in frames]
+    wanted, coming = set(times), iter(times)
+    decoder = stream.codec_context
+    decoder.options = {"err_detect": "explode"}  # an error is told where it is decoded, not where it is shown
+
+    def looked_at(decoded: Sequence[Frame]) -> Iterator[Frame]:
+        for frame in decoded:
+            if frame.is_corrupt or (frame.width, frame.height) != size:
+                raise _AnotherWayError
+            if frame.pts in wanted:
+                if frame.pts != next(coming):
+                    raise _AnotherWayError
+                yield frame
+
+    skipped = ""
+    try:
+        for start, stop in passes(packets, wanted):
+            container.seek(packets[start].dts, stream=stream)
+            left = stop - start
+            for packet in packets_of(container, stream):
+                if left == stop - start and packet.dts != packets[start].dts:
+                    continue  # a container that seeks coarsely
+                kind = "DEFAULT" if packet.pts in wanted else "NONREF"
+                if kind != skipped:
+                    decoder.skip_frame = skipped = kind
+                yield from looked_at(packet.decode())
+                left -= 1
+                if not left:
+                    break
+            yield from looked_at(decoder.decode(None))
+    except av.FFmpegError as error:
+        raise _AnotherWayError from error
+    if next(coming, None) is not None:
+        raise _AnotherWayError
 
 
 def passes(packets: Sequence[Packet], wanted: set[int]) -> list[tuple[int, int]]:
     """Which packets must be read to decode the wanted frames.
 
     Args:
-        packets: Of a whole file, in the order of decoding.
+        packets: Of a whole file, in the order of decoding; the first is a key frame.
         wanted: Times shown of the frames.
 
     Returns:
         Ranges [start, stop) of packets, each starting at a key frame, rising and apart.
     """
     ranges: list[tuple[int, int]] = []
-    keys: list[int] = []
+    start = 0
     for position, packet in enumerate(packets):
         if packet.key:
-            keys.append(position)
-        if packet.pts not in wanted:
-            continue
-        # A picture shown before the key frame that it follows may refer to the group before.
-        start = next((key for key in reversed(keys) if packets[key].pts <= packet.pts), 0)
-        while ranges and start <= ranges[-1][1]:
-            start = min(start, ranges.pop()[0])
-        ranges.append((start, position + 1))
+            start = position
+        if packet.pts in wanted:
+            if ranges and start <= ranges[-1][1]:
+                ranges[-1] = ranges[-1][0], position + 1
+            else:
+                ranges.append((start, position + 1))
     return ranges

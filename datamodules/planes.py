@@ -12,10 +12,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from .packets import Frame
-
-Box = tuple[int, int, int, int]
-"""x0 y0 x1 y1 in pixels."""
+from .containers import Box, Frame
 
 CHROMA = {
     "gbrp": (0, 0),

@@ -9,14 +9,16 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from .packets import Frame, decode
-from .planes import Box, Converter, Spot, SpotFinder, bright, tight
+from .containers import Box, Frame, turn_of
+from .packets import decode
+from .planes import Converter, Spot, SpotFinder, bright, tight
+from .proof import refuse_unproven
 
 Image = NDArray[np.uint8]
 """One frame: (H, W, 3), RGB, 0 to 255."""
@@ -36,48 +38,22 @@ twice that where colour is not subsampled."""
 Made = TypeVar("Made")
 
 
-class VideoFacts(NamedTuple):
-    """What a file's header says.
-
-    Attributes:
-        frames: Number of frames.
-        width: Pixels.
-        height: Pixels.
-        fps: Frames a second. Never used to pair frames: forged clips carry other rates than their targets.
-    """
-
-    frames: int
-    width: int
-    height: int
-    fps: float
-
-
-def probe(path: str | Path) -> VideoFacts:
-    """Reads a header without decoding; where the header lacks the number of frames, counts the packets.
-
-    Raises:
-        ValueError: The file is no readable video.
-    """
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            frames = stream.frames or sum(1 for packet in container.demux(stream) if packet.size)
-            return VideoFacts(frames, stream.width, stream.height, float(stream.average_rate or 0))
-    except (av.FFmpegError, IndexError) as error:
-        raise ValueError(f"{path} cannot be read as a video ({error}): download or copy it again") from error
-
-
 class VideoReader:
     """Frames of one file by index, exact, in one forward pass.
 
     The file is opened at the first read, in the process that reads, with one decoding thread: a reader opened before a
-    fork would hang the child. A reader pickles closed. All backends give the same values.
+    fork would hang the child. A reader pickles closed. All backends give the same values, or refuse a file.
+
+    A frame's position is the one in which a plain decode from the start puts it out, whatever the header, packets and
+    times say. It is turned as a phone's rotation or mirroring says. No frame is given that is damaged, nor one behind
+    damage before the next key frame.
 
     Args:
         path: A video file.
         backend: `pyav` decodes only what the wanted frames need, cuts boxes before it converts them and holds 8 MB a
-            clip of 640x480. `decord` is there to compare with: it decodes ahead, half-read it holds 200 to 350 MB, and
-            where groups of pictures are open (no file of FaceForensics++'s encoder) its seeks give wrong pictures.
+            clip of 640x480. `decord` is there to compare with: it reads H.264 in MP4 that has closed groups of pictures
+            and is neither edited, turned nor damaged. Everything else is refused, for there it gives other pictures;
+            to know, the file is decoded once by PyAV. Half-read, it holds 200 to 350 MB.
             `torchcodec` is no dependency of this project and needs a system FFmpeg.
     """
 
@@ -95,8 +71,9 @@ class VideoReader:
         Raises:
             ValueError: The indices do not rise from 0 or more.
             FileNotFoundError: The file is gone.
-            OSError: The file cannot be decoded, or ends before the last frame asked for. decord decodes ahead, so it
-                may refuse the frames before the damage too; never does it give another frame for them.
+            OSError: The file cannot be opened or decoded, a frame asked for is damaged or follows damage, the clip ends
+                before it or its pictures change their size, or the backend cannot be trusted with it. What comes
+                before that frame is given first.
         """
         self._check(frames)
         return self._pyav(frames, boxes) if self.backend == "pyav" else self._in_batches(frames, boxes)
@@ -124,6 +101,7 @@ class VideoReader:
 
     def _in_batches(self, frames: Sequence[int], boxes: Sequence[Box] | None) -> Generator[Image]:
         """Reads by decord or torchcodec, which give many frames at a time."""
+        refuse_unproven(self.path, self.backend)
         try:
             length, read = _open_decord(self.path) if self.backend == "decord" else _open_torchcodec(self.path)
         except ImportError as error:
@@ -152,15 +130,28 @@ class VideoReader:
         wanted = iter(boxes) if boxes is not None else itertools.repeat(None)
 
         def convert(frame: Frame) -> Image:
+            box, turn = next(wanted), turn_of(frame)
             try:
-                return converter.convert(frame, next(wanted))
+                if turn is None:
+                    return converter.convert(frame, box)
+                coded = turn.undo(box, frame.width, frame.height) if box else None
+                return turn.apply(converter.convert(frame, coded))
             except av.FFmpegError as error:
                 raise OSError(f"{self.path} has colours that cannot be converted ({error}): encode it anew") from error
 
         return _in_bursts(decode(self.path, frames), convert)
 
     def _pyav_bright(self, frames: Sequence[int], threshold: int) -> Generator[Spot]:
-        return _in_bursts(decode(self.path, frames), SpotFinder(threshold).find)
+        finder = SpotFinder(threshold)
+
+        def find(frame: Frame) -> Spot:
+            spot, turn = finder.find(frame), turn_of(frame)
+            if turn is None or not spot.pixels.size:
+                return spot
+            x, y, _, _ = turn.move(spot.box, frame.width, frame.height)
+            return Spot(turn.apply(spot.pixels), x, y)
+
+        return _in_bursts(decode(self.path, frames), find)
 
 
 def _in_bursts(frames: Generator[Frame], make: Callable[[Frame], Made]) -> Generator[Made]:

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from ..detection import face_detector
-from ..video import Image, VideoReader, probe
+from ..scan import probe
+from ..video import Image, VideoReader
 from .charts import Face, Take
 from .plan import Pair
 from .takes import speech

@@ -18,7 +18,7 @@ from datamodules.doctor.looks import errands, look
 from datamodules.faces import face_tracks
 from datamodules.index import clips_of
 from datamodules.masks import read_masks
-from datamodules.video import probe
+from datamodules.scan import probe
 
 ORIGINALS = "original_sequences/youtube/c23/videos"
 

@@ -1,0 +1,144 @@
+"""Opens video files for PyAV: files of video containers only, the stream that is the film, the way up it is shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+Frame = Any
+"""PyAV's `VideoFrame`, which reaches us without types."""
+
+Box = tuple[int, int, int, int]
+"""x0 y0 x1 y1 in pixels."""
+
+Pixels = TypeVar("Pixels", bound=NDArray[Any])
+
+DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,mpeg,mpegts,flv,h264,hevc,m4v,mpegvideo,mjpeg,ivf,obu,av1,ogg,nut,"
+    "mxf,dv,rm,wtv,vc1,yuv4mpegpipe"
+)
+"""FFmpeg's names of what is opened. Lists of other files (concat, hls, dash), pictures and devices are not: a file that
+is called a video must never make another one be read."""
+
+
+class NoVideoError(ValueError):
+    """A file that holds no film."""
+
+
+@contextmanager
+def open_video(path: Path | str, **options: str) -> Iterator[tuple[Any, Any]]:
+    """Opens a file and chooses its stream, to be decoded with one thread.
+
+    The stream is the first one that is a film: neither a cover picture nor the thumbnails of one.
+
+    Args:
+        path: A video file.
+        options: Of FFmpeg's demuxer.
+
+    Yields:
+        PyAV's container and its stream.
+
+    Raises:
+        NoVideoError: The file is of no container of videos, or holds none.
+        OSError: It cannot be opened just now.
+        av.FFmpegError: It cannot be read on.
+    """
+    whole = os.path.abspath(path)
+    try:
+        # By its protocol, for a name such as a:b would be taken for one.
+        container = av.open(
+            f"file:{whole}", options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file", **options}
+        )
+    except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError) as error:
+        reason = "it is no file of any container of videos" if isinstance(error, av.error.ArgumentError) else str(error)
+        raise NoVideoError(f"{path} cannot be read as a video ({reason}): download or copy it again") from error
+    except OSError as error:
+        raise type(error)(error.errno, f"{error.strerror}, it cannot be opened just now", str(path)) from error
+    with container:
+        covers = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+        films = [stream for stream in container.streams.video if not stream.disposition & covers]
+        if not films:
+            held = "only a cover picture" if container.streams.video else "no pictures"
+            raise NoVideoError(f"{path} cannot be read as a video (it holds {held}): give the film itself")
+        stream = films[0]
+        if stream.codec_context is None:
+            raise NoVideoError(f"{path} cannot be read as a video (no decoder for it is known): encode it anew")
+        stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+        yield container, stream
+
+
+class Turn(NamedTuple):
+    """How a coded picture must be turned to be shown, as phones write it: by quarters, or mirrored.
+
+    Attributes:
+        transposed: Rows become columns, first of all.
+        left_right: Then left and right are exchanged.
+        up_down: And above and below.
+    """
+
+    transposed: bool
+    left_right: bool
+    up_down: bool
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height as shown of a coded picture's."""
+        return (height, width) if self.transposed else (width, height)
+
+    def apply(self, pixels: Pixels) -> Pixels:
+        """A coded picture, (h, w) or (h, w, 3), as it is shown."""
+        turned: Any = pixels.swapaxes(0, 1) if self.transposed else pixels
+        turned = turned[:, ::-1] if self.left_right else turned
+        return cast("Pixels", np.ascontiguousarray(turned[::-1] if self.up_down else turned))
+
+    def undo(self, box: Box, width: int, height: int) -> Box:
+        """Where a box of the picture shown lies in the coded one.
+
+        Args:
+            box: In the picture shown.
+            width: Of the coded picture.
+            height: Of the coded picture.
+        """
+        across, down = self.size(width, height)
+        return self._moved(box, across, down, back=True)
+
+    def move(self, box: Box, width: int, height: int) -> Box:
+        """Where a box of the coded picture lies in the one shown."""
+        across, down = self.size(width, height)
+        return self._moved(box, across, down, back=False)
+
+    def _moved(self, box: Box, across: int, down: int, back: bool) -> Box:
+        x0, y0, x1, y1 = (box[1], box[0], box[3], box[2]) if self.transposed and not back else box
+        if self.left_right:
+            x0, x1 = across - x1, across - x0
+        if self.up_down:
+            y0, y1 = down - y1, down - y0
+        return (y0, x0, y1, x1) if self.transposed and back else (x0, y0, x1, y1)
+
+
+def turn_of(frame: Frame) -> Turn | None:
+    """How a frame must be turned; None where it is shown as it is coded.
+
+    Raises:
+        OSError: By no quarter of a turn.
+    """
+    sides = frame.side_data
+    matrix = sides.get("DISPLAYMATRIX") if sides else None
+    if matrix is None:
+        return None
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    if (a or d) and not (b or c):
+        turn = Turn(False, a < 0, d < 0)
+    elif (b or c) and not (a or d):
+        turn = Turn(True, c < 0, b < 0)
+    else:
+        raise OSError(
+            f"it is to be shown turned by {frame.rotation} degrees, wanted quarters of a turn: encode it anew"
+        )
+    return turn if any(turn) else None
