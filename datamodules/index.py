@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -11,8 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from .parallel import in_parallel
-from .scan import probe
+from .facts import video_facts
 
 Compression = Literal["raw", "c23", "c40"]
 
@@ -39,11 +37,6 @@ _NAMES = {
     "DeepFakeDetection": re.compile(r"(?P<actor>\d\d)_(?P<source>\d\d)__(?P<scene>.+)__[A-Z0-9]{8}"),
 }
 _PAIR = re.compile(r"(?P<target>\d{3})_(?P<source>\d{3})")
-_STAMP = ["path", "size", "mtime_ns"]
-_FACTS = {"path": str} | dict.fromkeys((*_STAMP[1:], "frames", "width", "height"), "int64") | {"fps": float}
-
-FILES_FOR_PROCESSES = 2000
-"""Files to read from which processes pay: three seconds of headers on a local disk."""
 
 
 class Clip(NamedTuple):
@@ -59,14 +52,17 @@ class Clip(NamedTuple):
         compression: `raw`, `c23` or `c40`.
         path: Video.
         mask_path: Mask video, "" where there is none.
-        frames: Number of frames; 0 for a file that cannot be read.
+        frames: Number of frames that can be read; 0 for a file that cannot be used.
         width: Pixels.
         height: Pixels.
         fps: Frames a second in the header.
-        mask_frames: 0 where there is no mask, like the next two.
+        mask_frames: 0 where there is no mask that can be used, like the next two.
         mask_width: Pixels.
         mask_height: Pixels.
         dx: Columns that a centred crop lost at the left side of its target.
+        lost: Pictures before its first frame that cannot be decoded, for the file begins between key frames.
+        problem: Why the file cannot be used, a sentence; "" where it can.
+        mask_problem: Why its mask cannot be used, likewise.
     """
 
     number: int
@@ -86,6 +82,9 @@ class Clip(NamedTuple):
     mask_width: int
     mask_height: int
     dx: int
+    lost: int = 0
+    problem: str = ""
+    mask_problem: str = ""
 
 
 def clips_of(table: pd.DataFrame) -> list[Clip]:
@@ -102,11 +101,11 @@ def index(root: Path, compression: Compression = "c23", cache_dir: Path | None =
         cache_dir: Where facts about files are kept; by default the user's cache folder.
 
     Returns:
-        One row a clip, sorted by method and name, with the columns that `Clip` describes.
+        One row a clip, sorted by method and name, with the columns that `Clip` describes. `attrs["passed_over"]` of
+        the table lists the files beside the clips that are not named as clips of FaceForensics++.
 
     Raises:
         FileNotFoundError: The folder holds no such video.
-        ValueError: A file's name is none of FaceForensics++'s.
     """
     return _table(Path(root), (compression,), (compression,), cache_dir)
 
@@ -125,7 +124,6 @@ def index_all(root: Path, cache_dir: Path | None = None, needed: Compression | N
 
     Raises:
         FileNotFoundError: The folder holds no such video.
-        ValueError: A file's name is none of FaceForensics++'s.
     """
     return _table(Path(root), tuple(FOLDERS), (needed,) if needed else tuple(FOLDERS), cache_dir)
 
@@ -133,7 +131,8 @@ def index_all(root: Path, cache_dir: Path | None = None, needed: Compression | N
 def _table(
     root: Path, qualities: Sequence[Compression], needed: Sequence[Compression], cache_dir: Path | None
 ) -> pd.DataFrame:
-    found = {quality: list(_clips(root, quality)) for quality in qualities}
+    passed_over: list[str] = []
+    found = {quality: list(_clips(root, quality, passed_over)) for quality in qualities}
     if not any(found[quality] for quality in needed):
         folders = sorted(path.name for path in root.iterdir())[:5] if root.is_dir() else "no such folder"
         raise FileNotFoundError(
@@ -142,15 +141,38 @@ def _table(
         )
     rows = pd.concat([pd.DataFrame(clips) for clips in found.values() if clips])
     masks_found = rows.mask_path[rows.mask_path != ""].unique()  # qualities share them
-    facts = header_facts([*rows.path, *masks_found], root, cache_dir).set_index("path")
-    table = rows.join(facts[["frames", "width", "height", "fps"]], on="path")
-    masks = facts[["frames", "width", "height"]].add_prefix("mask_")
-    table = table.join(masks, on="mask_path").fillna({name: 0 for name in masks}).astype({name: int for name in masks})
+    facts = video_facts([*rows.path, *masks_found], root, cache_dir).set_index("path")
+    table = with_facts(rows, facts)
     table["dx"] = _lost_columns(table)
+    table = table[list(Clip._fields[1:])]
+    table.attrs["passed_over"] = tuple(passed_over)
     return table
 
 
-def _clips(root: Path, compression: Compression) -> Iterator[dict[str, Any]]:
+def with_facts(rows: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
+    """Adds what is known of clips and masks to a table of their paths.
+
+    A mask whose clip has lost its first pictures, or that has itself lost others, does not pair with it by number: it
+    counts as one that cannot be used.
+
+    Args:
+        rows: With the columns `path` and `mask_path`.
+        facts: See `video_facts`, by path.
+    """
+    table = rows.join(facts[["frames", "width", "height", "fps", "lost", "problem"]], on="path")
+    masks = facts[["frames", "width", "height", "lost", "problem"]].add_prefix("mask_")
+    empty = {name: "" if name == "mask_problem" else 0 for name in masks}
+    table = table.join(masks, on="mask_path").fillna(empty)
+    table = table.astype({name: type(value) for name, value in empty.items()})
+    apart = (table.mask_frames > 0) & (table.lost != table.mask_lost)
+    sentence = " does not pair with its clip: one of them begins between key frames, so their numbers differ"
+    table["mask_problem"] = table.mask_problem.where(~apart, table.mask_path + sentence)
+    sizes = ["mask_frames", "mask_width", "mask_height"]
+    table[sizes] = table[sizes].where(~apart, 0)
+    return table.drop(columns="mask_lost")
+
+
+def _clips(root: Path, compression: Compression, passed_over: list[str]) -> Iterator[dict[str, Any]]:
     for method in ON_DISK:
         parts = ("youtube", "actors") if method == "original" else (method,)
         for part in parts:
@@ -158,10 +180,9 @@ def _clips(root: Path, compression: Compression) -> Iterator[dict[str, Any]]:
             videos = [path for name in FOLDERS[compression] for path in (folder / name / "videos").glob("*.mp4")]
             for _, path in sorted({path.name: path for path in reversed(videos)}.items()):  # raw before c0
                 match = _NAMES.get(part, _PAIR).fullmatch(path.stem)
-                if match is None:
-                    raise ValueError(
-                        f"{path} is not named as a video of {part} in FaceForensics++: rename it or take it out"
-                    )
+                if match is None:  # such as "000 (1).mp4", or "._000.mp4" of macOS
+                    passed_over.append(str(path))
+                    continue
                 ids = match.groupdict()
                 mask = folder / "masks" / "videos" / path.name
                 yield {
@@ -172,7 +193,7 @@ def _clips(root: Path, compression: Compression) -> Iterator[dict[str, Any]]:
                     "label": int(method != "original"),
                     "compression": compression,
                     "path": str(path),
-                    "mask_path": str(mask) if method != "original" and mask.is_file() else "",
+                    "mask_path": str(mask) if method != "original" and os.path.lexists(mask) else "",
                 }
 
 
@@ -183,47 +204,3 @@ def _lost_columns(table: pd.DataFrame) -> pd.Series[int]:
     widths = originals.combine_first(readable.groupby("target").width.max())
     lost = ((table.target.map(widths) - table.width) // 2).clip(lower=0)
     return lost.where(table.frames > 0, 0).astype(int)
-
-
-def cache_folder(cache_dir: Path | None) -> Path:
-    """Where computed facts are kept: the folder given, or the user's cache folder; never among the data."""
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(cache_dir) if cache_dir else user / "pixel-forensics"
-
-
-def write_parquet(table: pd.DataFrame, path: Path) -> None:
-    """Writes a table so that whoever reads it sees either the old or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    table.to_parquet(unfinished)
-    unfinished.replace(path)
-
-
-def header_facts(paths: list[str], root: Path, cache_dir: Path | None) -> pd.DataFrame:
-    """Header facts of files, remembered by path, size and time of change."""
-    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
-    cache = cache_folder(cache_dir) / f"facts-{name}.parquet"
-    stats = [(path, status.st_size, status.st_mtime_ns) for path in paths for status in [os.stat(path)]]
-    wanted = pd.DataFrame(stats, columns=_STAMP)
-    known = pd.read_parquet(cache) if cache.is_file() else pd.DataFrame(columns=list(_FACTS))
-    known = known.astype(_FACTS)
-    facts = wanted.merge(known, on=_STAMP)
-    others = known[~known.path.isin(wanted.path)]
-    new = wanted.path[~wanted.path.isin(facts.path)].tolist()
-    workers = None if len(new) >= FILES_FOR_PROCESSES else 1
-    headers: list[tuple[str, int, int, int, float]] = []
-    try:
-        headers.extend(in_parallel(_header, new, "reading headers", "file", workers))
-    finally:
-        if headers:  # also those of a run that is cut short
-            read = pd.DataFrame(headers, columns=["path", *list(_FACTS)[3:]])
-            facts = pd.concat([facts, wanted.merge(read, on="path").astype(_FACTS)])
-            write_parquet(pd.concat([others, facts], ignore_index=True), cache)
-    return facts
-
-
-def _header(path: str) -> tuple[str, int, int, int, float]:
-    try:
-        return path, *probe(path)[:4]
-    except (OSError, ValueError):
-        return path, 0, 0, 0, 0.0

@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from .detection import COLUMNS, FINDERS, FOLLOWING, UPSAMPLINGS, Search, Source, face_detector, searches
-from .index import Clip, cache_folder, write_parquet
+from .facts import cache_folder, write_parquet
+from .index import Clip
 from .masks import RULE, THRESHOLDS
 from .parallel import in_parallel
 

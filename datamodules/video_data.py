@@ -16,7 +16,7 @@ from tqdm import tqdm
 from .batch import Batch
 from .cache import CropCache
 from .faces import FaceTracks
-from .index import cache_folder
+from .facts import cache_folder
 from .labels import Labels
 from .loader import EpochLoader
 from .parallel import one_at_a_time

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from .faces import FaceTracks, face_tracks
-from .index import METHODS, header_facts
+from .facts import video_facts
+from .index import METHODS, with_facts
 from .splits import SPLITS
 
 COLUMNS = ("path", "label", "mask_path", "method", "pair", "split", "target")
@@ -60,11 +61,8 @@ def read_video_table(csv: Path, cache_dir: Path | None = None) -> pd.DataFrame:
     table["pair"] = lines.pair.where(lines.pair != "", table["target"])
     table["method"] = lines.method.where(lines.method != "", NAMELESS).where(table.label == 1, METHODS[0])
     table = table.assign(source="", compression="", dx=0)
-    facts = header_facts([*table.path, *table.mask_path[table.mask_path != ""].unique()], csv, cache_dir)
-    facts = facts.set_index("path")[["frames", "width", "height", "fps"]]
-    masks = facts.drop(columns="fps").add_prefix("mask_")
-    table = table.join(facts, on="path").join(masks, on="mask_path")
-    table = table.fillna(dict.fromkeys(masks, 0)).astype(dict.fromkeys(masks, int))
+    facts = video_facts([*table.path, *table.mask_path[table.mask_path != ""].unique()], csv, cache_dir)
+    table = with_facts(table, facts.set_index("path"))
     _refuse_clips(table, csv)
     return table
 

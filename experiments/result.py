@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.index import write_parquet
+from datamodules.facts import write_parquet
 from lightning_modules import Evaluation, OperatingPoint
 
 from .folder import RunFolder

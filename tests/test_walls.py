@@ -16,7 +16,9 @@ IN_ROOMS = [path for path in FILES if path.parts[0] in ROOMS]
 DOORS = {
     "decord": {"datamodules/video.py"},
     "torchcodec": {"datamodules/video.py"},
-    "av": {"datamodules/video.py", "datamodules/packets.py", "datamodules/planes.py"},
+    "av": {
+        f"datamodules/{name}.py" for name in ("video", "packets", "planes", "containers", "listing", "player", "scan")
+    },
     "dlib": {"datamodules/detection.py"},
     "albumentations": {"datamodules/transforms.py"},
     "timm": {f"lightning_modules/{name}.py" for name in ("encoders", "output_stride", "simple_pyramid")},

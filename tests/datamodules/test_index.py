@@ -1,12 +1,12 @@
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from datamodules import METHODS, Clip, clips_of, index, index_all, probe
+from datamodules import METHODS, Clip, clips_of, facts, index, index_all
+from datamodules.scan import glance
 
 ORIGINALS = Path("original_sequences/youtube/c23/videos")
 
@@ -55,8 +55,8 @@ def test_facts_are_those_of_the_files(film, tmp_path):
     film(tmp_path / fakes("FaceSwap") / "000_001.mp4", frames=5, size=(80, 64))
     film(tmp_path / masks("FaceSwap") / "000_001.mp4", frames=4, size=(96, 64))
     original, fake = clips_of(index(tmp_path))
-    assert original[8:] == ("", 7, 96, 64, 30.0, 0, 0, 0, 0)
-    assert fake[9:] == (5, 80, 64, 25.0, 4, 96, 64, 8)
+    assert original[8:] == ("", 7, 96, 64, 30.0, 0, 0, 0, 0, 0, "", "")
+    assert fake[9:] == (5, 80, 64, 25.0, 4, 96, 64, 8, 0, "", "")
 
 
 def test_raw_and_c0_are_the_same_quality(film, tmp_path):
@@ -205,17 +205,53 @@ def test_a_wrong_root_is_a_sentence(tree, tmp_path):
         index(tree, "c40")
 
 
-@pytest.mark.parametrize("name", ["1.mp4", "000_001.mp4", "000 (copy).mp4"])
-def test_an_alien_name_is_a_sentence(own_tree, name):
-    shutil.copy(own_tree / ORIGINALS / "000.mp4", own_tree / ORIGINALS / name)
-    with pytest.raises(ValueError, match=r"is not named as a video of youtube in FaceForensics\+\+: rename it"):
-        index(own_tree)
+@pytest.mark.parametrize("name", ["1.mp4", "000_001.mp4", "000 (1).mp4", "._000.mp4", ".mp4"])
+def test_files_of_other_names_are_passed_over_and_listed(own_tree, name):
+    before = index(own_tree)
+    assert before.attrs["passed_over"] == ()
+    alien = shutil.copy(own_tree / ORIGINALS / "000.mp4", own_tree / ORIGINALS / name)
+    table = index(own_tree)
+    assert table.equals(before)
+    assert table.attrs["passed_over"] == (str(alien),)
 
 
-def test_processes_read_the_same_facts(tree, tmp_path, monkeypatch):
-    alone = index(tree, cache_dir=tmp_path / "alone")
-    monkeypatch.setattr(sys.modules["datamodules.index"], "FILES_FOR_PROCESSES", 0)
-    pd.testing.assert_frame_equal(index(tree, cache_dir=tmp_path / "shared"), alone)
+def test_links_to_nothing_and_in_circles_are_problems_each_told(own_tree):
+    folder = own_tree / ORIGINALS
+    dangling, looping = sorted(folder.glob("*.mp4"))[:2]
+    for path in (dangling, looping):
+        path.unlink()
+    dangling.symlink_to(own_tree / "gone.mp4")
+    looping.symlink_to(looping)
+    broken = index(own_tree).query("frames == 0")
+    assert broken.path.tolist() == [str(dangling), str(looping)]
+    assert all("is a link to what is not there: download or copy it again" in problem for problem in broken.problem)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_a_problem(own_tree):
+    path = sorted((own_tree / ORIGINALS).glob("*.mp4"))[0]
+    path.chmod(0)
+    (problem,) = index(own_tree).query("frames == 0").problem
+    assert "it cannot be opened just now" in problem
+
+
+def test_a_failure_is_not_remembered(own_tree, monkeypatch):
+    def too_many_files(path):
+        raise OSError(24, "Too many open files", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(facts, "glance", too_many_files)
+        assert set(index(own_tree).frames) == {0}
+    assert set(index(own_tree).problem) == {""}
+
+
+def test_processes_decode_the_same_facts(own_tree, tmp_path, monkeypatch):
+    headers = index(own_tree, cache_dir=tmp_path / "headers")
+    monkeypatch.setattr(facts, "glance", lambda path: None)
+    shared = index(own_tree, cache_dir=tmp_path / "shared")
+    monkeypatch.setattr(facts, "FILES_FOR_PROCESSES", 1000)
+    pd.testing.assert_frame_equal(shared, headers)
+    pd.testing.assert_frame_equal(index(own_tree, cache_dir=tmp_path / "alone"), headers)
 
 
 def test_headers_that_were_read_before_an_interruption_are_kept(film, tmp_path, monkeypatch):
@@ -226,13 +262,12 @@ def test_headers_that_were_read_before_an_interruption_are_kept(film, tmp_path, 
     def interrupted(path):
         if path.endswith("002.mp4"):
             raise KeyboardInterrupt
-        return probe(path)
+        return glance(path)
 
-    module = sys.modules["datamodules.index"]  # the name in the package is the function
-    monkeypatch.setattr(module, "probe", interrupted)
+    monkeypatch.setattr(facts, "glance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         index(tmp_path, cache_dir=cache)
     read = []
-    monkeypatch.setattr(module, "probe", lambda path: read.append(path) or probe(path))
+    monkeypatch.setattr(facts, "glance", lambda path: read.append(path) or glance(path))
     assert index(tmp_path, cache_dir=cache).frames.tolist() == [6, 6, 6]
     assert read == [str(folder / "002.mp4")]
