@@ -57,7 +57,8 @@ def open_video(path: Path | str, **options: str) -> Iterator[tuple[Any, Any]]:
             f"file:{whole}", options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file", **options}
         )
     except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError) as error:
-        reason = "it is no file of any container of videos" if isinstance(error, av.error.ArgumentError) else str(error)
+        other = isinstance(error, av.error.ArgumentError)
+        reason = "it is no file of any container of videos" if other else error.strerror
         raise NoVideoError(f"{path} cannot be read as a video ({reason}): download or copy it again") from error
     except OSError as error:
         raise type(error)(error.errno, f"{error.strerror}, it cannot be opened just now", str(path)) from error

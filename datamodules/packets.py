@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,21 @@ import av
 
 from .containers import Frame, open_video
 from .listing import Listing, Packet, list_pictures, packets_of
-from .player import AGAIN, Player
+from .player import AGAIN, Player, Shown
+
+
+class UnreadableError(OSError):
+    """Frames of a file that cannot be read, while others behind them perhaps can.
+
+    Args:
+        sentence: What is wrong, and what to do.
+        frames: Of those asked for, the first that cannot be read and all up to the next one that can; by default all
+            that have not been given.
+    """
+
+    def __init__(self, sentence: str, frames: Sequence[int] = ()) -> None:
+        super().__init__(sentence)
+        self.frames = tuple(frames)
 
 
 class _AnotherWayError(Exception):
@@ -36,8 +52,8 @@ def decode(path: Path, frames: Sequence[int]) -> Generator[Frame]:
         frames: Indices from 0, rising.
 
     Raises:
-        OSError: The file cannot be opened or decoded, a frame asked for is damaged or follows damage, or the clip ends
-            before it, or its pictures change their size.
+        UnreadableError: A frame asked for is damaged or follows damage, or the clip ends before it.
+        OSError: The file cannot be opened or decoded, or its pictures change their size.
     """
     given = 0
     try:
@@ -53,12 +69,13 @@ def decode(path: Path, frames: Sequence[int]) -> Generator[Frame]:
                     pass
                 else:
                     if stop < len(frames):
-                        raise OSError(_refusal(path, frames[stop], len(listing.packets), listing))
+                        lost = list(takewhile(partial(_is_refused, listing), frames[stop:]))
+                        raise UnreadableError(_refusal(path, lost[0], len(listing.packets), listing), lost)
                     return
     except ValueError as error:
         raise OSError(str(error)) from error
     except av.FFmpegError as error:
-        raise OSError(f"{path} cannot be decoded ({error}): {AGAIN}") from error
+        raise OSError(f"{path} cannot be decoded ({error.strerror}): {AGAIN}") from error
     yield from _played(path, frames[given:], listing)
 
 
@@ -66,25 +83,38 @@ def _played(path: Path, frames: Sequence[int], listing: Listing | None) -> Gener
     wanted, total = deque(frames), 0
     if not wanted:
         return
+    lost = frames[:0]
     with closing(Player(path, listing).frames()) as clip:
         for shown in clip:
             total = max(total, shown.number + 1)
             if shown.number > wanted[0] or (shown.number == wanted[0] and not shown.sound):
+                lost = _unsound(wanted, chain([shown], clip))
                 break
             if shown.number == wanted[0]:
                 wanted.popleft()
                 yield shown.frame
                 if not wanted:
                     return
-    raise OSError(_refusal(path, wanted[0], max(total, len(listing.packets) if listing else 0), listing))
+    total = max(total, len(listing.packets) if listing else 0)
+    raise UnreadableError(_refusal(path, wanted[0], total, listing), lost or wanted)
+
+
+def _unsound(wanted: Sequence[int], clip: Iterator[Shown]) -> list[int]:
+    """The first of the frames asked for, and those behind it up to the next one that comes and is sound."""
+    rest = set(wanted) - {wanted[0]}
+    with suppress(OSError):  # nothing more comes
+        following = next((shown.number for shown in clip if shown.sound and shown.number in rest), None)
+        return [frame for frame in wanted if following is None or frame < following]
+    return list(wanted)
 
 
 def _refused(listing: Listing, frames: Sequence[int]) -> int:
     """Position among the frames asked for of the first that cannot be given, or their number."""
-    for number, frame in enumerate(frames):
-        if frame >= len(listing.order) or listing.order[frame] in listing.spoiled:
-            return number
-    return len(frames)
+    return next((number for number, frame in enumerate(frames) if _is_refused(listing, frame)), len(frames))
+
+
+def _is_refused(listing: Listing, frame: int) -> bool:
+    return frame >= len(listing.order) or listing.order[frame] in listing.spoiled
 
 
 def _refusal(path: Path, frame: int, total: int, listing: Listing | None) -> str:

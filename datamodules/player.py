@@ -91,7 +91,7 @@ class Player:
         except ValueError as error:
             raise OSError(str(error)) from error
         except av.FFmpegError as error:
-            raise OSError(f"{self._path} cannot be decoded ({error}): {AGAIN}") from error
+            raise OSError(f"{self._path} cannot be decoded ({error.strerror}): {AGAIN}") from error
 
     def _next(self, packets: Iterator[Any]) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Which files readers other than our own may be trusted with."""
+"""Which files are damaged, and which readers other than our own may be trusted with."""
 
 from __future__ import annotations
 
@@ -44,3 +44,36 @@ def _doubt(path: Path, size: int, mtime_ns: int) -> str:
             if number == 0 and turn_of(shown.frame):
                 return "is to be shown turned"
     return ""
+
+
+def damaged_ranges(path: Path) -> list[tuple[int, int]]:
+    """Decodes a whole file and tells which of its frames cannot be given: damaged ones, and those behind them.
+
+    Args:
+        path: A video file.
+
+    Returns:
+        First and last frame of each stretch, rising; the last is that of the clip where it breaks off.
+
+    Raises:
+        OSError: The file cannot be opened, or its pictures change their size.
+    """
+    try:
+        with open_video(path) as (container, stream):
+            listing = list_pictures(container, stream)
+    except ValueError as error:
+        raise OSError(str(error)) from error
+    sound: set[int] = set()
+    total = len(listing.packets) if listing else 0
+    with closing(Player(path, listing).frames()) as clip:
+        for shown in clip:
+            total = max(total, shown.number + 1)
+            if shown.sound:
+                sound.add(shown.number)
+    ranges: list[tuple[int, int]] = []
+    for number in sorted(set(range(total)) - sound):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = ranges[-1][0], number
+        else:
+            ranges.append((number, number))
+    return ranges

@@ -89,7 +89,7 @@ def glance(path: str | Path) -> VideoFacts | None:
     except DamagedError:
         return None
     except av.FFmpegError as error:
-        raise NoVideoError(f"{path} cannot be read as a video ({error}): {AGAIN}") from error
+        raise NoVideoError(f"{path} cannot be read as a video ({error.strerror}): {AGAIN}") from error
 
 
 def scan(path: str | Path) -> VideoFacts:

@@ -10,8 +10,12 @@ import pandas as pd
 
 from .index import FOLDERS, ON_DISK, Compression, clips_of
 from .labels import OFFICIAL, Labels
+from .mask_check import contradictions
 from .masks import THRESHOLDS, mask_shift
 from .splits import Splits, missing_clips, split_of
+
+NAMED = 20
+"""Files that a sentence names, at most."""
 
 
 def refuse_contradictions(methods: Sequence[str], faces: str, balance: bool, self_blend: float) -> None:
@@ -86,10 +90,25 @@ def select(
             "download them, or go on without them by data.init_args.missing: skip"
         )
     clips = table[table.method.isin(("original", *methods))]
+    refuse_broken(clips)
+    return clips.assign(split=split_of(clips, splits), pair=pair_of(clips, splits))
+
+
+def refuse_broken(clips: pd.DataFrame, remedy: str = "so download them again") -> None:
+    """Refuses clips that cannot be used, and names them all at once.
+
+    Args:
+        clips: Rows of an index.
+        remedy: What to do.
+
+    Raises:
+        ValueError: A clip has no frames.
+    """
     broken = clips[clips.frames == 0]
     if len(broken):
-        raise ValueError(f"{len(broken)} clips cannot be read, first {broken.path.iloc[0]}: download them again")
-    return clips.assign(split=split_of(clips, splits), pair=pair_of(clips, splits))
+        shown = "; ".join(broken.problem[:NAMED])
+        more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        raise ValueError(f"{len(broken)} clips cannot be read, {remedy}: {shown}{more}")
 
 
 def select_mixed(
@@ -127,6 +146,10 @@ def notes(
         lacking = missing_clips(part.assign(clip=part["clip"].str.partition("@")[0]), splits, tuple(methods))
         if lacking:
             yield f"{root} lacks {len(lacking)} {quality} clips that the splits name, first {lacking[0]}; skipped"
+    passed_over = clips.attrs.get("passed_over", ())
+    if passed_over:
+        yield f"{root} holds {len(passed_over)} files of other names, first {passed_over[0]}; they are passed over"
+    yield from contradictions(clips_of(clips), {})
     fakes = clips_of(clips[clips.method.isin(THRESHOLDS)])
     unknown = [clip for clip in fakes if mask_shift(clip) is None or clip.mask_frames < clip.frames]
     if unknown:

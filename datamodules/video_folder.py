@@ -10,6 +10,7 @@ import pandas as pd
 from .faces import FaceTracks
 from .index import METHODS, clips_of
 from .labels import Labels
+from .mask_check import MaskSeen, contradictions, refuse_false_masks, see_masks
 from .masks import mask_shift
 from .splits import Split
 from .video import Backend
@@ -29,8 +30,10 @@ class VideoFolderDataModule(VideoDataModule):
     A `method` is any name. Where all fakes' names are in `METHODS`, batches say the method as they do for
     FaceForensics++; where one is not, they do not, and figures are over all methods.
 
-    Without a mask, the pixels of a fake are not known. Pixels are measured in the crop at margin 1.3 round `faces`,
-    by one rule for real clips and fakes.
+    A fake is never taken for real by an empty mask: one that shows nothing in any frame is refused, and so is one that
+    has so many more frames than its clip that they cannot be paired by number. A single frame whose mask is empty
+    counts as real. Without a mask, the pixels of a fake are not known. Pixels are measured in the crop at margin 1.3
+    round `faces`, by one rule for real clips and fakes.
 
     Args:
         csv: Path of the CSV.
@@ -60,8 +63,8 @@ class VideoFolderDataModule(VideoDataModule):
 
     Raises:
         FileNotFoundError: The CSV or a file that it names is missing.
-        ValueError: A line says what it cannot, see `read_video_table`; a face is not found; a split that is needed is
-            empty, or a training split lacks originals or fakes.
+        ValueError: A line says what it cannot, see `read_video_table`; a face is not found; a mask contradicts its
+            clip; a split that is needed is empty, or a training split lacks originals or fakes.
     """
 
     def __init__(
@@ -116,9 +119,12 @@ class VideoFolderDataModule(VideoDataModule):
         self.csv = Path(csv)
         self.faces = faces
         self.mask_threshold = mask_threshold
+        self._seen: dict[str, MaskSeen] = {}
 
     def _found(self) -> tuple[pd.DataFrame, FaceTracks, FaceTracks]:
         clips = read_video_table(self.csv, self.cache_dir)
+        self._seen = see_masks(clips_of(clips), self.mask_threshold, self.cache_dir)
+        refuse_false_masks(clips_of(clips), self._seen, self.mask_threshold)
         tracks = tracks_of(clips, self.faces, self.cache_dir)
         return clips, tracks, tracks
 
@@ -132,6 +138,7 @@ class VideoFolderDataModule(VideoDataModule):
             yield f"{self.csv}: {', '.join(others)} are no methods of FaceForensics++: figures are over all fakes only"
         if clips.pair.is_unique:
             yield f"{self.csv} says of no two clips that they show the same people: intervals take each for independent"
+        yield from contradictions(clips_of(clips), self._seen)
         fakes = clips_of(clips[clips.label == 1])
         unknown = [clip for clip in fakes if mask_shift(clip) is None or clip.mask_frames < clip.frames]
         if unknown:

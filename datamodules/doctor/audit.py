@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,9 @@ from .findings import Finding, examine, found
 from .looks import Look, errands, look
 from .parts import Part, Stock, stock
 from .people import FEWEST, Pair, nearest
+
+USUAL = 8
+"""Frames of each clip that are looked at where nothing else is said."""
 
 EVERYWHERE = ""
 """Stands for the quality of a finding that is of none in particular."""
@@ -37,6 +42,7 @@ class Audit:
         table: Its index, see `index_all`.
         splits: The pairs; None where they cannot be read.
         looked: Frames looked at in each clip; 0: no video was opened.
+        whole: Whether every picture of every file was decoded.
         findings: Quality, or `EVERYWHERE`, and finding.
         proofs: By quality, how far the splits are closed.
         counts: By quality, see `clip_counts`.
@@ -53,6 +59,7 @@ class Audit:
     table: pd.DataFrame
     splits: Splits | None
     looked: int
+    whole: bool
     findings: list[tuple[str, Finding]]
     proofs: Mapping[str, str]
     counts: Mapping[str, pd.DataFrame]
@@ -73,7 +80,7 @@ class Audit:
 def audit(
     root: Path,
     splits_folder: Path | None = None,
-    frames: int = 8,
+    frames: int | Literal["all"] = 8,
     workers: int | None = None,
     needs: Mapping[str, Collection[Part]] | None = None,
 ) -> Audit:
@@ -82,16 +89,20 @@ def audit(
     Args:
         root: The folder that holds `original_sequences` and `manipulated_sequences`.
         splits_folder: Where `train.json`, `val.json` and `test.json` lie; by default `<root>/splits`.
-        frames: Frames of each clip to look at, evenly spaced; 0 opens no video.
+        frames: Frames of each clip to look at, evenly spaced; 0 opens no video; `all` looks at 8 and decodes every
+            picture of every file besides, so that no damage is missed.
         workers: Processes, by default one a core.
         needs: By experiment, the parts it needs.
 
     Raises:
         FileNotFoundError: The folder holds no video of FaceForensics++.
-        ValueError: A file's name is none of FaceForensics++'s.
     """
     table = index_all(root)
+    whole, frames = frames == "all", USUAL if frames == "all" else frames
     splits, findings = _splits(splits_folder or root / "splits")
+    sentence = "files are not named as clips of FaceForensics++, so they are passed over"
+    passed_over = [os.path.relpath(path, root) for path in table.attrs["passed_over"]]
+    findings += [(EVERYWHERE, finding) for finding in found("files-passed-over", False, sentence, passed_over)]
     qualities = {str(quality): clips for quality, clips in table.groupby("compression", sort=False)}
     proofs = {}
     for quality, clips in qualities.items():
@@ -99,7 +110,7 @@ def audit(
             proofs[quality] = proof(clips, splits)
             findings += [(quality, finding) for finding in of_clips(clips, splits)]
         findings += [(quality, finding) for finding in examine(clips)]
-    todo = errands(table, frames) if frames else []
+    todo = errands(table, frames, whole) if frames else []
     few = 1 if len(todo) < TARGETS_FOR_PROCESSES else workers
     looks = sorted(in_parallel(look, todo, "looking at frames", "target", few), key=lambda each: each.target)
     findings += _of_looks(looks)
@@ -113,6 +124,7 @@ def audit(
         table=table,
         splits=splits,
         looked=frames,
+        whole=whole,
         findings=findings,
         proofs=proofs,
         counts={quality: clip_counts(clips, splits) for quality, clips in qualities.items()},
@@ -168,6 +180,10 @@ def _of_looks(looks: Sequence[Look]) -> Iterator[tuple[str, Finding]]:
         "masks are empty in every frame looked at, so their fakes count as real: look at them, or copy them again"
     )
     for finding in found("mask-empty", False, sentence, blank):
+        yield EVERYWHERE, finding
+    full = [mask.name for one in looks for mask in one.masks if mask.everything]
+    sentence = "masks mark nearly the whole frame in every frame looked at: are they inverted? copy them again"
+    for finding in found("mask-full", True, sentence, full):
         yield EVERYWHERE, finding
 
 

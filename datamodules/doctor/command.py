@@ -6,9 +6,10 @@ import argparse
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from ..index import Clip
-from .audit import audit, stocks
+from .audit import USUAL, audit, stocks
 from .page import write_page
 from .parts import Part
 from .report import as_json, as_text, needs_as_text
@@ -35,8 +36,8 @@ def run(
     parser.add_argument(
         "--frames",
         type=_count,
-        default=8,
-        help="frames of each clip to look at, evenly spaced (default 8); 0 opens no video",
+        default=USUAL,
+        help="frames of each clip to look at, evenly spaced (default 8); 0 opens no video, all decodes every picture",
     )
     parser.add_argument("--workers", type=int, help="processes (default one a core)")
     parser.add_argument(
@@ -70,7 +71,9 @@ def run(
     return int(found.grave)
 
 
-def _count(text: str) -> int:
+def _count(text: str) -> int | Literal["all"]:
+    if text == "all":
+        return "all"
     if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"frames is {text!r}, but wanted 0 or more: 8 is the default")
+        raise argparse.ArgumentTypeError(f"frames is {text!r}, but wanted 0 or more, or all: {USUAL} is the default")
     return int(text)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ..index import ON_DISK, Clip, clips_of
+from ..mask_check import LONGER
 from ..masks import THRESHOLDS, mask_shift
 
 
@@ -55,6 +56,13 @@ def examine(table: pd.DataFrame) -> Iterator[Finding]:
     checks: tuple[tuple[str, bool, str, list[Clip]], ...] = (
         ("clip-unreadable", True, "clips cannot be read: copy them again", [clip for clip in clips if not clip.frames]),
         (
+            "clip-start-lost",
+            False,
+            "clips begin between key frames, so their first pictures cannot be decoded; frames are counted from the "
+            "first that can: copy them again",
+            [clip for clip in readable if clip.lost],
+        ),
+        (
             "mask-missing",
             True,
             "fakes have no mask, so their pixels count as not known: download the masks",
@@ -86,6 +94,19 @@ def examine(table: pd.DataFrame) -> Iterator[Finding]:
             [clip for clip in masked if clip.mask_frames < clip.frames],
         ),
         (
+            "mask-rate",
+            True,
+            "masks have many more frames than their clip, but frames are paired by number: copy both again, or bring "
+            "them to one rate",
+            [clip for clip in masked if clip.mask_frames > LONGER * clip.frames],
+        ),
+        (
+            "mask-long",
+            False,
+            "masks are longer than their clip; frames are paired by number, and those behind its end are not used",
+            [clip for clip in masked if clip.frames < clip.mask_frames <= LONGER * clip.frames],
+        ),
+        (
             "fake-length",
             False,
             "fakes have another length than their method gives them",
@@ -105,7 +126,19 @@ def examine(table: pd.DataFrame) -> Iterator[Finding]:
         ),
     )
     for kind, grave, sentence, those in checks:
-        yield from found(kind, grave, sentence, [name_of(clip) for clip in those])
+        yield from found(kind, grave, sentence, [name_of(clip) + _reason(clip, kind) for clip in those])
+
+
+def _reason(clip: Clip, kind: str) -> str:
+    """What tells a clip's case from others of its kind, in parentheses."""
+    reasons = {
+        "clip-unreadable": clip.problem.removeprefix(clip.path).split(": ")[0].strip(" ()"),
+        "mask-unreadable": clip.mask_problem.removeprefix(clip.mask_path).split(": ")[0].strip(" ()"),
+        "clip-start-lost": f"{clip.lost} pictures lost",
+        "mask-rate": f"{clip.mask_frames} for {clip.frames}",
+        "mask-long": f"{clip.mask_frames} for {clip.frames}",
+    }
+    return f" ({reasons[kind]})" if reasons.get(kind) else ""
 
 
 def name_of(clip: Clip) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from ..detection import ORIGINALS
 from ..faces import FaceTracks
 from ..index import ON_DISK, Clip, clips_of
+from ..mask_check import covers_everything
 from ..masks import THRESHOLDS, Mask, forged_region, mask_shift
+from ..proof import damaged_ranges
 from ..sampling import even_frames
 from ..video import Image, VideoReader
 from .copies import copy_of
@@ -31,11 +34,13 @@ class Errand(NamedTuple):
         target: Id.
         clips: Its original and all its fakes, of all qualities.
         frames: Frames to look at, evenly spaced in the target's time.
+        whole: Decode every picture of every file, and say which are damaged.
     """
 
     target: str
     clips: list[Clip]
     frames: int
+    whole: bool = False
 
 
 class MaskLook(NamedTuple):
@@ -48,6 +53,7 @@ class MaskLook(NamedTuple):
         empty: In how many of them nothing is forged.
         shares: Of the others, the share of the crop that is forged, 0 to 1.
         greys: (256,) pixels of each grey level of the brightest channel.
+        everything: Whether it marks nearly the whole frame in every frame looked at.
     """
 
     method: str
@@ -56,6 +62,7 @@ class MaskLook(NamedTuple):
     empty: int
     shares: tuple[float, ...]
     greys: NDArray[np.int64]
+    everything: bool = False
 
 
 class Look(NamedTuple):
@@ -64,7 +71,7 @@ class Look(NamedTuple):
     Attributes:
         target: Id.
         masks: One entry a fake with a mask.
-        damaged: `video` or `mask`, quality, and name of what cannot be decoded.
+        damaged: `video` or `mask`, quality, and name of what cannot be decoded, with the frames where that is known.
         copies: Quality, name and kind (see `Copy`) of fakes that show their original.
         face: What tells the person from others; None where no mask says where the face is.
         thumbnail: JPEG of the face, empty without one.
@@ -78,10 +85,10 @@ class Look(NamedTuple):
     thumbnail: bytes
 
 
-def errands(table: pd.DataFrame, count: int) -> list[Errand]:
+def errands(table: pd.DataFrame, count: int, whole: bool = False) -> list[Errand]:
     """One errand a target of the readable clips of an index, see `index_all`."""
     table = table[table.frames > 0]
-    return [Errand(str(target), clips_of(clips), count) for target, clips in table.groupby("target")]
+    return [Errand(str(target), clips_of(clips), count, whole) for target, clips in table.groupby("target")]
 
 
 def look(errand: Errand) -> Look:
@@ -97,21 +104,24 @@ def look(errand: Errand) -> Look:
             continue
         wanted = of_clip(frames, min(clip.frames, clip.mask_frames))
         images, whole = _read(clip.mask_path, wanted)
-        if not whole:
-            damaged.append(("mask", "", name_of(clip)))
+        damage = _damage(clip.mask_path, errand.whole, whole)
+        if damage is not None:
+            damaged.append(("mask", "", name_of(clip) + damage))
         masks[clip.mask_path] = {frame: _truth(image, clip) for frame, image in images.items()}
         greys = sum(
             (np.bincount(image.max(axis=2).ravel(), minlength=256) for image in images.values()), np.zeros(256, int)
         )
-        seen.append((clip, MaskLook(clip.method, name_of(clip), len(images), 0, (), greys)))
+        everything = covers_everything([float(truth.mean()) for truth in masks[clip.mask_path].values()])
+        seen.append((clip, MaskLook(clip.method, name_of(clip), len(images), 0, (), greys, everything)))
     track = track_of([(clip, masks[clip.mask_path]) for clip, _ in seen], clips)
     looks = [_with_shares(clip, each, masks[clip.mask_path], track) for clip, each in seen]
     face, thumbnail = None, b""
     originals: Mapping[int, Image] = {}
     for clip in clips:
         images, whole = _read(clip.path, of_clip(frames, clip.frames))
-        if not whole:
-            damaged.append(("video", clip.compression, name_of(clip)))
+        damage = _damage(clip.path, errand.whole, whole)
+        if damage is not None:
+            damaged.append(("video", clip.compression, name_of(clip) + damage))
         if not clip.label:
             originals = images
             quality = clip.compression
@@ -149,6 +159,16 @@ def _read(path: str, frames: Sequence[int]) -> tuple[dict[int, Image], bool]:
     except (OSError, ValueError):
         return images, False
     return images, True
+
+
+def _damage(path: str, whole: bool, readable: bool) -> str | None:
+    """Which frames of a file cannot be given, in parentheses; None where all can, "" where that is not known."""
+    if not whole:
+        return None if readable else ""
+    ranges = damaged_ranges(Path(path))
+    if not ranges:
+        return None if readable else ""
+    return f" (frames {', '.join(f'{first} to {last}' if last > first else str(first) for first, last in ranges)})"
 
 
 def _truth(image: Image, clip: Clip) -> Mask:

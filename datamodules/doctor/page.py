@@ -15,7 +15,7 @@ from ..masks import THRESHOLDS
 from ..splits import home_of
 from .audit import EVERYWHERE, Audit
 from .examples import examples
-from .report import people
+from .report import depth, people
 
 INK, BAR, MARK = "#333333", "#3b6ea5", "#c0392b"
 SIZE_IN = (3.6, 2.1)
@@ -44,6 +44,7 @@ def write_page(audit: Audit, path: Path) -> None:
         everywhere=EVERYWHERE,
         home=home,
         people=people(audit) if audit.pairs else "",
+        depth=depth(audit),
         examples=examples(audit.table, home) if looked else [],
         plots={method: (_greys(method, greys), _shares(audit.shares[method])) for method, greys in audit.greys.items()},
         image=_inline,

@@ -30,6 +30,7 @@ def _lines(audit: Audit) -> Iterator[str]:
         yield from rest
     if audit.pairs:
         yield f"  people  {people(audit)}"
+    yield f"\n{depth(audit)}"
     if audit.needs:
         yield needs_as_text(audit.needs)
 
@@ -38,6 +39,18 @@ def _findings(audit: Audit, quality: str) -> Iterator[str]:
     those = [finding for where, finding in audit.findings if where == quality]
     for finding in sorted(those, key=lambda each: not each.grave):
         yield f"  {'PROBLEM' if finding.grave else 'note   '} {finding}"
+
+
+def depth(audit: Audit) -> str:
+    """How much was decoded, and what cannot be known by it."""
+    if audit.whole:
+        return "every picture of every file was decoded"
+    if not audit.looked:
+        return "no video was opened, so damage was not looked for: --frames all decodes every picture"
+    return (
+        f"{audit.looked} frames of each clip were looked at, and what these need to be decoded: damage elsewhere is "
+        "not seen; --frames all decodes every picture"
+    )
 
 
 def people(audit: Audit) -> str:
@@ -68,6 +81,7 @@ def as_json(audit: Audit) -> str:
             "root": str(audit.root),
             "sound": not audit.grave,
             "frames_per_clip": audit.looked,
+            "every_picture_decoded": audit.whole,
             "findings": findings,
             "splits": dict(audit.proofs),
             "clips": {quality: json.loads(counts.to_json(orient="index")) for quality, counts in audit.counts.items()},

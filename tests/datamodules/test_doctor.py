@@ -64,16 +64,38 @@ def test_what_is_no_tree_is_an_error(tree, tmp_path, capsys):
         assert f"error: {tmp_path} holds no raw or c23 or c40 video" in capsys.readouterr().err
 
 
-def test_an_alien_name_is_an_error(own_tree, capsys):
-    shutil.copy(fake(own_tree, "FaceSwap"), own_tree / ORIGINALS / "holiday.mp4")
-    assert run([str(own_tree)]) == 2
-    assert "holiday.mp4 is not named as a video of youtube" in capsys.readouterr().err
+def test_files_of_other_names_are_a_note(own_tree, examined):
+    for name in ("holiday.mp4", "._000.mp4", "000 (1).mp4"):
+        shutil.copy(fake(own_tree, "FaceSwap"), own_tree / ORIGINALS / name)
+    status, out, report = examined(own_tree)
+    assert status == 0
+    assert "note    3 files are not named as clips of FaceForensics++, so they are passed over; first orig" in out
+    (finding,) = (each for each in report["findings"] if each["kind"] == "files-passed-over")
+    assert sorted(name.rpartition("/")[2] for name in finding["names"]) == ["._000.mp4", "000 (1).mp4", "holiday.mp4"]
+
+
+def test_every_broken_link_is_named(own_tree, examined):
+    links = sorted((own_tree / ORIGINALS).glob("*.mp4"))[:2]
+    for path in links:
+        path.unlink()
+        path.symlink_to(path if path == links[0] else own_tree / "gone.mp4")
+    _, out, _ = examined(own_tree)
+    assert "PROBLEM 2 clips cannot be read: copy them again; first " in out
+    for path in links:
+        assert f"original/{path.stem} (is a link to what is not there)" in out
+
+
+def test_a_mask_at_twice_the_rate_is_a_problem(own_tree, film, examined):
+    path = film(fake(own_tree, "Deepfakes", "masks"), size=(160, 128), frames=26, faces=(32, 32, 96, 96))
+    status, out, _ = examined(own_tree)
+    assert status == 1
+    assert re.search(rf"PROBLEM 1 masks have many more frames .*; first Deepfakes/{path.stem} \(26 for 1\d\)", out)
 
 
 def test_a_number_of_frames_that_is_none_is_an_error(tree, capsys):
     with pytest.raises(SystemExit):
         run([str(tree), "--frames", "some"])
-    assert "frames is 'some', but wanted 0 or more: 8 is the default" in capsys.readouterr().err
+    assert "frames is 'some', but wanted 0 or more, or all: 8 is the default" in capsys.readouterr().err
 
 
 def test_methods_that_are_not_there_are_a_note(own_tree, examined):
@@ -198,6 +220,7 @@ def test_a_mask_cut_short_is_a_note_and_its_frames_are_counted(own_tree, film, e
 
 
 def test_an_unexpected_length_is_a_note(own_tree, film, examined):
+    film(fake(own_tree, "Deepfakes", "masks"), size=(160, 128), frames=5, faces=(32, 32, 96, 96))
     path = film(fake(own_tree, "Deepfakes"), size=(160, 128), frames=5)
     status, out, _ = examined(own_tree)
     assert status == 0

@@ -99,19 +99,65 @@ def test_processes_see_what_one_sees(tree, monkeypatch):
     assert alone.findings == shared.findings
 
 
-@pytest.mark.parametrize(("place", "kind"), [("c23", "clip-damaged"), ("masks", "mask-damaged")])
+def hole(path, packet):
+    """Zeroes what a packet holds but its first bytes."""
+    with av.open(str(path)) as container:
+        hit = [each for each in container.demux(video=0) if each.size][packet]
+        start, stop = hit.pos + 8, hit.pos + hit.size
+    data = bytearray(path.read_bytes())
+    data[start:stop] = bytes(stop - start)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("place", "kind"), [("c23", "clip-unreadable"), ("masks", "mask-unreadable")])
 def test_a_file_that_breaks_off_is_named(own_tree, place, kind):
     path = fake(own_tree, "Deepfakes", place)
     cut_in_two(path)
     found = audit(own_tree)
-    assert named(found, kind) == [f"Deepfakes/{path.stem}"]
+    (name,) = named(found, kind)
+    assert re.fullmatch(rf"Deepfakes/{path.stem} \(breaks off behind \d+ of \d+ frames\)", name)
     assert found.grave
 
 
 def test_an_original_that_breaks_off_is_named(own_tree):
     path = sorted((own_tree / ORIGINALS).glob("*.mp4"))[0]
     cut_in_two(path)
-    assert named(audit(own_tree), "clip-damaged") == [f"original/{path.stem}"]
+    (name,) = named(audit(own_tree), "clip-unreadable")
+    assert name.startswith(f"original/{path.stem} (breaks off behind ")
+
+
+@pytest.mark.parametrize(("place", "kind"), [("c23", "clip-damaged"), ("masks", "mask-damaged")])
+def test_a_hole_is_named(own_tree, place, kind):
+    path = fake(own_tree, "Deepfakes", place)
+    hole(path, 1)
+    found = audit(own_tree)
+    assert named(found, kind) == [f"Deepfakes/{path.stem}"]
+    assert found.grave
+
+
+def test_damage_between_the_frames_looked_at_is_found_by_decoding_all(own_tree):
+    path = sorted((own_tree / ORIGINALS).glob("*.mp4"))[0]
+    images = frames_of(path)
+    frames = len(images)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": "4", "bf": "0", "threads": "1"})
+        stream.height, stream.width, stream.pix_fmt = *images[0].shape[:2], "yuv420p"
+        for image in images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    hole(path, -1)
+    assert not named(audit(own_tree, frames=2), "clip-damaged")
+    found = audit(own_tree, frames="all")
+    assert named(found, "clip-damaged") == [f"original/{path.stem} (frames {frames - 1})"]
+    assert found.whole
+
+
+def test_a_mask_that_is_inverted_is_a_problem(own_tree, film):
+    clip = uncropped(own_tree, "Face2Face")
+    film(Path(clip.mask_path), size=(160, 128), frames=clip.frames, faces=[(0, 0, 160, 128)] * clip.frames)
+    found = audit(own_tree)
+    assert named(found, "mask-full") == [f"Face2Face/{clip.clip}"]
+    assert found.grave
 
 
 @pytest.mark.parametrize("method", ["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures"])

@@ -291,7 +291,7 @@ def test_only_the_first_process_says_what_is_skipped(own_tree, capsys, trainer):
 def test_a_clip_that_cannot_be_read_is_named_if_it_is_selected(own_tree):
     path = sorted((own_tree / "manipulated_sequences/FaceSwap/c23/videos").glob("*.mp4"))[0]
     path.write_bytes(b"cut short")
-    with pytest.raises(ValueError, match=rf"1 clips cannot be read, first .*{path.name}"):
+    with pytest.raises(ValueError, match=rf"1 clips cannot be read, so download them again: .*{path.name}"):
         ready(own_tree)
     assert len(ready(own_tree, methods=("Deepfakes",)).clips) == 12
 
