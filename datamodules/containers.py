@@ -54,7 +54,9 @@ def open_video(path: Path | str, **options: str) -> Iterator[tuple[Any, Any]]:
     try:
         # By its protocol, for a name such as a:b would be taken for one.
         container = av.open(
-            f"file:{whole}", options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file", **options}
+            f"file:{whole}",
+            options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file", **options},
+            metadata_errors="replace",  # titles are in any encoding
         )
     except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError) as error:
         other = isinstance(error, av.error.ArgumentError)
@@ -87,6 +89,11 @@ class Turn(NamedTuple):
     transposed: bool
     left_right: bool
     up_down: bool
+
+    @property
+    def degrees(self) -> int:
+        """Of the turn, counterclockwise, before left and right are exchanged where it mirrors."""
+        return {(False, True): 180, (True, True): 90, (True, False): 270}.get((self.transposed, self.up_down), 0)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height as shown of a coded picture's."""
@@ -123,8 +130,8 @@ class Turn(NamedTuple):
         return (y0, x0, y1, x1) if self.transposed and back else (x0, y0, x1, y1)
 
 
-def turn_of(frame: Frame) -> Turn | None:
-    """How a frame must be turned; None where it is shown as it is coded.
+def turn_of(frame: Frame, path: Path | str) -> Turn | None:
+    """How a frame of a file must be turned; None where it is shown as it is coded.
 
     Raises:
         OSError: By no quarter of a turn.
@@ -139,7 +146,5 @@ def turn_of(frame: Frame) -> Turn | None:
     elif (b or c) and not (a or d):
         turn = Turn(True, c < 0, b < 0)
     else:
-        raise OSError(
-            f"it is to be shown turned by {frame.rotation} degrees, wanted quarters of a turn: encode it anew"
-        )
+        raise OSError(f"{path} is to be shown turned by {frame.rotation} degrees, wanted quarters: encode it anew")
     return turn if any(turn) else None

@@ -8,6 +8,7 @@ their sides are met by a shift.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .csv_lines import named, read_lines
 from .detection import COLUMNS
 from .index import Clip
 from .tracking import find_tracks
 
 Boxes = NDArray[np.float32]
 """(N, 4): x0 y0 x1 y1 in pixels."""
+
+NO_NUMBER = ("", "nan", "na", "n/a", "null", "none")
+"""What a CSV has for a number that is not known, in any case of letters."""
 
 
 @dataclass(frozen=True)
@@ -180,10 +185,33 @@ def _without_gaps(rows: pd.DataFrame, length: int) -> Boxes:
 
 
 def _from_csv(path: Path) -> pd.DataFrame:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"faces is {str(path)!r}, but wanted masks, dlib, whole, or a CSV file that exists")
-    table = pd.read_csv(path, dtype={"target": str})
-    lacking = [name for name in COLUMNS if name not in table]
-    if lacking:
-        raise ValueError(f"{path} lacks the columns {lacking}: wanted {','.join(COLUMNS)}")
-    return table.dropna(subset=COLUMNS)
+    cells = read_lines(path, COLUMNS)[COLUMNS].apply(lambda column: column.str.strip())
+    numbers = cells[COLUMNS[1:]].apply(pd.to_numeric, errors="coerce").astype(float)
+    gaps = cells[COLUMNS[2:]].apply(lambda column: column.str.lower().isin(NO_NUMBER))
+    right = np.isfinite(numbers).assign(target=cells.target != "")
+    right[gaps.columns] |= gaps
+    right["frame"] &= (numbers.frame >= 0) & (numbers.frame % 1 == 0)
+    wrong = np.argwhere(~right[COLUMNS].to_numpy(bool))
+    if len(wrong):
+        told = [f"{COLUMNS[name]} {cells.iat[row, name]!r} in line {cells.index[row]}" for row, name in wrong]
+        raise ValueError(
+            f"{path} has {len(told)} values that cannot be, {named(told)}: give a target, a whole number from 0 as its "
+            "frame, and x0, y0, x1, y1 in pixels with decimal points, or none of them where there is no face"
+        )
+    table = numbers.assign(target=cells.target)[~gaps.any(axis=1)]
+    flat = table.index[(table.x1 <= table.x0) | (table.y1 <= table.y0)]
+    if len(flat):
+        raise ValueError(
+            f"{path} has {len(flat)} boxes that hold nothing, in lines {named(list(map(str, flat)))}: wanted corners, "
+            "with x0 < x1 and y0 < y1, not width and height, and no numbers where there is no face"
+        )
+    twice = table[table.duplicated(["target", "frame"], keep=False)].sort_values(["target", "frame"], kind="stable")
+    if len(twice):
+        told = [f"frame {int(row.frame)} of {row.target} in line {row.Index}" for row in twice.itertuples()]
+        raise ValueError(
+            f"{path} has several boxes of {twice.groupby(['target', 'frame']).ngroups} frames, {named(told)}: "
+            "keep one of each"
+        )
+    return table

@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 _DEEP_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
 _SLICE, _IDR, _SEQUENCE = 1, 5, 7
+_BESIDE = range(6, 14)
+"""Types of what stands beside pictures: messages, parameters, delimiters, ends, fillers."""
+
 _INTRA = (2, 4)
 """Slice types that refer to no other picture, modulo 5."""
 
@@ -95,18 +98,24 @@ class Headers:
         extradata: What the container says of the stream.
 
     Attributes:
-        sequence: Of all pictures; None without a record, where it holds more than one, or cannot be read.
+        sequence: Of all pictures; None where there is not exactly one, or it cannot be read.
+        has_record: Whether there is an `avcC` record.
     """
 
     def __init__(self, extradata: bytes | None) -> None:
         self.sequence: Sequence | None = None
         self._record = bytes(extradata or b"")
+        self.has_record = self._record[:1] == b"\1"
         self._length_size = 0
-        if len(self._record) > 8 and self._record[0] == 1:
+        sequences = []
+        if self.has_record and len(self._record) > 8:
             self._length_size = (self._record[4] & 3) + 1
-            if self._record[5] & 31 == 1:
-                with suppress(DamagedError):
-                    self.sequence = read_sequence(self._record[8 : 8 + int.from_bytes(self._record[6:8])])
+            sequences = [self._record[8 : 8 + int.from_bytes(self._record[6:8])]] * (self._record[5] & 31)
+        elif self._record:
+            sequences = [part for part in self.parts(self._record) if part[0] & 31 == _SEQUENCE]
+        if len(sequences) == 1:
+            with suppress(DamagedError):
+                self.sequence = read_sequence(sequences[0])
 
     def parts(self, data: bytes) -> Iterator[bytes]:
         """Yields the NAL units of a packet.
@@ -125,7 +134,7 @@ class Headers:
             part = data[start:at]
             if not part or at > end:
                 raise DamagedError("the lengths of its parts do not add up")
-            if b"\0\0\0" in part and b"\0\0\0" in part.rstrip(b"\0"):
+            if b"\0\0\0" in part:
                 raise DamagedError("it has a hole")
             yield part
 
@@ -133,12 +142,16 @@ class Headers:
         """What a packet's first slice says; None where it holds no picture, or the sequence is not known.
 
         Raises:
-            DamagedError: It cannot be read.
+            DamagedError: It cannot be read, or holds neither a picture nor anything that stands alone.
         """
-        found = None
+        found, alone = None, True
         for part in self.parts(data):
-            if found is None and self.sequence and part[0] & 31 in (_SLICE, _IDR):
+            kind = part[0] & 31
+            if found is None and self.sequence and kind in (_SLICE, _IDR):
                 found = _read_slice(part, self.sequence)
+            alone = alone and kind in _BESIDE
+        if found is None and self.sequence and self.has_record and not alone:
+            raise DamagedError("it holds no picture, but something else")
         return found
 
     def starts_anew(self, data: bytes) -> bool:
@@ -261,7 +274,8 @@ class Order:
     def __init__(self, sequence: Sequence) -> None:
         self._numbers, self._places = 1 << sequence.frame_number_bits, 1 << sequence.order_bits
         self._by_place = sequence.order_type == 0
-        self._number = self._group = self._count = self._low = self._high = 0
+        self._number: int | None = None
+        self._group = self._count = self._low = self._high = 0
 
     def follow(self, picture: Picture) -> tuple[tuple[int, int], bool]:
         """Takes the next picture.
@@ -274,8 +288,10 @@ class Order:
         if picture.idr:
             self._number = self._low = self._high = 0
             self._group += 1
-        missing = picture.number != (0 if picture.idr else (self._number + 1) % self._numbers)
-        if picture.reference:
+        missing = self._number is not None and picture.number != (
+            0 if picture.idr else (self._number + 1) % self._numbers
+        )
+        if picture.reference or self._number is None:
             self._number = picture.number
         if not self._by_place:
             return (self._group, self._count), missing

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
+from .csv_lines import refuse_unnameable
 from .facts import video_facts
 
 Compression = Literal["raw", "c23", "c40"]
@@ -131,6 +132,7 @@ def index_all(root: Path, cache_dir: Path | None = None, needed: Compression | N
 def _table(
     root: Path, qualities: Sequence[Compression], needed: Sequence[Compression], cache_dir: Path | None
 ) -> pd.DataFrame:
+    refuse_unnameable(root)
     passed_over: list[str] = []
     found = {quality: list(_clips(root, quality, passed_over)) for quality in qualities}
     if not any(found[quality] for quality in needed):
@@ -181,7 +183,7 @@ def _clips(root: Path, compression: Compression, passed_over: list[str]) -> Iter
             for _, path in sorted({path.name: path for path in reversed(videos)}.items()):  # raw before c0
                 match = _NAMES.get(part, _PAIR).fullmatch(path.stem)
                 if match is None:  # such as "000 (1).mp4", or "._000.mp4" of macOS
-                    passed_over.append(str(path))
+                    passed_over.append(os.fsencode(path).decode(errors="replace"))
                     continue
                 ids = match.groupdict()
                 mask = folder / "masks" / "videos" / path.name

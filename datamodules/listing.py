@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import av
@@ -18,7 +19,7 @@ class Packet(NamedTuple):
 
     Attributes:
         pts: Time shown, in units of the stream.
-        dts: Time decoded.
+        dts: Time decoded, by which a key frame is sought; where it is not known, as here and there in Matroska, `pts`.
         key: Decoding may start here.
     """
 
@@ -65,19 +66,19 @@ def list_pictures(container: Any, stream: Any) -> Listing | None:
         None where it cannot be proven.
     """
     headers = headers_of(stream)
-    if container.format.name not in PROVABLE or headers is None or headers.sequence is None:
+    if container.format.name not in PROVABLE or headers is None or not headers.has_record:
+        return None
+    if headers.sequence is None or not headers.sequence.tells_order:
         return None
     order = Order(headers.sequence)
     packets: list[Packet] = []
-    places: list[tuple[tuple[int, int], int]] = []
+    places: dict[int, tuple[int, int]] = {}
     spoiled: set[int] = set()
     sound, cut, closed = True, False, True
     try:
         for packet in packets_of(container, stream):
             pts, dts, position = packet.pts, packet.dts, len(packets)
-            if pts is None or dts is None or packet.is_discard or packet.has_sidedata("new_extradata"):
-                return None
-            if packets and dts <= packets[-1].dts:
+            if pts is None or packet.is_discard or packet.has_sidedata("new_extradata"):
                 return None
             data, key = bytes(packet), False
             try:
@@ -90,19 +91,36 @@ def list_pictures(container: Any, stream: Any) -> Listing | None:
                 place, missing = order.follow(picture)
                 sound = not packet.is_corrupt and (key or (sound and not missing))
                 if sound:
-                    places.append((place, pts))
+                    places[position] = place
             except DamagedError:
                 sound = False
             if not (packets or key):
                 return None
             if not sound:
                 spoiled.add(position)
-            packets.append(Packet(pts, dts, key))
+            packets.append(Packet(pts, pts if dts is None else dts, key and sound))
     except av.FFmpegError:
         cut = True
     shown = sorted(range(len(packets)), key=lambda position: packets[position].pts)
-    told = [pts for _, pts in sorted(places)]
-    alone = len({packet.pts for packet in packets}) == len(packets) and len({place for place, _ in places}) == len(told)
-    if not packets or not alone or told != sorted(told):
+    if not packets or len({packet.pts for packet in packets}) < len(packets) or not _agree(packets, places, spoiled):
         return None
     return Listing(packets, shown, spoiled, cut, closed)
+
+
+def _agree(packets: list[Packet], places: dict[int, tuple[int, int]], spoiled: set[int]) -> bool:
+    """Whether times and headers tell one order, group by group; a group that alone does not is taken for spoiled."""
+    starts = [position for position, packet in enumerate(packets) if packet.key]
+    groups = list(pairwise([*starts, len(packets)]))
+    astray = []
+    last = None
+    for start, stop in groups:
+        known = [position for position in range(start, stop) if position in places]
+        times = [packets[position].pts for position in sorted(known, key=places.__getitem__)]
+        alone = len({places[position] for position in known}) == len(known)
+        if not alone or times != sorted(times) or (last is not None and times and times[0] < last):
+            astray.append((start, stop))
+        elif times:
+            last = times[-1]
+    for start, stop in astray:
+        spoiled.update(range(start, stop))
+    return not astray or 2 * len(astray) < len(groups)

@@ -20,7 +20,7 @@ class EpochLoader:
 
     A Trainer takes it as any other loader, keeps its state in every checkpoint and restores it. The position is that of
     the batches consumed, not of those that workers have prepared. Workers live from the first pass to `close`, or as
-    long as the loader.
+    long as the loader. What a pass left out as it could not be read stands in `stream.unreadable`, whoever decodes.
 
     Args:
         stream: What is loaded.
@@ -65,8 +65,7 @@ class EpochLoader:
     def __iter__(self) -> Iterator[Batch]:
         epoch, resumed = self.epoch(), self._resumed
         self._resumed = {}
-        self.stream.epoch = epoch
-        self.stream.consumed = resumed["batches"] if resumed.get("epoch") == epoch else 0
+        self.stream.begin(epoch, resumed["batches"] if resumed.get("epoch") == epoch else 0)
         with closing(self._by_workers() if self.num_workers else self._here()) as batches:
             for batch in batches:
                 yield self.stream.transform.finish(batch) if self.finished else batch
@@ -80,7 +79,8 @@ class EpochLoader:
     def _by_workers(self) -> Generator[Batch]:
         if self._workers is None or not self._workers.close.alive:
             self._workers = Workers(self.stream, self.num_workers, self.prefetch)
-        return self._workers.batches(self.stream.epoch, self.stream.consumed, self._copied)
+        stream = self.stream
+        return self._workers.batches(stream.epoch, stream.consumed, self._copied, stream.unreadable.append)
 
     def _here(self) -> Generator[Batch]:
         size = self.stream.batch_size

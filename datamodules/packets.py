@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
-from functools import partial
-from itertools import chain, takewhile
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -59,18 +58,18 @@ def decode(path: Path, frames: Sequence[int]) -> Generator[Frame]:
     try:
         with open_video(path) as (container, stream):
             listing = list_pictures(container, stream)
-            if listing:
-                stop = _refused(listing, frames)
+            if listing and not listing.spoiled:
+                there = [frame for frame in frames if frame < len(listing.order)]
                 try:
-                    for frame in _wanted(container, stream, listing, frames[:stop]):
+                    for frame in _wanted(container, stream, listing, there):
                         yield frame
                         given += 1
                 except _AnotherWayError:
                     pass
                 else:
-                    if stop < len(frames):
-                        lost = list(takewhile(partial(_is_refused, listing), frames[stop:]))
-                        raise UnreadableError(_refusal(path, lost[0], len(listing.packets), listing), lost)
+                    if len(there) < len(frames):
+                        lost = frames[len(there) :]
+                        raise UnreadableError(_refusal(path, lost[0], len(listing.order), listing), lost)
                     return
     except ValueError as error:
         raise OSError(str(error)) from error
@@ -108,15 +107,6 @@ def _unsound(wanted: Sequence[int], clip: Iterator[Shown]) -> list[int]:
     return list(wanted)
 
 
-def _refused(listing: Listing, frames: Sequence[int]) -> int:
-    """Position among the frames asked for of the first that cannot be given, or their number."""
-    return next((number for number, frame in enumerate(frames) if _is_refused(listing, frame)), len(frames))
-
-
-def _is_refused(listing: Listing, frame: int) -> bool:
-    return frame >= len(listing.order) or listing.order[frame] in listing.spoiled
-
-
 def _refusal(path: Path, frame: int, total: int, listing: Listing | None) -> str:
     if frame < total:
         return f"{path} is damaged: frame {frame} is, or it follows damage before the next key frame: {AGAIN}"
@@ -147,7 +137,7 @@ def _wanted(container: Any, stream: Any, listing: Listing, frames: Sequence[int]
             container.seek(packets[start].dts, stream=stream)
             left = stop - start
             for packet in packets_of(container, stream):
-                if left == stop - start and packet.dts != packets[start].dts:
+                if left == stop - start and packet.pts != packets[start].pts:
                     continue  # a container that seeks coarsely
                 kind = "DEFAULT" if packet.pts in wanted else "NONREF"
                 if kind != skipped:

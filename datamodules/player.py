@@ -11,13 +11,13 @@ import av
 
 from .containers import Frame, open_video
 from .h264 import DamagedError, Headers, Order
-from .listing import Listing, headers_of
+from .listing import PROVABLE, Listing, headers_of
 
 REORDERED = 20
 """Pictures that may be decoded between two that are shown one after the other, more than H.264's 16."""
 
-UNPLACED = (-1, 0)
-"""Place of a picture whose own cannot be read: before all others, for it may be."""
+NOWHERE = (-1, 0)
+"""Place in the order shown of a picture whose own is not known."""
 
 AGAIN = "download or copy it again"
 
@@ -43,7 +43,7 @@ class Player:
 
     A frame is given once all those that were decoded before it, and are shown after it, have come out too: only then
     FFmpeg has said which of them are damaged. Damage lasts until a key frame has been shown. Where it has cost a
-    picture, the numbers of those behind are not known, so none of them is sound; with a listing they are known.
+    picture, the numbers of those behind are not known, so none of them is sound.
 
     Args:
         path: A video file.
@@ -57,7 +57,9 @@ class Player:
         self._places: list[tuple[int, int]] = []
         self._numbers = {position: number for number, position in enumerate(listing.order)} if listing else None
         self._damage = set(listing.spoiled) if listing else set()
+        self._hevc = self._timed = False
         self._keys: set[int] = set()
+        self._keys_cut_off: set[int] = set()
         self._times: list[int | None] = []
         self._waiting: set[int] = set()
         self._held: deque[tuple[Frame, int, int]] = deque()
@@ -81,6 +83,8 @@ class Player:
                 self._headers = headers_of(stream)
                 sequence = self._headers.sequence if self._headers else None
                 self._order = Order(sequence) if sequence and sequence.tells_order else None
+                self._hevc = stream.codec_context.name == "hevc"
+                self._timed = self._hevc and container.format.name in PROVABLE  # each packet is a picture with its time
                 packets = container.demux(stream)
                 packet = self._next(packets)
                 while packet is not None:
@@ -103,11 +107,8 @@ class Player:
     def _feed(self, stream: Any, packet: Any) -> Generator[Shown]:
         position = len(self._times)
         if packet is not None:
+            self._look(packet, position)
             self._times.append(packet.pts)
-            if packet.is_corrupt or not self._look(packet, position):
-                self._damage.add(position)
-            if not packet.is_discard:
-                self._waiting.add(position)
             packet.pts = packet.dts = position  # a decoder hands it on to the frame
         try:
             for frame in stream.codec_context.decode(packet):
@@ -115,32 +116,43 @@ class Player:
         except av.FFmpegError:
             if packet is not None:
                 self._damage.add(position)
+                self._waiting |= set() if packet.is_discard else {position}
         yield from self._settled()
 
-    def _look(self, packet: Any, position: int) -> bool:
-        """Reads a packet's headers, if they can be read, and says whether they are sound."""
-        if self._headers is None:
-            if packet.is_keyframe:
-                self._keys.add(position)
-            return True
-        data, missing, place = bytes(packet), False, UNPLACED
-        try:
-            if packet.is_keyframe and self._headers.is_whole(data):
-                self._keys.add(position)
-            picture = self._headers.picture(data) if self._order else None
-            if picture and self._order:
-                place, missing = self._order.follow(picture)
-        except DamagedError:
-            missing = True
+    def _look(self, packet: Any, position: int) -> None:
+        """Notes what a packet says of itself and, where they can be read, what its headers say."""
+        shows, sound, key, place = not packet.is_discard, not packet.is_corrupt, packet.is_keyframe, NOWHERE
+        if self._headers is not None:
+            data = bytes(packet)
+            try:
+                key = key and self._headers.is_whole(data)
+                picture = self._headers.picture(data)
+                if picture is None:
+                    shows = shows and self._order is None
+                elif self._order is not None:
+                    place, missing = self._order.follow(picture)
+                    sound = sound and not missing
+            except DamagedError:
+                sound = False
+        elif self._timed and packet.pts is not None:
+            place = 0, packet.pts
         self._places.append(place)
-        return not missing
+        if key:
+            (self._keys if shows else self._keys_cut_off).add(position)
+        if shows:
+            self._waiting.add(position)
+        if not sound:
+            self._damage.add(position)
 
     def _has_lost(self, position: int) -> bool:
         """Whether a picture shown before this one is missing, so that its number is not known."""
         lost = [each for each in self._waiting if each > self._first]
-        if self._order is None:
+        if any(each in self._damage for each in lost):
+            return True
+        place = self._places[position]
+        if NOWHERE in (place, self._places[self._first]):
             return any(each < position for each in lost) and any(each <= position for each in self._damage)
-        return any(each in self._damage or self._places[each] < self._places[position] for each in lost)
+        return any(self._places[self._first] < self._places[each] < place for each in lost)
 
     def _take(self, frame: Frame) -> None:
         size = frame.width, frame.height
@@ -157,6 +169,7 @@ class Player:
             self._damage.add(position)
         if position in self._keys:
             self._key_shown = position
+        self._key_shown = max([self._key_shown, *(key for key in self._keys_cut_off if key < position)])
         self._held.append((frame, position, self._key_shown))
 
     def _settled(self, all_of_them: bool = False) -> Iterator[Shown]:
@@ -166,12 +179,15 @@ class Player:
                 return
             self._held.popleft()
             start = key if key <= position else -1
-            sound = not any(start <= each <= position for each in self._damage)
+            # H.264 and HEVC put out nothing before their first whole picture; others put out grey.
+            whole = self._headers is not None or self._hevc or start >= 0
+            sound = whole and not any(start <= each <= position for each in self._damage)
             if self._numbers is None:
                 number = self._count
                 sound = sound and not self._has_lost(position)
             else:
                 number = self._numbers.get(position, -1)
+                sound = sound and number == self._count  # else a picture was dropped, and which number is right?
             self._count += 1
             frame.pts = self._times[position]
             yield Shown(number, frame, position, sound)

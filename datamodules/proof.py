@@ -41,7 +41,7 @@ def _doubt(path: Path, size: int, mtime_ns: int) -> str:
         for number, shown in enumerate(clip):
             if not shown.sound or shown.number != number:
                 return f"is damaged at frame {number}"
-            if number == 0 and turn_of(shown.frame):
+            if number == 0 and turn_of(shown.frame, path):
                 return "is to be shown turned"
     return ""
 

@@ -25,7 +25,8 @@ class VideoFacts(NamedTuple):
         height: Pixels, as shown.
         fps: Frames a second in the header. Never used to pair frames: forged clips carry other rates than their
             targets.
-        rotation: Degrees by which the coded pictures are turned to be shown, counterclockwise.
+        rotation: Degrees by which the coded pictures are turned to be shown, counterclockwise; one that mirrors is told
+            without.
         lost: Pictures before the first frame that cannot be decoded, for the file begins between key frames.
     """
 
@@ -105,11 +106,18 @@ def scan(path: str | Path) -> VideoFacts:
     player = Player(path, listing)
     with closing(player.frames()) as clip:
         first = next(clip, None)
-        frames = sum(1 for _ in clip) + 1 if listing is None else len(listing.order)
-    if first is None:
-        raise NoVideoError(f"{path} cannot be read as a video (none of its pictures can be decoded): {AGAIN}")
-    turn = turn_of(first.frame)
+        if first is None:
+            raise NoVideoError(f"{path} cannot be read as a video (none of its pictures can be decoded): {AGAIN}")
+        if listing:
+            frames = len(listing.order)
+        else:
+            sound = [first.sound, *(shown.sound for shown in clip)]
+            frames = len(sound)
+            if not first.sound and any(sound):
+                whole = f"its pictures are whole from frame {sound.index(True)} on only"
+                raise NoVideoError(f"{path} begins between key frames, {whole}: {AGAIN}")
+    turn = turn_of(first.frame, path)
     width, height = first.frame.width, first.frame.height
     if turn:
         width, height = turn.size(width, height)
-    return VideoFacts(frames, width, height, fps, int(first.frame.rotation) % 360, 0 if listing else player.lost)
+    return VideoFacts(frames, width, height, fps, turn.degrees if turn else 0, 0 if listing else player.lost)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,10 +17,25 @@ from .faces import FaceTracks
 from .index import METHODS, clips_of
 from .labels import OFFICIAL, Labels
 from .order import Order, batches_of_rank, batches_of_worker, training_order
+from .packets import UnreadableError
 from .sampling import evaluation_plan, frames_per_visit, section, share, training_plan, worker_share
 from .self_blend import SelfBlend, drawn, self_blended
 from .transforms import CropTransform
 from .video import Backend
+
+
+class Unreadable(NamedTuple):
+    """Frames of a clip that were left out of a pass, because its video or its mask could not be read there.
+
+    Attributes:
+        clip: Row of the index.
+        frames: Rising indices of those that were planned and left out.
+        reason: Why, a sentence.
+    """
+
+    clip: int
+    frames: tuple[int, ...]
+    reason: str
 
 
 class FrameStream:
@@ -53,10 +71,18 @@ class FrameStream:
         self_blend: Share of the originals' frames shown as fakes, see `SelfBlend`: in training frames drawn anew in
             each epoch, else whole clips, evenly spaced, and the same fakes in every run.
         canvas: Where the faces are whose truth is measured, see `Batch`; without, there is no canvas.
+        on_unreadable: What is done where a clip's video or mask cannot be read: `raise` ends the pass with the reader's
+            OSError; `skip`, which a training refuses, leaves out the frames concerned, warns and goes on with the
+            clip's next frame that can be read, so a pass may give fewer samples than `len` says. Never measure by what
+            is left.
 
     Attributes:
         epoch: Epoch that the next pass visits.
         consumed: Batches of that epoch that every rank has had already; they are left out.
+        unreadable: What has been left out since `begin` as it could not be read, in the order in which it was met.
+
+    Raises:
+        ValueError: The clips hold less than a batch for each rank, or a training shall skip.
     """
 
     def __init__(
@@ -80,6 +106,7 @@ class FrameStream:
         cache: CropCache | None = None,
         self_blend: float = 0.0,
         canvas: FaceTracks | None = None,
+        on_unreadable: Literal["raise", "skip"] = "raise",
     ) -> None:
         self.clips = clips
         self.named = set(clips.method) <= set(METHODS)
@@ -105,8 +132,15 @@ class FrameStream:
         self.blend = SelfBlend(margin)
         originals = clips.index[clips.label == 0]
         self.blended = set(originals[np.diff(np.floor(np.arange(len(originals) + 1) * self_blend)) > 0])
+        self.on_unreadable = on_unreadable
         self.epoch = 0
         self.consumed = 0
+        self.unreadable: list[Unreadable] = []
+        if train and on_unreadable == "skip":
+            raise ValueError(
+                "on_unreadable is skip with train, but a training's order is known beforehand: use raise, and take "
+                "damaged clips out"
+            )
         if self.samples < ranks * (batch_size if train else 1):
             batches = f"{ranks} batches of {batch_size}" if train else f"a frame for each of {ranks} processes"
             raise ValueError(
@@ -136,6 +170,12 @@ class FrameStream:
         plan = training_plan(self.clips, self.count, self.seed, draw, self.balance, self.self_blend)
         key, sizes = (self.seed, self.epoch), (self.batch_size, self.open_clips, self.pool)
         return training_order(self.clips, plan, key, *sizes, self.rank, self.ranks, worker, workers)
+
+    def begin(self, epoch: int, consumed: int = 0) -> None:
+        """Prepares the next pass: which epoch it visits, and how many of its batches are left out as known."""
+        self.epoch = epoch
+        self.consumed = consumed
+        self.unreadable.clear()
 
     def __iter__(self) -> Iterator[Sample]:
         return self.part(0, 1)
@@ -180,8 +220,30 @@ class FrameStream:
     def _in_order(self, worker: int, workers: int) -> Iterator[Crop]:
         start, stop = share(self.samples, self.rank, self.ranks)
         mine = worker_share(start, stop, worker, workers, self.batch_size)
+        read = self._read if self.on_unreadable == "raise" else self._read_what_can_be
         for visit in section(evaluation_plan(self.clips, self.count), *mine):
-            yield from self._read(*visit)
+            yield from read(*visit)
+
+    def _read_what_can_be(self, clip: int, frames: Sequence[int]) -> Generator[Crop]:
+        """Where a read fails, another one is begun without the frames that it failed in."""
+        left = list(frames)
+        while left:
+            try:
+                with closing(self._read(clip, tuple(left))) as crops:
+                    for crop in crops:
+                        left.pop(0)
+                        yield crop
+                return
+            except OSError as error:
+                told = set(error.frames) if isinstance(error, UnreadableError) else set()
+                lost = [frame for frame in left if frame in told] or left
+                self._leave_out(Unreadable(clip, tuple(lost), str(error)))
+                left = [frame for frame in left if frame not in lost]
+
+    def _leave_out(self, what: Unreadable) -> None:
+        self.unreadable.append(what)
+        name = f"{self.clip_of[what.clip].method}/{self.clip_of[what.clip].clip}"
+        warnings.warn(f"{len(what.frames)} frames of {name} are left out: {what.reason}", stacklevel=2)
 
     def _mixed(self, worker: int, workers: int) -> Iterator[Crop]:
         """Crops in the order of leaving; what has left before is not decoded, nor are clips of which all has left."""

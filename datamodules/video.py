@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import platform
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -73,7 +74,7 @@ class VideoReader:
             FileNotFoundError: The file is gone.
             OSError: The file cannot be opened or decoded, a frame asked for is damaged or follows damage, the clip ends
                 before it or its pictures change their size, or the backend cannot be trusted with it. What comes
-                before that frame is given first.
+                before that frame is given first. An `UnreadableError` says which others cannot be read either.
         """
         self._check(frames)
         return self._pyav(frames, boxes) if self.backend == "pyav" else self._in_batches(frames, boxes)
@@ -130,7 +131,7 @@ class VideoReader:
         wanted = iter(boxes) if boxes is not None else itertools.repeat(None)
 
         def convert(frame: Frame) -> Image:
-            box, turn = next(wanted), turn_of(frame)
+            box, turn = next(wanted), turn_of(frame, self.path)
             try:
                 if turn is None:
                     return converter.convert(frame, box)
@@ -145,7 +146,7 @@ class VideoReader:
         finder = SpotFinder(threshold)
 
         def find(frame: Frame) -> Spot:
-            spot, turn = finder.find(frame), turn_of(frame)
+            spot, turn = finder.find(frame), turn_of(frame, self.path)
             if turn is None or not spot.pixels.size:
                 return spot
             x, y, _, _ = turn.move(spot.box, frame.width, frame.height)
@@ -188,7 +189,7 @@ def _in_bursts(frames: Generator[Frame], make: Callable[[Frame], Made]) -> Gener
 def _open_decord(path: Path) -> tuple[int, BatchReader]:
     import decord  # here, so that whoever only lists files starts without it
 
-    decoder = decord.VideoReader(str(path), num_threads=1)
+    decoder = decord.VideoReader(os.path.abspath(path), num_threads=1)  # a:b would be taken for a protocol
 
     def read(frames: list[int]) -> list[Image]:
         # One at a time, which is no slower than get_batch. Where a padded row is four pixels for three, as at width 144

@@ -125,8 +125,8 @@ class VideoDataModule(LightningDataModule):
         return self._loader("test")
 
     def predict_dataloader(self) -> EpochLoader:
-        """Every planned frame of `predict_split` exactly once."""
-        return self._loader(self.predict_split)
+        """Every planned frame of `predict_split` exactly once; those that cannot be read are warned of and left out."""
+        return self._loader(self.predict_split, on_unreadable="skip")
 
     def teardown(self, stage: str) -> None:
         """Ends the workers of all loaders."""
@@ -203,7 +203,15 @@ class VideoDataModule(LightningDataModule):
             )
         return own or wanted or usual
 
-    def _stream(self, split: Split, train: bool, rank: int, ranks: int, self_blend: float = 0.0) -> FrameStream:
+    def _stream(
+        self,
+        split: Split,
+        train: bool,
+        rank: int,
+        ranks: int,
+        self_blend: float = 0.0,
+        on_unreadable: Literal["raise", "skip"] = "raise",
+    ) -> FrameStream:
         if self.clips is None or self.tracks is None:
             raise RuntimeError("the loaders were asked for before setup(stage): call it first, or let a Trainer do it")
         # Asked here and not in setup, for only after it a Trainer restores the checkpoint, which knows better.
@@ -228,13 +236,20 @@ class VideoDataModule(LightningDataModule):
             cache=self.cache,
             self_blend=self.self_blend if train else self_blend,
             canvas=None if train else self.canvas_tracks,
+            on_unreadable=on_unreadable,
         )
 
-    def _loader(self, split: Split, train: bool = False, self_blend: float = 0.0) -> EpochLoader:
+    def _loader(
+        self,
+        split: Split,
+        train: bool = False,
+        self_blend: float = 0.0,
+        on_unreadable: Literal["raise", "skip"] = "raise",
+    ) -> EpochLoader:
         if split == "test":
             self._refuse_test_while_fitting()
         rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        stream = self._stream(split, train, rank, ranks, self_blend)
+        stream = self._stream(split, train, rank, ranks, self_blend, on_unreadable)
         self._finish = stream.transform.finish
         if stream.left_out and rank == 0:
             tqdm.write(f"{stream.left_out} of {stream.samples} training frames fill no batch; others in each epoch")

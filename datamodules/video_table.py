@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import stat
+from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
 
+from .csv_lines import named, read_lines
 from .faces import FaceTracks, face_tracks
 from .facts import video_facts
 from .index import METHODS, with_facts
+from .selection import refuse_broken
 from .splits import SPLITS
 
 COLUMNS = ("path", "label", "mask_path", "method", "pair", "split", "target")
 """Columns of the CSV; the first two are needed."""
+
+FILES = ("path", "mask_path")
+"""Columns that name files."""
 
 NAMELESS = "fake"
 """Method of a fake whose line names none."""
@@ -30,32 +39,26 @@ def read_video_table(csv: Path, cache_dir: Path | None = None) -> pd.DataFrame:
         where two files share a name by its folders too. `compression` is not known: "".
 
     Raises:
-        FileNotFoundError: The CSV, a video or a mask is missing.
-        ValueError: The CSV is empty or lacks a column, a value is none of those wanted, a video is named twice or
-            cannot be read, clips of a target differ in size, or people are in two splits.
+        FileNotFoundError: The CSV, a video or a mask is missing, or no file.
+        ValueError: The CSV is empty or cannot be read, see `read_lines`, a value is none of those wanted, a video is
+            named twice or cannot be read, clips of a target differ in size, or people are in two splits.
     """
-    if not csv.is_file():
+    if not os.path.isfile(csv):
         raise FileNotFoundError(f"csv is {str(csv)!r}, but wanted a file that exists, with the columns path and label")
-    try:
-        lines = pd.read_csv(csv, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError:
-        lines = pd.DataFrame()
-    absent, other = [name for name in COLUMNS[:2] if name not in lines], sorted(set(lines) - set(COLUMNS))
-    if absent or other:
-        wrong = f"lacks the columns {absent}" if absent else f"has the columns {other}, which nothing reads"
-        raise ValueError(f"{csv} {wrong}: wanted path,label and, if known, {','.join(COLUMNS[2:])}")
+    lines = read_lines(csv, COLUMNS[:2], COLUMNS[2:], others=False)
     if lines.empty:
         raise ValueError(f"{csv} names no video: wanted a line for each, below the line of the columns")
-    lines = lines.reindex(columns=COLUMNS, fill_value="").apply(lambda column: column.str.strip())
-    _refuse_values(lines, csv)
+    lines = lines.reindex(columns=list(COLUMNS), fill_value="")
     folder = csv.resolve().parent
-    table = pd.DataFrame({"label": lines.label.astype(int), "split": lines.split.replace("", "test")})
-    for name in ("path", "mask_path"):
-        table[name] = [str(folder / path) if path else "" for path in lines[name]]
-        _refuse_missing(table[name], csv, name)
-    twice = table.path[table.path.map(lambda path: Path(path).resolve()).duplicated()]
-    if len(twice):
-        raise ValueError(f"{csv} names {len(twice)} videos twice, first {twice.iloc[0]}: keep one line of each")
+    for name in COLUMNS:
+        lines[name] = [_as_it_is(folder, cell) if name in FILES else cell.strip() for cell in lines[name]]
+    _refuse_values(lines, csv)
+    _refuse_contradictions(lines, csv)
+    files = lines[list(FILES)].map(lambda path: str(folder / path) if path else "")
+    _refuse_files(files, csv)
+    _refuse_repeated(files.path, csv)
+    lines, files = lines.reset_index(drop=True), files.reset_index(drop=True)
+    table = files.assign(label=lines.label.astype(int), split=lines.split.replace("", "test"))
     table["clip"] = _names(lines.path)
     table["target"] = lines.target.where(lines.target != "", table["clip"])
     table["pair"] = lines.pair.where(lines.pair != "", table["target"])
@@ -82,38 +85,83 @@ def tracks_of(table: pd.DataFrame, faces: str, cache_dir: Path | None) -> FaceTr
     return face_tracks(table, faces, cache_dir)
 
 
+def _as_it_is(folder: Path, cell: str) -> str:
+    """A path as it stands there; without the spaces round it only where nothing has that name."""
+    return cell if os.path.lexists(folder / cell) else cell.strip()
+
+
 def _refuse_values(lines: pd.DataFrame, csv: Path) -> None:
-    wanted = {"label": ("0", "1"), "split": ("", *SPLITS)}
-    for name, values in wanted.items():
-        wrong = lines[~lines[name].isin(values)]
-        if len(wrong):
-            raise ValueError(
-                f"{csv}: {name} of {wrong.path.iloc[0]} is {wrong[name].iloc[0]!r}, but wanted "
-                f"{' or '.join(filter(None, values))}: {'0 is real, 1 is fake' if name == 'label' else 'correct it'}"
-            )
+    right = {
+        "path": (lines.path != "", "that of a video"),
+        "label": (lines.label.isin(("0", "1")), "0 (real) or 1 (fake)"),
+        "split": (lines.split.isin(("", *SPLITS)), " or ".join(SPLITS)),
+    }
+    wrong = []
+    for name, (is_right, wanted) in right.items():
+        values = [f"{value!r} in line {line}" for line, value in lines[name][~is_right].items()]
+        if values:
+            wrong.append(f"{name} of {len(values)} lines is {named(values)}, but wanted {wanted}")
+    if wrong:
+        raise ValueError(f"{csv}: {'; '.join(wrong)}: correct these lines")
+
+
+def _refuse_contradictions(lines: pd.DataFrame, csv: Path) -> None:
     fakes = lines.label == "1"
     crossed = lines[(fakes & (lines.method == METHODS[0])) | (~fakes & lines.method.isin(METHODS[1:]))]
     if len(crossed):
-        line = crossed.iloc[0]
-        raise ValueError(f"{csv}: {line.path} has label {line.label} and method {line.method}: correct one of them")
-
-
-def _refuse_missing(paths: pd.Series[str], csv: Path, name: str) -> None:
-    missing = [path for path in paths if path and not Path(path).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{csv}: {len(missing)} files of the column {name} do not exist, first {missing[0]}: "
-            "give paths relative to the CSV, or absolute ones"
+        values = [f"label {line.label} with method {line.method} in line {line.Index}" for line in crossed.itertuples()]
+        raise ValueError(
+            f"{csv} contradicts itself in {len(values)} lines, {named(values)}: "
+            f"{METHODS[0]} are real, the other methods of FaceForensics++ make fakes, so correct one of the two"
         )
+
+
+def _refuse_files(files: pd.DataFrame, csv: Path) -> None:
+    """Refuses at once all that is no file, whichever column names it."""
+    wrong = [
+        (name, path, f"{name} {path} in line {line} ({problem})")
+        for name in FILES
+        for line, path in files[name].drop_duplicates().items()
+        if path and (problem := _problem(path))
+    ]
+    if not wrong:
+        return
+    folders = {name: [path for column, path, _ in wrong if column == name and os.path.isdir(path)] for name in FILES}
+    remedies = []
+    if len(wrong) > sum(map(len, folders.values())):
+        remedies.append("give paths relative to the CSV, or absolute ones, of files that are there")
+    if folders["path"]:
+        remedies.append("name each video of a folder in a line of its own")
+    if folders["mask_path"]:
+        pictures = shlex.quote(f"{folders['mask_path'][0]}/%04d.png")
+        remedies.append(f"masks are videos, so make one of a folder's: ffmpeg -framerate 25 -i {pictures} mask.mp4")
+    told = named([text for *_, text in wrong])
+    raise FileNotFoundError(
+        f"{csv} names {len(wrong)} videos or masks that are no files, {told}: {'; '.join(remedies)}"
+    )
+
+
+def _problem(path: str) -> str:
+    """Why a path is none of a file; else empty."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        reason = str(error.strerror).lower()
+        return f"a link to what is not there: {reason}" if os.path.islink(path) else reason
+    return "" if stat.S_ISREG(mode) else "a folder" if stat.S_ISDIR(mode) else "neither a file nor a folder"
+
+
+def _refuse_repeated(paths: pd.Series[str], csv: Path) -> None:
+    lines_of = defaultdict(list)
+    for line, path in paths.items():
+        lines_of[os.path.realpath(path)].append(line)
+    twice = [f"{paths[lines[0]]} in lines {named(list(map(str, lines)))}" for lines in lines_of.values() if lines[1:]]
+    if twice:
+        raise ValueError(f"{csv} names {len(twice)} videos more than once, {named(twice)}: keep one line of each")
 
 
 def _refuse_clips(table: pd.DataFrame, csv: Path) -> None:
-    broken = table[table.frames == 0]
-    if len(broken):
-        raise ValueError(
-            f"{csv}: {len(broken)} videos cannot be read, first {broken.path.iloc[0]}: copy them again, "
-            "or leave them out"
-        )
+    refuse_broken(table, f"so copy them again or leave them out of {csv}")
     sizes = table.groupby("target")[["width", "height"]].nunique().max(axis=1)
     if sizes.max() > 1:
         raise ValueError(
@@ -132,4 +180,7 @@ def _refuse_clips(table: pd.DataFrame, csv: Path) -> None:
 def _names(paths: pd.Series[str]) -> pd.Series[str]:
     stems = paths.map(lambda path: Path(path).stem)
     whole = paths.map(lambda path: "__".join(part for part in Path(path).parts if part not in ("/", "..")))
-    return stems.where(~stems.duplicated(keep=False), whole)
+    names = stems.where(~stems.duplicated(keep=False), whole)
+    outside = {"/": "root", "..": "up"}  # a/x.mp4 and ../a/x.mp4 are two clips
+    full = paths.map(lambda path: "__".join(outside.get(part, part) for part in Path(path).parts))
+    return names.where(~names.duplicated(keep=False), full)

@@ -20,7 +20,7 @@ from .batch import Sample, in_batches
 from .process import portable
 
 if TYPE_CHECKING:
-    from .stream import FrameStream  # it loads what a worker has to load in its own way
+    from .stream import FrameStream, Unreadable  # it loads what a worker has to load in its own way
 
 
 class Job(NamedTuple):
@@ -70,6 +70,13 @@ class Filled(NamedTuple):
     number: int
     slot: int
     rows: int
+
+
+class LeftOut(NamedTuple):
+    """From a worker: frames that cannot be read, told before the next batch or the end."""
+
+    number: int
+    what: Unreadable
 
 
 class Said(NamedTuple):
@@ -181,7 +188,15 @@ def _import_without_torch() -> None:
 
 
 def _work(job: Job, task: Pass, slots: _Slots, caller: Connection) -> None:
-    job.stream.epoch, job.stream.consumed = task.epoch, task.consumed
-    with closing(job.stream.part(job.worker, job.workers)) as samples:
-        for batch in in_batches(samples, job.stream.batch_size, slots.take):
+    stream = job.stream
+    stream.begin(task.epoch, task.consumed)
+
+    def tell_left_out() -> None:
+        while stream.unreadable:
+            caller.send(LeftOut(task.number, stream.unreadable.pop(0)))
+
+    with closing(stream.part(job.worker, job.workers)) as samples:
+        for batch in in_batches(samples, stream.batch_size, slots.take):
+            tell_left_out()
             caller.send(Filled(task.number, slots.taken, len(next(iter(batch.values())))))
+    tell_left_out()

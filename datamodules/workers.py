@@ -14,8 +14,8 @@ from typing import IO, TypeVar
 
 from .batch import Sample
 from .process import answer, child, send
-from .stream import FrameStream
-from .worker import Ended, Filled, Free, Job, Layout, Pass, Said, Stop, serve
+from .stream import FrameStream, Unreadable
+from .worker import Ended, Filled, Free, Job, Layout, LeftOut, Pass, Said, Stop, serve
 
 PATIENCE_S = 5.0
 """So long a worker has, when its loader is closed, to end the batch it is at and to put away what it has open."""
@@ -50,13 +50,20 @@ class Workers:
                 stack.callback(worker.line.close)  # all lines before any process is waited for
             self.close = weakref.finalize(self, stack.pop_all().close)
 
-    def batches(self, epoch: int, consumed: int, take: Callable[[Sample], Taken]) -> Generator[Taken]:
+    def batches(
+        self,
+        epoch: int,
+        consumed: int,
+        take: Callable[[Sample], Taken],
+        leave_out: Callable[[Unreadable], object],
+    ) -> Generator[Taken]:
         """Yields the batches of one pass, of the workers in turn.
 
         Args:
             epoch: Of the stream.
             consumed: Batches that are left out.
             take: Copies a batch; where it lay, a worker then writes another one.
+            leave_out: Told what cannot be read, before the worker's batch that it would have been in or behind.
 
         Raises:
             Exception: What a worker raised, of the same type, with its traceback as a note.
@@ -74,7 +81,7 @@ class Workers:
         try:
             while turn:
                 worker = turn.popleft()
-                filled = self._next(worker, number)
+                filled = self._next(worker, number, leave_out)
                 if filled is not None:
                     batch = take({name: array[: filled.rows] for name, array in worker.slot(filled.slot).items()})
                     send(worker.line, Free(filled.slot))
@@ -88,7 +95,7 @@ class Workers:
                 for worker in self._workers:
                     send(worker.line, Stop())
 
-    def _next(self, worker: _Worker, number: int) -> Filled | None:
+    def _next(self, worker: _Worker, number: int, leave_out: Callable[[Unreadable], object]) -> Filled | None:
         """The next batch of a worker; None when it has no more."""
         while True:
             if self._pass != number:
@@ -99,11 +106,14 @@ class Workers:
             if message is not None and message.number == number:  # else it is left of a pass that was given up
                 if isinstance(message, Filled):
                     return message
+                if isinstance(message, LeftOut):
+                    leave_out(message.what)
+                    continue
                 if message.error is not None:
                     raise message.error
                 return None
 
-    def _hear(self, worker: _Worker) -> Filled | Ended | None:
+    def _hear(self, worker: _Worker) -> Filled | LeftOut | Ended | None:
         """Waits for what a worker says of a pass; None where it said something else."""
         message = answer(worker.line)
         if isinstance(message, Layout):
@@ -113,7 +123,7 @@ class Workers:
                 self._said.add(message.text)
                 warnings.warn(message.text, message.category, stacklevel=4)
         else:
-            told: Filled | Ended = message
+            told: Filled | LeftOut | Ended = message
             return told
         return None
 

@@ -36,7 +36,7 @@ USAGE = """python -m experiments COMMAND ...
 fit        trains a row:   -c experiments/base.yaml -c experiments/table-1/resnet50-unet.yaml [--any.option value]
 validate   its best checkpoint on the validation split
 test       its best checkpoint on the test split, once; --name NAME for other test data
-predict    writes predictions of its best checkpoint
+predict    writes predictions of its best checkpoint; status 1 where clips could not be read whole
 row        fit, test and the row's further tests, in one start
 baselines  what a row's table stands beside: all-fake, all-real, centre box, mean mask, colour statistics
 plan       what run would do, and how long it takes: table-3 ablation-loss [--seeds 0 1 2] [--quick] [-- --any.option x]
@@ -67,6 +67,8 @@ def with_table_base(arguments: Sequence[str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; wrong input ends with one sentence and exit status 2.
+
+    `predict` ends with status 1 where it had to leave out frames that cannot be read, after all else was written.
 
     Args:
         arguments: What stands on the command line; by default the program's own.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pandas as pd
 import torch
 import yaml
 from pytorch_lightning import LightningDataModule, LightningModule
@@ -18,6 +19,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from datamodules.video_data import VideoDataModule
 from lightning_modules.base import ForensicsModule
 
+from .callbacks import PredictionFile
 from .checkpoints import keep_weights, refuse_other_network, take_checkpoint
 from .folder import RunFolder, config_hash, digest, measured_hash, surroundings, write_metrics
 from .intervals import write_intervals
@@ -228,15 +230,23 @@ class ForensicsCLI(LightningCLI):
                 logger.log_test(self.folder, name)
 
     def predict(self, **options: Any) -> None:
-        """Writes predictions of the best checkpoint; see `callbacks.PredictionFile`."""
+        """Writes predictions of the best checkpoint; see `callbacks.PredictionFile`.
+
+        Raises:
+            SystemExit: With status 1, where frames could not be read; their clips are named on stderr.
+        """
         options["return_predictions"] = False
-        if self.settings.trainer.fast_dev_run:
-            self.trainer.predict(**options)
-            return
-        options = self._from_best(options)
-        if self.trainer.is_global_zero and self.datamodule.predict_split == "test":
-            self.folder.count_test(self.settings.name)
+        if not self.settings.trainer.fast_dev_run:
+            options = self._from_best(options)
+            if self.trainer.is_global_zero and self.datamodule.predict_split == "test":
+                self.folder.count_test(self.settings.name)
         self.trainer.predict(**options)
+        trainer: Any = self.trainer
+        for callback in trainer.callbacks:
+            if isinstance(callback, PredictionFile) and len(callback.unreadable):
+                if trainer.is_global_zero:
+                    _tell_unreadable(callback.unreadable, self.folder.path / callback.folder)
+                raise SystemExit(1)
 
     def _from_best(self, options: dict[str, Any]) -> dict[str, Any]:
         if options.get("ckpt_path"):
@@ -272,6 +282,14 @@ class ForensicsCLI(LightningCLI):
     def _say(self, sentence: str) -> None:
         if self.trainer.is_global_zero:
             print(sentence)
+
+
+def _tell_unreadable(clips: pd.DataFrame, folder: Path) -> None:
+    """Names on stderr what a prediction left out, see `callbacks.PredictionFile`."""
+    for row in clips.itertuples():
+        print(f"{row.method}/{row.clip}: {row.frames} frames: {row.reason}", file=sys.stderr)
+    sentence = f"{len(clips)} clips could not be read whole, so {clips.frames.sum()} frames are missing from {folder}"
+    print(f"error: {sentence}/predictions.csv; unreadable.csv beside it names them all", file=sys.stderr)
 
 
 def data_facts(data: VideoDataModule) -> dict[str, Any]:

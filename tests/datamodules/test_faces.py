@@ -207,6 +207,54 @@ def test_a_csv_gives_boxes_by_target_and_frame_and_leaves_gaps(film, tmp_path):
     assert tracks.source == str(csv)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["\ufefftarget;frame;x0;y0;x1;y1", "000;0;0;10;40;50", "000;5;50;10;90;50"],
+        ["Frame\tTarget \tX0\tY0\tX1\tY1", "0\t 000\t0.0\t10\t40\t50", "", "5.0\t000\t50\t1e1\t90\t50"],
+        ["target,frame,x0,y0,x1,y1,", "000,0,0,10,40,50,", "000,2,NaN,,None,N/A,", "000,0,,,,,", "000,5,50,10,90,50,"],
+    ],
+    ids=["semicolons", "tabs", "gaps"],
+)
+def test_a_csv_of_boxes_may_come_from_a_spreadsheet(film, tmp_path, lines):
+    film(tmp_path / "original_sequences/youtube/c23/videos/000.mp4")
+    csv = tmp_path / "boxes.csv"
+    csv.write_text("\n".join(lines))
+    boxes = tracked(tmp_path, str(csv)).boxes["000"]
+    assert boxes[[0, 5]].tolist() == [[0, 10, 40, 50], [50, 10, 90, 50]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (
+            ["000,0,a,10,40,50", "000,1.5,0,10,40,50", "000,-1,0,1,2,3", "000,2,0,10,inf,50", ",3,0,10,40,50"],
+            r"has 5 values that cannot be, x0 'a' in line 2, frame '1\.5' in line 3, frame '-1' in line 4, x1 'inf' in "
+            r"line 5, target '' in line 6: give a target",
+        ),
+        (['000,0,"0,5",10,40,50'], "has 1 values that cannot be, x0 '0,5' in line 2: .* with decimal points"),
+        (["000,,0,10,40,50"], "frame '' in line 2"),
+        (["000,x,,,,"], "frame 'x' in line 2"),
+        (
+            ["000,0,0,10,40,50", "000,1,60,10,40,30", "000,2,0,0,0,0"],
+            "has 2 boxes that hold nothing, in lines 3, 4: wanted",
+        ),
+        (
+            ["000,0,0,10,40,50", "001,1,0,10,40,50", "000,1,0,10,40,50", "000,0.0,1,10,40,50"],
+            "has several boxes of 1 frames, frame 0 of 000 in line 2, frame 0 of 000 in line 5: keep one of each",
+        ),
+        (["000,0,0,10,40"], "1 lines with more or fewer values than its 6 columns, 5 in line 2"),
+        (["né,0,0,10,40,50"], r"is not UTF-8 \(byte 0xe9 in line 2\)"),
+        (['"000,0,0,10,40,50'], "close the quote"),
+    ],
+    ids=str,
+)
+def test_a_line_of_boxes_that_cannot_be_is_a_sentence(tree, tmp_path, lines, sentence):
+    (tmp_path / "boxes.csv").write_text("\n".join(["target,frame,x0,y0,x1,y1", *lines]), encoding="latin-1")
+    with pytest.raises(ValueError, match=sentence):
+        face_tracks(index(tree), str(tmp_path / "boxes.csv"))
+
+
 def test_a_csv_that_is_not_there_is_a_sentence(tree):
     with pytest.raises(FileNotFoundError, match=r"faces is 'maskz', but wanted masks, dlib, whole, or a CSV file"):
         face_tracks(index(tree), "maskz")

@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from datamodules import (
 )
 from datamodules.cache import CropCache
 from datamodules.sampling import evaluation_plan, training_plan
+from tests.datamodules.test_video import encode, packet_of
 
 SIZE = 32
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -357,3 +359,107 @@ def test_a_file_that_breaks_while_it_is_read_is_named(own_tree, workers):
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(OSError, match=path.name):
         load(source, workers)
+
+
+EVERY_FOUR = {"g": "4", "bf": "0", "sc_threshold": "0"}
+"""Key frames, for x264."""
+
+
+@pytest.fixture
+def damaged(film, tmp_path):
+    """Makes streams of an original and three fakes of 12 frames, key frames every four, read as far as they can be.
+
+    Fake 000_001 is damaged in frames 4 to 7, the mask of 000_002 in its last four, and 000_003 is gone. The wholes are
+    streams of the same when nothing was damaged.
+    """
+    originals = tmp_path / "original_sequences/youtube/c23/videos"
+    fakes = tmp_path / "manipulated_sequences/FaceSwap/c23/videos"
+    masks = tmp_path / "manipulated_sequences/FaceSwap/masks/videos"
+    film(originals / "000.mp4", frames=12)
+    fakes.mkdir(parents=True)
+    grey = [np.full((64, 96, 3), 90 + 5 * number, np.uint8) for number in range(12)]
+    for name in ("000_001.mp4", "000_002.mp4", "000_003.mp4"):
+        film(masks / name, frames=12, faces=(32, 16, 64, 48))
+        encode(fakes / name, grey, options=EVERY_FOUR)
+    white = np.zeros((64, 96, 3), np.uint8)
+    white[16:48, 32:64] = 255
+    encode(masks / "000_002.mp4", [white] * 12, options=EVERY_FOUR)
+    table = index(tmp_path)
+    tracks = face_tracks(table)
+    cache = CropCache(tmp_path / "crops", 1.0)
+
+    def make(kept=False, **how):
+        return FrameStream(table, tracks, PLAIN, 12, 5, cache=cache if kept else None, on_unreadable="skip", **how)
+
+    whole = by_key(load(make()))
+    for path, frame in ((fakes / "000_001.mp4", 4), (masks / "000_002.mp4", 8)):
+        content, place = bytearray(path.read_bytes()), packet_of(path, frame)
+        content[place] = bytes(place.stop - place.start)
+        path.write_bytes(content)
+    (fakes / "000_003.mp4").unlink()
+    return make, whole
+
+
+LOST = {(1, frame) for frame in (4, 5, 6, 7)} | {(2, frame) for frame in (8, 9, 10, 11)} | {(3, f) for f in range(12)}
+
+
+@pytest.mark.filterwarnings("ignore:.* are left out")
+@pytest.mark.parametrize(
+    ("ranks", "workers", "kept"), [(1, 0, False), (3, 0, False), (1, 3, False), (1, 0, True), (2, 1, True)]
+)
+def test_what_cannot_be_read_is_left_out_and_nothing_else_whoever_reads(damaged, ranks, workers, kept):
+    make, whole = damaged
+    read, left_out = {}, []
+    for _ in range(1 + kept):
+        for rank in range(ranks):
+            source = make(kept, rank=rank, ranks=ranks)
+            read.update(by_key(load(source, workers)))
+            left_out += source.unreadable
+    assert read.keys() == whole.keys() - LOST
+    assert all(torch.equal(a, b) for key in read for a, b in zip(read[key], whole[key], strict=True))
+    frames = [(what.clip, frame) for what in left_out for frame in what.frames]
+    assert sorted(frames) == sorted((1 + kept) * list(LOST))
+    reasons = {what.clip: what.reason for what in left_out}
+    assert "/000_001.mp4 is damaged: frame 4 is" in reasons[1]
+    assert "/masks/videos/000_002.mp4 is damaged: frame 8 is" in reasons[2]
+    assert "/000_003.mp4 does not exist" in reasons[3]
+
+
+def test_each_pass_says_anew_what_was_left_out_and_warns(damaged):
+    make, _ = damaged
+    source = make()
+    for workers in (0, 1):
+        batches = EpochLoader(source, lambda: 0, num_workers=workers)
+        with pytest.warns(UserWarning, match="are left out") as said:
+            passes = [(list(batches), sum(len(what.frames) for what in source.unreadable)) for _ in range(2)]
+        assert [left_out for _, left_out in passes] == [len(LOST), len(LOST)]
+        assert {str(warning.message).partition(": ")[0] for warning in said} == {
+            "4 frames of FaceSwap/000_001 are left out",
+            "4 frames of FaceSwap/000_002 are left out",
+            "12 frames of FaceSwap/000_003 are left out",
+        }
+
+
+@pytest.mark.filterwarnings("ignore:.* are left out")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_where_nothing_can_be_read_there_is_no_batch(own_tree, workers):
+    table = index(own_tree)
+    source = FrameStream(table, face_tracks(table), PLAIN, 2, 4, on_unreadable="skip")
+    for path in table.path:
+        Path(path).unlink()
+    assert load(source, workers) == []
+    assert sorted(what.clip for what in source.unreadable) == table.index.tolist()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_evaluation_that_is_measured_refuses_what_cannot_be_read(own_tree, workers):
+    table = index(own_tree)
+    source = FrameStream(table, face_tracks(table), PLAIN, 2, 4)
+    Path(table.path[0]).unlink()
+    with pytest.raises(FileNotFoundError, match=Path(table.path[0]).name):
+        load(source, workers)
+
+
+def test_a_training_leaves_nothing_out(stream):
+    with pytest.raises(ValueError, match="on_unreadable is skip with train"):
+        stream(on_unreadable="skip")

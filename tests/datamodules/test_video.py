@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from datamodules import VideoReader, planes, probe, video, write_video
-from datamodules.packets import Packet, decode, passes
+from datamodules.packets import Packet, UnreadableError, decode, passes
 from datamodules.planes import Converter
 
 try:
@@ -364,6 +364,36 @@ def test_in_a_damaged_file_a_picture_that_is_dropped_does_not_shift_the_others(s
     assert all("copy it again" in refusal for refusal in refusals)
 
 
+def packet_of(path, frame):
+    """Where in a file the packet of a frame lies."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        packet = sorted(packets, key=lambda packet: packet.pts)[frame]
+        return slice(packet.pos, packet.pos + packet.size)
+
+
+@pytest.mark.parametrize("told", ["by headers", "by the decoder"])
+def test_an_error_says_which_of_the_frames_asked_for_cannot_be_read(streamed, tmp_path, told):
+    content, place = bytearray(streamed.read_bytes()), packet_of(streamed, 24)  # a key frame, as 32 is
+    rest = place.stop - place.start - 20
+    noise = np.random.default_rng(0).integers(1, 256, rest, np.uint8).tobytes()
+    content[place.start + 20 : place.stop] = bytes(rest) if told == "by headers" else noise
+    path, asked, seen = tmp_path / "clip.mp4", range(1, 70, 3), []
+    path.write_bytes(content)
+    with pytest.raises(UnreadableError, match="frame 25 is") as error:
+        seen.extend(map(number_of, VideoReader(path).read(asked)))
+    assert seen == list(range(1, 24, 3))
+    assert error.value.frames == pickle.loads(pickle.dumps(error.value)).frames == (25, 28, 31)
+    others = [frame for frame in asked if frame not in error.value.frames]
+    assert [number_of(image) for image in VideoReader(path).read(others)] == others
+
+
+def test_frames_behind_the_end_of_a_clip_cannot_be_read_all_at_once(clip):
+    with pytest.raises(UnreadableError, match="has 70 frames, but frame 70 is wanted") as error:
+        list(VideoReader(clip).read([68, 70, 71, 90]))
+    assert error.value.frames == (70, 71, 90)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_reader_pickles(clip, backend):
     reader = pickle.loads(pickle.dumps(VideoReader(clip, backend)))
@@ -447,3 +477,13 @@ def test_an_unfinished_video_is_not_there(tmp_path):
     assert not list(tmp_path.glob("*.mp4"))
     write_video(tmp_path / "clip.mp4", numbered(3), "c23")
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_behind_a_picture_that_is_dropped_no_number_is_sure(streamed, tmp_path):
+    content, place = bytearray(streamed.read_bytes()), packet_of(streamed, 24)
+    content[place] = bytes(place.stop - place.start)
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    assert list(map(number_of, VideoReader(path).read(range(8)))) == list(range(8))
+    with pytest.raises(UnreadableError, match="frame 40 is"):
+        list(VideoReader(path).read([40]))

@@ -1,4 +1,6 @@
 import importlib.util
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,7 +100,8 @@ def test_the_threshold_of_masks_is_an_argument(folder, tmp_path):
     image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
     image[16:48, 32:64] = 60
     write_video(tmp_path / "masks/grey.mp4", [image] * 6, "c23")
-    assert joined(ready(csv).test_dataloader(), "label").tolist() == [0] * 6
+    with pytest.raises(ValueError, match=r"1 masks of fakes are empty .*grey\.mp4 \(brightest value 60\)"):
+        ready(csv)
     assert joined(ready(csv, mask_threshold=30).test_dataloader(), "label").tolist() == [0] * 3 + [1] * 3
     with pytest.raises(ValueError, match="mask_threshold is 255, but wanted a grey level from 0 to 254"):
         ready(csv, mask_threshold=255)
@@ -227,13 +230,39 @@ def test_absolute_paths_and_masks_are_read(folder, tmp_path):
             r"lacks the columns \['label'\]: wanted path,label and, if known, mask_path,method",
         ),
         ("path,label,mask", ["real/a.mp4,0,x"], r"has the columns \['mask'\], which nothing reads: wanted path,label"),
-        ("path,label", ["real/a.mp4,2"], "label of real/a.mp4 is '2', but wanted 0 or 1: 0 is real, 1 is fake"),
-        ("path,label", ["real/a.mp4,"], "label of real/a.mp4 is '', but wanted 0 or 1"),
-        ("path,label,split", ["real/a.mp4,0,dev"], "split of real/a.mp4 is 'dev', but wanted train or val or test"),
-        ("path,label", [*PLAIN, "real/../real/a.mp4,0"], "names 1 videos twice, first .*real/a.mp4: keep one line of"),
-        ("path,label,method", ["real/a.mp4,0,FaceSwap"], "real/a.mp4 has label 0 and method FaceSwap: correct one"),
-        ("path,label,method", ["fake/c.mp4,1,original"], "fake/c.mp4 has label 1 and method original: correct one"),
-        ("path,label", ["videos.csv,0"], "1 videos cannot be read, first .*videos.csv: copy them again, or leave"),
+        (
+            "path,label",
+            ["real/a.mp4,2"],
+            r"label of 1 lines is '2' in line 2, but wanted 0 \(real\) or 1 \(fake\): corr",
+        ),
+        ("path,label", ["real/a.mp4,"], "label of 1 lines is '' in line 2, but wanted 0"),
+        (
+            "path,label,split",
+            ["real/a.mp4,0,dev"],
+            "split of 1 lines is 'dev' in line 2, but wanted train or val or test",
+        ),
+        (
+            "path,label,split",
+            ["real/a.mp4,3,", "real/b.mp4,0,dev", ",1,test", "fake/c.mp4,yes,"],
+            r"path of 1 lines is '' in line 4, but wanted that of a video; label of 2 lines is '3' in line 2, 'yes' in "
+            r"line 5, but wanted 0 \(real\) or 1 \(fake\); split of 1 lines is 'dev' in line 3, but wanted train",
+        ),
+        ("path,label", [f"{number}.mp4,x" for number in range(14)], "'x' in line 11 and 4 more, but wanted 0"),
+        (
+            "path,label",
+            [*PLAIN, "real/../real/a.mp4,0", "fake/c.mp4,1"],
+            "names 2 videos more than once, .*real/a.mp4 in lines 2, 6, .*fake/c.mp4 in lines 4, 7: keep one line of",
+        ),
+        (
+            "path,label,method",
+            ["real/a.mp4,0,FaceSwap", "fake/c.mp4,1,original"],
+            "2 lines, label 0 with method FaceSwap in line 2, label 1 with method original in line 3: original are",
+        ),
+        (
+            "path,label",
+            ["videos.csv,0"],
+            "1 clips cannot be read, so copy them again or leave them out of .*videos.csv cannot",
+        ),
         (
             "path,label,split,pair",
             ["real/a.mp4,0,train,x", "fake/c.mp4,1,test,x"],
@@ -248,15 +277,105 @@ def test_a_line_that_cannot_be_is_a_sentence(folder, header, lines, sentence):
 
 
 def test_what_is_missing_is_named(folder, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"1 files of the column path do not exist, first .*real/z\.mp4: give"):
-        ready(folder([*PLAIN, "real/z.mp4,0"]))
-    with pytest.raises(FileNotFoundError, match=r"1 files of the column mask_path do not exist, first .*masks/z\.mp4"):
-        ready(folder(["real/a.mp4,0,", "fake/c.mp4,1,masks/z.mp4"], "path,label,mask_path"))
+    lines = ["real/z.mp4,0,", "real/a.mp4,0,", "fake/c.mp4,1,masks/z.mp4", "fake/d.mp4,1,masks/z.mp4"]
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"2 videos or masks that are no files, path .*/real/z\.mp4 in line 2 \(no such file or directory\), "
+        r"mask_path .*/masks/z\.mp4 in line 4 \(no such file or directory\): give paths relative to the CSV, or absol",
+    ):
+        ready(folder(lines, "path,label,mask_path"))
+    with pytest.raises(FileNotFoundError, match=r"names 12 videos .* path .*/9\.mp4 in line 11 .* and 2 more: give"):
+        ready(folder([f"{number}.mp4,0" for number in range(12)]))
     with pytest.raises(FileNotFoundError, match=r"csv is '.*none\.csv', but wanted a file that exists"):
         ready(str(tmp_path / "none.csv"))
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(ValueError, match=r"empty\.csv lacks the columns \['path', 'label'\]"):
         ready(str(tmp_path / "empty.csv"))
+
+
+def test_folders_and_links_to_nothing_are_named_with_what_to_do(folder, tmp_path):
+    csv = folder(
+        [
+            "dangling.mp4,0,",
+            "loop.mp4,0,",
+            "real,0,",
+            "fake/c.mp4,1,pngs of c",
+            "pipe,1,",
+            f"{'n' * 300},0,",
+            "real/a.mp4/b,0,",
+        ],
+        "path,label,mask_path",
+    )
+    (tmp_path / "pngs of c").mkdir()
+    (tmp_path / "dangling.mp4").symlink_to("gone.mp4")
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileNotFoundError, match="names 7 videos or masks that are no files") as refused:
+        ready(csv)
+    sentence = str(refused.value)
+    assert "dangling.mp4 in line 2 (a link to what is not there: no such file or directory)" in sentence
+    assert "loop.mp4 in line 3 (a link to what is not there: too many levels of symbolic links)" in sentence
+    assert "real in line 4 (a folder)" in sentence
+    assert "pipe in line 6 (neither a file nor a folder)" in sentence
+    assert "nnn in line 7 (file name too long)" in sentence
+    assert "b in line 8 (not a directory)" in sentence
+    assert "pngs of c in line 5 (a folder)" in sentence
+    assert "; name each video of a folder in a line of its own; masks are videos, so make one" in sentence
+    assert sentence.endswith(f"ffmpeg -framerate 25 -i '{tmp_path}/pngs of c/%04d.png' mask.mp4")
+    assert "\n" not in sentence
+
+
+def test_a_link_to_a_video_is_a_video(folder, tmp_path):
+    csv = folder(["link.mp4,0", "real/b.mp4,0", "fake/c.mp4,1"])
+    (tmp_path / "link.mp4").symlink_to("real/a.mp4")
+    assert read_video_table(tmp_path / "videos.csv")["clip"].tolist() == ["link", "b", "c"]
+    folder(["link.mp4,0", "real/a.mp4,0"])
+    with pytest.raises(ValueError, match=r"names 1 videos more than once, .*link\.mp4 in lines 2, 3"):
+        ready(csv)
+
+
+def test_spaces_belong_to_a_name_where_a_file_has_them(folder, tmp_path, film):
+    names = [" lead.mp4", "trail .mp4", "end.mp4 ", "a,b;c.mp4", 'quo"te.mp4', "né.mp4", "two\nlines.mp4", "a:b/c.mp4"]
+    for name in [*names, "mask .mp4", "bare.mp4"]:
+        film(tmp_path / name, size=SIZE, faces=FACE if "mask" in name else ())
+    film(tmp_path / "both.mp4", size=SIZE)
+    film(tmp_path / " both.mp4", size=SIZE, frames=3)
+    cells = ['"{}"'.format(name.replace('"', '""')) for name in names]
+    lines = [*[f"{cell},1 ,mask .mp4, mine " for cell in cells], "  bare.mp4\t, 0,  ,", " both.mp4,0,,", "both.mp4,0,,"]
+    table = read_video_table(Path(folder(lines, "path,label,mask_path,method")))
+    assert [Path(path).relative_to(tmp_path) for path in table.path] == [
+        Path(name) for name in (*names, "bare.mp4", " both.mp4", "both.mp4")
+    ]
+    assert {Path(path).name for path in table.mask_path[: len(names)]} == {"mask .mp4"}
+    assert table.mask_path[len(names) :].tolist() == [""] * 3
+    assert table.method[: len(names)].unique().tolist() == ["mine"]
+    assert table.frames[-2:].tolist() == [3, 6]
+
+
+def test_a_folder_whose_name_is_not_utf8_is_a_sentence(folder, tmp_path):
+    folder(PLAIN)
+    bad = tmp_path / os.fsdecode(b"caf\xe9")
+    bad.mkdir()
+    (bad / "videos.csv").write_text(f"path,label\n{tmp_path}/real/a.mp4,0\n")
+    for csv in (bad / "videos.csv", tmp_path / "link.csv"):
+        if "link" in csv.name:
+            csv.symlink_to(bad / "videos.csv")
+        with pytest.raises(
+            ValueError, match=r"the path b'.*/caf\\xe9/videos\.csv' is not UTF-8 \(byte 0xe9\)"
+        ) as refused:
+            ready(str(csv))
+        assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("place", ["a:b", "file:x", "50% off", "it's $HOME;&", "日本"])
+def test_a_relative_folder_of_any_name_is_read(folder, tmp_path, monkeypatch, place):
+    folder(PLAIN)
+    (tmp_path / place).mkdir()
+    (tmp_path / "real").rename(tmp_path / place / "real")
+    (tmp_path / place / "videos.csv").write_text("path,label\nreal/a.mp4,0\nreal/b.mp4,0\n")
+    monkeypatch.chdir(tmp_path)
+    for backend in ("pyav", "decord"):
+        assert len(joined(ready(f"{place}/videos.csv", backend=backend).test_dataloader(), "label")) == 6
 
 
 def test_clips_of_a_target_must_have_one_size(folder, tmp_path, film):

@@ -1,6 +1,9 @@
 """The main job on a tiny tree: fit, test, resume, predict, each in its folder."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from typing import ClassVar
 
@@ -12,6 +15,7 @@ from pytorch_lightning import Callback
 
 from experiments.callbacks import RecentCheckpoint, extreme_frames
 from experiments.cli import main
+from tests.datamodules.test_video import packet_of
 
 FILES = ["-c", "experiments/base.yaml", "-c", "experiments/demo/segmentation.yaml"]
 SMALL = [
@@ -340,6 +344,107 @@ def test_predictions_are_a_row_and_a_picture_a_frame(finished, tree):
     picture = finished / "predictions" / "masks" / first["method"] / first["clip"] / f"{first['frame']:04d}.png"
     assert size_of(picture) == (64, 64)
     assert len(list((finished / "predictions").rglob("*.png"))) == len(rows)
+
+
+def hollow(path):
+    """Takes all content from a file, whose size and time stay: what was known of it is still taken for true."""
+    stamps = path.stat()
+    path.write_bytes(bytes(stamps.st_size))
+    os.utime(path, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
+
+
+def scratch(path):
+    """Damages a clip of 12 frames from its tenth on."""
+    content, place = bytearray(path.read_bytes()), packet_of(path, 9)
+    content[place] = bytes(place.stop - place.start)
+    path.write_bytes(content)
+
+
+def predicted(folder):
+    return pd.read_csv(folder / "predictions.csv", dtype={"clip": str}).set_index(["method", "clip", "frame"])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damaged_clips_cost_a_prediction_their_own_frames_and_are_all_named(finished, tree, own_tree, capsys, workers):
+    decoding = f"--data.init_args.num_workers={workers}"
+    run("predict", own_tree, finished, "--name=whole", decoding)
+    whole = predicted(finished / "predictions-whole")
+    assert not (finished / "predictions-whole" / "unreadable.csv").exists()
+    originals = sorted({clip for method, clip, _ in whole.index if method == "original"})
+    fake = next(clip for method, clip, _ in whole.index if method == "FaceSwap")
+    scratched = own_tree / "original_sequences/youtube/c23/videos" / f"{originals[0]}.mp4"
+    hollowed = own_tree / "manipulated_sequences/FaceSwap/c23/videos" / f"{fake}.mp4"
+    scratch(scratched)
+    hollow(hollowed)
+    capsys.readouterr()
+    with pytest.warns(UserWarning, match="are left out"), pytest.raises(SystemExit) as ended:
+        run("predict", own_tree, finished, "--name=damaged", decoding)
+    assert ended.value.code == 1
+    rows = predicted(finished / "predictions-damaged")
+    lost = [("FaceSwap", fake), ("original", originals[0])]
+    others = whole[[key[:2] not in lost for key in whole.index]]
+    assert rows.index.difference(others.index).tolist() == [("original", originals[0], 3)]  # before the damage
+    assert rows.loc[others.index, "score"].tolist() == pytest.approx(others.score.tolist(), abs=1e-5)
+    assert (rows.drop(columns="score") == whole.loc[rows.index].drop(columns="score")).all(axis=None)
+    told = capsys.readouterr().err.splitlines()
+    listed = pd.read_csv(finished / "predictions-damaged" / "unreadable.csv", dtype=str)
+    assert listed[["method", "clip", "frames"]].values.tolist() == [[*lost[0], "2"], [*lost[1], "1"]]
+    for line, reason, path in zip(told[-3:], listed.reason, (hollowed, scratched), strict=False):
+        assert reason.startswith(f"{path} ")
+        assert line.endswith(reason)
+    assert told[-1].startswith("error: 2 clips could not be read whole, so 3 frames are missing from ")
+    run("predict", tree, finished, "--name=damaged", decoding)
+    assert not (finished / "predictions-damaged" / "unreadable.csv").exists()
+
+
+@pytest.mark.parametrize("command", ["validate", "test"])
+def test_damaged_clips_are_refused_where_figures_rest_on_them(finished, own_tree, capsys, command):
+    for path in own_tree.glob("original_sequences/youtube/c23/videos/*.mp4"):
+        scratch(path)
+    with pytest.raises(SystemExit) as ended:
+        run(command, own_tree, finished, "--name=refused")
+    assert ended.value.code == 2
+    assert "copy it again" in capsys.readouterr().err.splitlines()[-1]
+
+
+class StopPredicting(Callback):
+    """Ends a prediction behind its second batch."""
+
+    def on_predict_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
+        if batch_idx == 1:
+            raise KeyboardInterrupt
+
+
+class KillPredicting(Callback):
+    """Kills the process there."""
+
+    def on_predict_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
+        if batch_idx == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("how", ["StopPredicting", "KillPredicting"])
+def test_a_prediction_that_is_ended_leaves_what_was_done(finished, tree, tmp_path, capsys, how):
+    name = f"--name={how}"
+    stopping = [name, f"--trainer.callbacks+=tests.experiments.test_cli.{how}"]
+    if how == "StopPredicting":
+        with pytest.raises(SystemExit):
+            run("predict", tree, finished, *stopping)
+        assert "8 frames predicted until then are in " in capsys.readouterr().err
+    else:
+        words = [*FILES, f"--data.init_args.root={tree}", f"--trainer.default_root_dir={finished}", *SMALL, *stopping]
+        done = subprocess.run([sys.executable, "-m", "experiments", "predict", *words], capture_output=True)
+        assert done.returncode == -signal.SIGKILL
+    folder = finished / f"predictions-{how}"
+    (left,) = folder.glob("*.csv")
+    rows = pd.read_csv(left, dtype={"clip": str})
+    pictures = [folder / "masks" / row.method / row.clip / f"{row.frame:04d}.png" for row in rows.itertuples()]
+    assert len(pictures) == 8
+    assert all(size_of(picture) == (64, 64) for picture in pictures)
+    run("predict", tree, finished, name)
+    assert [path.name for path in folder.glob("*.csv")] == ["predictions.csv"]
+    whole = pd.read_csv(folder / "predictions.csv", dtype={"clip": str})
+    assert len(whole.merge(rows)) == 8
 
 
 def test_baselines_stand_beside_the_rows(finished, tree):

@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.experiments.test_cli import FILES, SMALL, run
+from datamodules import index
+from tests.experiments.test_cli import FILES, SMALL, hollow, predicted, run
 
 
-def run_with(processes, command, tree, folder, *options, **environment):
+def run_with(processes, command, tree, folder, *options, status=0, **environment):
     words = [sys.executable, "-m", "experiments", command, *FILES, *SMALL, f"--data.init_args.root={tree}", *options]
     words += [f"--trainer.default_root_dir={folder}", f"--trainer.devices={processes}", "--trainer.accelerator=cpu"]
     process = subprocess.Popen(
@@ -28,7 +30,7 @@ def run_with(processes, command, tree, folder, *options, **environment):
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise
-    assert process.returncode == 0, output
+    assert process.returncode == status, output
     return output
 
 
@@ -68,3 +70,27 @@ def test_several_processes_do_a_whole_row_in_one_start(tree, tmp_path):
     own = json.loads((folder / "metrics.json").read_text())
     assert json.loads((folder / "metrics-own.json").read_text()) == own
     assert json.loads((folder / "metrics-few.json").read_text()) != own
+
+
+def test_several_processes_predict_as_one_would_also_where_one_can_read_nothing(own_tree, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    run("fit", own_tree, folder)
+    run("predict", own_tree, folder)
+    whole = predicted(folder / "predictions")
+    assert (folder / "predictions" / "predictions.csv").read_text().count("\n") == 21
+    run_with(2, "predict", own_tree, folder, "--name=two", WANDB_MODE="disabled")
+    pd.testing.assert_frame_equal(predicted(folder / "predictions-two"), whole)
+    table = index(own_tree).set_index(["method", "clip"])
+    table = table[table.index.isin(whole.index.droplevel("frame"))]
+    second = table[len(table) // 2 :]  # all that the second process has
+    for path in second.path:
+        hollow(Path(path))
+    clips = sorted(second.index)
+    printed = run_with(2, "predict", own_tree, folder, "--name=half", status=1, WANDB_MODE="disabled")
+    rows = predicted(folder / "predictions-half")
+    assert rows.index.tolist() == [key for key in whole.index if key[:2] not in clips]
+    assert printed.count("clips could not be read whole") == 1
+    listed = pd.read_csv(folder / "predictions-half" / "unreadable.csv", dtype=str)
+    assert listed[["method", "clip", "frames"]].values.tolist() == [[*clip, "2"] for clip in clips]
+    assert {path.name for path in folder.glob("predictions-*/*.csv")} == {"predictions.csv", "unreadable.csv"}
