@@ -152,12 +152,16 @@ class FaceForensicsDataModule(VideoDataModule):
         splits = read_splits(self.splits)
         taken = (on_disk, self.root, self.methods)
         if self.compression == "mixed":
-            clips = select_mixed(*taken, splits, self.missing)
+            clips = self._without_unusable(select_mixed(*taken, splits, self.missing))
         else:
-            clips = select(*taken, self.compression, splits, self.missing)
+            clips = self._without_unusable(select(*taken, self.compression, splits, self.missing))
         targets = set(clips.target)
         tracks = face_tracks(on_disk, self.faces, self.cache_dir, targets)
         return clips, tracks, canvas_tracks(on_disk, tracks, self.cache_dir, targets)
+
+    @property
+    def _place(self) -> Path:
+        return self.root
 
     def _notes(self, clips: pd.DataFrame) -> Iterable[str]:
         return notes(clips, self.root, self.methods, read_splits(self.splits), self._labels())

@@ -74,7 +74,7 @@ def select(
 
     Raises:
         FileNotFoundError: Promised clips are missing.
-        ValueError: A method is not on disk, or a clip cannot be read.
+        ValueError: A method is not on disk.
     """
     table = on_disk[on_disk.compression == compression]
     absent = [method for method in methods if method not in set(table.method)]
@@ -90,16 +90,15 @@ def select(
             "download them, or go on without them by data.init_args.missing: skip"
         )
     clips = table[table.method.isin(("original", *methods))]
-    refuse_broken(clips)
     return clips.assign(split=split_of(clips, splits), pair=pair_of(clips, splits))
 
 
-def refuse_broken(clips: pd.DataFrame, remedy: str = "so download them again") -> None:
+def refuse_broken(clips: pd.DataFrame, place: object) -> None:
     """Refuses clips that cannot be used, and names them all at once.
 
     Args:
         clips: Rows of an index.
-        remedy: What to do.
+        place: What names them, for the message.
 
     Raises:
         ValueError: A clip has no frames.
@@ -108,7 +107,8 @@ def refuse_broken(clips: pd.DataFrame, remedy: str = "so download them again") -
     if len(broken):
         shown = "; ".join(broken.problem[:NAMED])
         more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-        raise ValueError(f"{len(broken)} clips cannot be read, {remedy}: {shown}{more}")
+        remedy = "so download or copy them again, or leave them out"
+        raise ValueError(f"{len(broken)} clips of {place} cannot be read, {remedy}: {shown}{more}")
 
 
 def select_mixed(

@@ -20,6 +20,7 @@ from .facts import cache_folder
 from .labels import Labels
 from .loader import EpochLoader
 from .parallel import one_at_a_time
+from .selection import refuse_broken
 from .splits import Split
 from .stream import FrameStream
 from .transforms import CropTransform
@@ -87,8 +88,12 @@ class VideoDataModule(LightningDataModule):
         self._train: EpochLoader | None = None
         self._loaders: weakref.WeakSet[EpochLoader] = weakref.WeakSet()
         self._position: dict[str, int] = {}
+        self._stage = ""
+        self.unusable: pd.DataFrame | None = None
+        """Selected clips that cannot be read at all, with the columns of `clips`; known after `setup`, which refuses
+        them unless it is for `predict`."""
         self.clips: pd.DataFrame | None = None
-        """The selected clips, with the columns of `Clip`, `split` and `pair`; known after `setup`."""
+        """The selected clips that can be read, with the columns of `Clip`, `split` and `pair`; known after `setup`."""
         self.tracks: FaceTracks | None = None
         """What crops are cut out by; known after `setup`."""
         self.canvas_tracks: FaceTracks | None = None
@@ -96,11 +101,12 @@ class VideoDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Reads headers and finds faces once, so that the other processes find them in the cache."""
-        self._arrange()
+        may_predict = self.trainer is None or self.trainer.state.fn == TrainerFn.PREDICTING  # `setup` knows
+        self._arrange("predict" if may_predict else "")
 
     def setup(self, stage: str) -> None:
         """Indexes and selects; the first process says what is left out or not known."""
-        clips, _ = self._arrange()
+        clips = self._arrange(stage)
         if not self._noted and (self.trainer is None or self.trainer.is_global_zero):
             for note in self._notes(clips):
                 tqdm.write(note)
@@ -166,17 +172,33 @@ class VideoDataModule(LightningDataModule):
         Raises:
             ValueError: One would have no batch.
         """
-        self._arrange()
+        self._arrange(stage)
         visited: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
         for split in visited.get(stage, (self.predict_split,)):
             self._stream(split, train=stage == "fit" and split == "train", rank=0, ranks=processes)
 
-    def _arrange(self) -> tuple[pd.DataFrame, FaceTracks]:
+    def _arrange(self, stage: str) -> pd.DataFrame:
         """Finds out once what is used; what that took to find is cached for other processes and runs."""
+        self._stage = stage
         if self.clips is None or self.tracks is None:
             with one_at_a_time(cache_folder(self.cache_dir) / "arranging"):
                 self.clips, self.tracks, self.canvas_tracks = self._found()
-        return self.clips, self.tracks
+        if self.unusable is not None:
+            self._without_unusable(self.unusable)
+        return self.clips
+
+    def _without_unusable(self, clips: pd.DataFrame) -> pd.DataFrame:
+        """Leaves out, to predict, clips that cannot be read at all; for every other stage they are refused."""
+        if self._stage != "predict":
+            refuse_broken(clips, self._place)
+        if self.unusable is None:
+            self.unusable = clips[clips.frames == 0]
+        return clips[clips.frames > 0]
+
+    @property
+    def _place(self) -> Path:
+        """What names the clips."""
+        raise NotImplementedError
 
     def _found(self) -> tuple[pd.DataFrame, FaceTracks, FaceTracks]:
         """The clips with their `split` and their `pair`, what crops are cut out by, and where pixels are measured."""

@@ -122,11 +122,15 @@ class VideoFolderDataModule(VideoDataModule):
         self._seen: dict[str, MaskSeen] = {}
 
     def _found(self) -> tuple[pd.DataFrame, FaceTracks, FaceTracks]:
-        clips = read_video_table(self.csv, self.cache_dir)
+        clips = self._without_unusable(read_video_table(self.csv, self.cache_dir))
         self._seen = see_masks(clips_of(clips), self.mask_threshold, self.cache_dir)
         refuse_false_masks(clips_of(clips), self._seen, self.mask_threshold)
         tracks = tracks_of(clips, self.faces, self.cache_dir)
         return clips, tracks, tracks
+
+    @property
+    def _place(self) -> Path:
+        return self.csv
 
     def _labels(self) -> Labels:
         methods = [] if self.clips is None else self.clips.method.unique()
@@ -151,7 +155,7 @@ class VideoFolderDataModule(VideoDataModule):
         needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
         for split in needed.get(stage, (self.predict_split,)):
             labels = clips.label[clips.split == split]
-            if labels.empty or (split == "train" and labels.nunique() == 1):
+            if labels.empty or (stage == "fit" and split == "train" and labels.nunique() == 1):
                 held = "no clip" if labels.empty else "fakes only" if labels.iloc[0] else "real clips only"
                 raise ValueError(
                     f"{self.csv} has {held} in the split {split}, which {stage} needs: add clips with split {split}"

@@ -14,7 +14,6 @@ from .csv_lines import named, read_lines
 from .faces import FaceTracks, face_tracks
 from .facts import video_facts
 from .index import METHODS, with_facts
-from .selection import refuse_broken
 from .splits import SPLITS
 
 COLUMNS = ("path", "label", "mask_path", "method", "pair", "split", "target")
@@ -41,7 +40,7 @@ def read_video_table(csv: Path, cache_dir: Path | None = None) -> pd.DataFrame:
     Raises:
         FileNotFoundError: The CSV, a video or a mask is missing, or no file.
         ValueError: The CSV is empty or cannot be read, see `read_lines`, a value is none of those wanted, a video is
-            named twice or cannot be read, clips of a target differ in size, or people are in two splits.
+            named twice, clips of a target differ in size, or people are in two splits.
     """
     if not os.path.isfile(csv):
         raise FileNotFoundError(f"csv is {str(csv)!r}, but wanted a file that exists, with the columns path and label")
@@ -161,8 +160,7 @@ def _refuse_repeated(paths: pd.Series[str], csv: Path) -> None:
 
 
 def _refuse_clips(table: pd.DataFrame, csv: Path) -> None:
-    refuse_broken(table, f"so copy them again or leave them out of {csv}")
-    sizes = table.groupby("target")[["width", "height"]].nunique().max(axis=1)
+    sizes = table[table.frames > 0].groupby("target")[["width", "height"]].nunique().max(axis=1)
     if sizes.max() > 1:
         raise ValueError(
             f"{csv}: clips of target {sizes.idxmax()} differ in size, so they cannot share a face track: "

@@ -204,6 +204,10 @@ PREDICTED = ("method", "clip", "frame", "label", "score", "predicted", "x0", "y0
 """Columns of `predictions.csv`."""
 
 
+_UNREADABLE = ["method", "clip", "frames", "reason"]
+_NONE = pd.DataFrame(columns=["method", "clip", "problem"])
+
+
 class PredictionFile(Callback):
     """Writes `predictions/predictions.csv`, a row a frame, and forged probabilities as grey PNGs of the crop.
 
@@ -215,7 +219,8 @@ class PredictionFile(Callback):
     come; a run that is killed leaves these. At the end they become the one file, sorted by method, clip and frame.
 
     Frames that cannot be read are left out, and `unreadable.csv` lists the clips that have such: `method`, `clip`,
-    `frames` (how many are left out) and `reason`, that of the first. Where every frame was read there is no such file.
+    `frames` (how many are left out, 0 where no frame of the clip can be read) and `reason`, that of the first. Where
+    every frame was read there is no such file.
 
     Args:
         masks: Whether PNGs are written.
@@ -228,7 +233,7 @@ class PredictionFile(Callback):
     def __init__(self, masks: bool = True, folder: str = "predictions") -> None:
         self.masks = masks
         self.folder = folder
-        self.unreadable = unreadable_clips([], pd.DataFrame(columns=["method", "clip"]))
+        self.unreadable = unreadable_clips([], _NONE, _NONE)
         self._rows: list[dict[str, Any]] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -278,7 +283,9 @@ class PredictionFile(Callback):
         if trainer.world_size > 1:
             gathered = [None] * trainer.world_size
             torch.distributed.all_gather_object(gathered, own)
-        self.unreadable = unreadable_clips([what for _, left_out in gathered for what in left_out], _clips(trainer))
+        self.unreadable = unreadable_clips(
+            [what for _, left_out in gathered for what in left_out], _clips(trainer), _unusable(trainer)
+        )
         if trainer.is_global_zero:
             path, unreadable = self._path(trainer, "predictions.csv"), self._path(trainer, "unreadable.csv")
             rows = pd.DataFrame([row for part, _ in gathered for row in part], columns=PREDICTED)
@@ -304,18 +311,28 @@ class PredictionFile(Callback):
         return self._path(trainer, f"predictions.part-{trainer.global_rank}.csv")
 
 
-def unreadable_clips(left_out: Sequence[Unreadable], clips: pd.DataFrame) -> pd.DataFrame:
+def _unusable(trainer: Any) -> pd.DataFrame:
+    module = trainer.datamodule
+    clips = getattr(module, "unusable", None)
+    return _NONE if clips is None else clips[clips.split == module.predict_split]
+
+
+def unreadable_clips(left_out: Sequence[Unreadable], clips: pd.DataFrame, unusable: pd.DataFrame) -> pd.DataFrame:
     """Lists the clips of which frames were left out, a row each, as `PredictionFile` says.
 
     Args:
         left_out: By whichever processes.
         clips: Rows of the index.
+        unusable: Further rows, of clips that cannot be read at all.
     """
-    rows = []
+    rows = [
+        {"method": clip.method, "clip": clip.clip, "frames": 0, "reason": clip.problem}
+        for clip in unusable.itertuples()
+    ]
     for number in sorted({what.clip for what in left_out}):
         parts = sorted(what for what in left_out if what.clip == number)
         method, clip = clips.loc[number, ["method", "clip"]]
         frames = sum(len(part.frames) for part in parts)
         rows.append({"method": method, "clip": clip, "frames": frames, "reason": parts[0].reason})
-    table = pd.DataFrame(rows, columns=["method", "clip", "frames", "reason"])
+    table = pd.DataFrame(rows, columns=_UNREADABLE)
     return table.sort_values(["method", "clip"], ignore_index=True)

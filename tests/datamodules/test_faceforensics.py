@@ -291,9 +291,19 @@ def test_only_the_first_process_says_what_is_skipped(own_tree, capsys, trainer):
 def test_a_clip_that_cannot_be_read_is_named_if_it_is_selected(own_tree):
     path = sorted((own_tree / "manipulated_sequences/FaceSwap/c23/videos").glob("*.mp4"))[0]
     path.write_bytes(b"cut short")
-    with pytest.raises(ValueError, match=rf"1 clips cannot be read, so download them again: .*{path.name}"):
+    with pytest.raises(ValueError, match=rf"1 clips of .* cannot be read, so download .*{path.name}"):
         ready(own_tree)
     assert len(ready(own_tree, methods=("Deepfakes",)).clips) == 12
+
+
+def test_to_predict_a_clip_that_cannot_be_read_is_left_out_and_kept_in_mind(own_tree):
+    path = sorted((own_tree / "manipulated_sequences/FaceSwap/c23/videos").glob("*.mp4"))[0]
+    path.write_bytes(b"cut short")
+    module = ready(own_tree, stage="predict")
+    assert module.unusable["clip"].tolist() == [path.stem]
+    assert len(module.clips) == 29
+    with pytest.raises(ValueError, match=r"1 clips of .* cannot be read"):
+        module.setup("test")
 
 
 def test_splits_may_lie_elsewhere(own_tree, tmp_path):

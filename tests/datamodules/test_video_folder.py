@@ -261,7 +261,7 @@ def test_absolute_paths_and_masks_are_read(folder, tmp_path):
         (
             "path,label",
             ["videos.csv,0"],
-            "1 clips cannot be read, so copy them again or leave them out of .*videos.csv cannot",
+            "1 clips of .*csv cannot be read, so download or copy them again, .*videos.csv cannot",
         ),
         (
             "path,label,split,pair",
