@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import NamedTuple
@@ -22,6 +23,10 @@ from .video import Backend, Image, VideoReader
 
 Box = tuple[int, int, int, int]
 """x0 y0 x1 y1 in pixels of the video frame."""
+
+
+MANY = 8
+"""Frames of a fake of which one at least should be forged."""
 
 
 class Canvas(NamedTuple):
@@ -82,7 +87,8 @@ def read_crops(
     The truth is read whole first and kept at one bit a pixel (8 kB a crop of 256x256): two decoders that advance in
     turn push each other's pictures out of the processor's cache, which costs a tenth.
 
-    A frame of a fake whose mask is empty shows nothing rendered: it is real, so its label is 0 and so is its mask.
+    A frame of a fake whose mask is empty shows nothing rendered: it is real, so its label is 0 and so is its mask. If
+    that is so of every frame, and there are `MANY` or more, it is warned of.
     Where the truth is measured, a frame's label follows the official mask, and other labels only where there is none:
     so rows of different labels are tested on the same frames.
 
@@ -119,6 +125,7 @@ def read_crops(
         shapes = [(y1 - y0, x1 - x0) for x0, y0, x1, y1 in box_of.values()]
         cuts = cache.through(_key(clip, tracks, margin, labels), frames, shapes, decode)
     method = METHODS.index(clip.method) if clip.method in METHODS else -1
+    forged = 0
     with closing(cuts):
         for number, (frame, box, cut) in enumerate(zip(frames, boxes, cuts, strict=True)):
             label, shown = cut.label, None
@@ -128,7 +135,14 @@ def read_crops(
                 shown = Canvas(truth, wide[number], variant)
             if official and official[number].known:
                 label = int(clip.label and official[number].anything)
+            forged += label
             yield Crop(cut.image, cut.mask, label, method, clip.number, frame, box, shown)
+    if clip.label and not forged and len(frames) >= MANY:
+        warnings.warn(
+            f"nothing is forged in any of the {len(frames)} frames read of {clip.path}, so all count as real: look at "
+            f"its mask {clip.mask_path or '(there is none)'}",
+            stacklevel=2,
+        )
 
 
 def _boxes(tracks: FaceTracks, clip: Clip, frames: Sequence[int], margin: float) -> list[Box]:
