@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -163,8 +163,14 @@ class FaceForensicsDataModule(VideoDataModule):
     def _place(self) -> Path:
         return self.root
 
-    def _notes(self, clips: pd.DataFrame) -> Iterable[str]:
-        return notes(clips, self.root, self.methods, read_splits(self.splits), self._labels())
+    def _notes(self, clips: pd.DataFrame) -> Iterator[str]:
+        yield from notes(clips, self.root, self.methods, read_splits(self.splits), self._labels())
+        full = self.tracks.full_targets() if self.tracks and self.tracks.source == "masks" else []
+        if full:
+            yield (
+                f"the masks of {len(full)} targets cover nearly the whole frame throughout, first {full[0]}, so their "
+                "crops do too: are they inverted? A mask is bright where its clip is forged"
+            )
 
     def _refuse(self, clips: pd.DataFrame, stage: str) -> None:
         refuse_one_class(clips, self.methods, stage)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from .csv_lines import named, read_lines
 from .detection import COLUMNS
 from .index import Clip
+from .mask_check import COVERED
 from .tracking import find_tracks
 
 Boxes = NDArray[np.float32]
@@ -46,6 +47,17 @@ class FaceTracks:
     digest: str
     boxes: Mapping[str, Boxes | None]
     frame: Mapping[str, tuple[int, int, int]]
+
+    def full_targets(self) -> list[str]:
+        """Targets whose box is nearly the whole frame in every frame; not those of which whole frames are asked for."""
+        full = []
+        for target, track in sorted(self.boxes.items()):
+            if track is not None:
+                left, right, height = self.frame[target]
+                areas = (track[:, 2] - track[:, 0]) * (track[:, 3] - track[:, 1])
+                if areas.min() >= COVERED * (right - left) * height:
+                    full.append(target)
+        return full
 
     def crops(self, clip: Clip, frames: Sequence[int], margin: float) -> NDArray[np.int64]:
         """Boxes to cut out of a clip.

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -294,6 +295,22 @@ def test_a_clip_that_cannot_be_read_is_named_if_it_is_selected(own_tree):
     with pytest.raises(ValueError, match=rf"1 clips of .* cannot be read, so download .*{path.name}"):
         ready(own_tree)
     assert len(ready(own_tree, methods=("Deepfakes",)).clips) == 12
+
+
+def test_masks_that_mark_everything_are_said(own_tree, film, capsys):
+    clip = next(clip for clip in clips_of(index(own_tree)) if clip.method == "Deepfakes" and not clip.dx)
+    film(Path(clip.mask_path), size=(160, 128), frames=clip.frames, faces=(0, 0, 160, 128))
+    ready(own_tree)
+    assert f"1 targets cover nearly the whole frame throughout, first {clip.target}" in capsys.readouterr().out
+
+
+def test_a_fake_in_which_nothing_is_forged_is_said(own_tree, film):
+    clip = next(clip for clip in clips_of(index(own_tree)) if clip.method == "FaceSwap" and not clip.dx)
+    film(Path(clip.mask_path), size=(160, 128), frames=clip.frames, faces=[None] * clip.frames)
+    module = ready(own_tree, stage="predict", eval_frames_per_clip=8, num_workers=0)
+    module.predict_split = module.clips.split[module.clips["clip"] == clip.clip].iloc[0]
+    with pytest.warns(UserWarning, match=rf"nothing is forged in any of the 8 frames read of .*{clip.clip}"):
+        list(module.predict_dataloader())
 
 
 def test_to_predict_a_clip_that_cannot_be_read_is_left_out_and_kept_in_mind(own_tree):
