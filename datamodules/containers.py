@@ -28,6 +28,9 @@ DEMUXERS = (
 is called a video must never make another one be read."""
 
 
+AGAIN = "download or copy it again"
+
+
 class NoVideoError(ValueError):
     """A file that holds no film."""
 
@@ -47,8 +50,7 @@ def open_video(path: Path | str, **options: str) -> Iterator[tuple[Any, Any]]:
 
     Raises:
         NoVideoError: The file is of no container of videos, or holds none.
-        OSError: It cannot be opened just now.
-        av.FFmpegError: It cannot be read on.
+        OSError: It cannot be opened just now, or what is done with it raises an error of FFmpeg's.
     """
     whole = os.path.abspath(path)
     try:
@@ -61,9 +63,11 @@ def open_video(path: Path | str, **options: str) -> Iterator[tuple[Any, Any]]:
     except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError) as error:
         other = isinstance(error, av.error.ArgumentError)
         reason = "it is no file of any container of videos" if other else error.strerror
-        raise NoVideoError(f"{path} cannot be read as a video ({reason}): download or copy it again") from error
+        raise NoVideoError(f"{path} cannot be read as a video ({reason}): {AGAIN}") from error
     except OSError as error:
-        raise type(error)(error.errno, f"{error.strerror}, it cannot be opened just now", str(path)) from error
+        raise OSError(
+            f"{path} cannot be opened just now ({error.strerror}): see that it may be read, and try again"
+        ) from error
     with container:
         covers = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
         films = [stream for stream in container.streams.video if not stream.disposition & covers]
@@ -74,7 +78,10 @@ def open_video(path: Path | str, **options: str) -> Iterator[tuple[Any, Any]]:
         if stream.codec_context is None:
             raise NoVideoError(f"{path} cannot be read as a video (no decoder for it is known): encode it anew")
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-        yield container, stream
+        try:
+            yield container, stream
+        except av.FFmpegError as error:
+            raise OSError(f"{path} cannot be decoded ({error.strerror}): {AGAIN}") from error
 
 
 class Turn(NamedTuple):

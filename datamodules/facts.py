@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -49,7 +49,7 @@ def video_facts(paths: Sequence[str], root: Path, cache_dir: Path | None) -> pd.
     is remembered: a file that cannot be read is tried again each time.
 
     Args:
-        paths: Of the files, each once.
+        paths: Of the files.
         root: Whose files they are; each has a cache of its own.
         cache_dir: Where facts are kept; by default the user's cache folder.
 
@@ -59,7 +59,7 @@ def video_facts(paths: Sequence[str], root: Path, cache_dir: Path | None) -> pd.
     """
     digest = hashlib.sha256(os.fsencode(Path(root).resolve())).hexdigest()[:16]
     cache = cache_folder(cache_dir) / f"facts-{VERSION}-{digest}.parquet"
-    stamps, problems = _stamps(paths)
+    stamps, problems = _stamps(dict.fromkeys(paths))
     known = _recalled(cache)
     facts = stamps.merge(known, on=_STAMP)
     others = known[~known.path.isin(stamps.path)]
@@ -83,7 +83,7 @@ def video_facts(paths: Sequence[str], root: Path, cache_dir: Path | None) -> pd.
     return table.assign(problem=[problems.get(path, "") for path in table.path])
 
 
-def _stamps(paths: Sequence[str]) -> tuple[pd.DataFrame, dict[str, str]]:
+def _stamps(paths: Iterable[str]) -> tuple[pd.DataFrame, dict[str, str]]:
     rows, problems = [], {}
     for path in paths:
         try:

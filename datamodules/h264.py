@@ -19,6 +19,9 @@ _BESIDE = range(6, 14)
 _INTRA = (2, 4)
 """Slice types that refer to no other picture, modulo 5."""
 
+PADDING = 8
+"""Zero bytes that some encoders leave behind a part, at most; more are a hole."""
+
 _HEADER_BYTES = 24
 """Of a slice, from which its header's first fields are read; they take less."""
 
@@ -134,7 +137,7 @@ class Headers:
             part = data[start:at]
             if not part or at > end:
                 raise DamagedError("the lengths of its parts do not add up")
-            if b"\0\0\0" in part:
+            if b"\0\0\0" in part and _has_hole(part):
                 raise DamagedError("it has a hole")
             yield part
 
@@ -172,6 +175,11 @@ class Headers:
                 bits.golomb()
                 return bits.golomb() % 5 in _INTRA
         return False
+
+
+def _has_hole(part: bytes) -> bool:
+    written = part.rstrip(b"\0")
+    return len(part) - len(written) > PADDING or b"\0\0\0" in written
 
 
 def read_sequence(unit: bytes) -> Sequence:

@@ -1,4 +1,4 @@
-"""From a FaceForensics++ folder to a table, one line a clip, without decoding anything."""
+"""From a FaceForensics++ folder to a table, one line a clip; only what headers do not prove is decoded, once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Clip(NamedTuple):
         mask_width: Pixels.
         mask_height: Pixels.
         dx: Columns that a centred crop lost at the left side of its target.
-        lost: Pictures before its first frame that cannot be decoded, for the file begins between key frames.
+        lost: Pictures before its first frame that cannot be decoded, for the file begins without a whole key frame.
         problem: Why the file cannot be used, a sentence; "" where it can.
         mask_problem: Why its mask cannot be used, likewise.
     """
@@ -167,7 +167,7 @@ def with_facts(rows: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
     table = table.join(masks, on="mask_path").fillna(empty)
     table = table.astype({name: type(value) for name, value in empty.items()})
     apart = (table.mask_frames > 0) & (table.lost != table.mask_lost)
-    sentence = " does not pair with its clip: one of them begins between key frames, so their numbers differ"
+    sentence = " does not pair with its clip: one of them begins without a whole key frame, so their numbers differ"
     table["mask_problem"] = table.mask_problem.where(~apart, table.mask_path + sentence)
     sizes = ["mask_frames", "mask_width", "mask_height"]
     table[sizes] = table[sizes].where(~apart, 0)

@@ -99,6 +99,8 @@ def list_pictures(container: Any, stream: Any) -> Listing | None:
             if not sound:
                 spoiled.add(position)
             packets.append(Packet(pts, pts if dts is None else dts, key and sound))
+    except OSError:
+        raise  # the disk fails, not the file
     except av.FFmpegError:
         cut = True
     shown = sorted(range(len(packets)), key=lambda position: packets[position].pts)

@@ -70,7 +70,7 @@ def _seen(path: str, frames: Sequence[int], threshold: int) -> MaskSeen:
     return MaskSeen(brightest, least, most)
 
 
-def see_masks(clips: Sequence[Clip], threshold: int, cache_dir: Path | None = None) -> dict[str, MaskSeen]:
+def see_masks(clips: Sequence[Clip], threshold: int, cache_dir: Path | None = None) -> dict[tuple[str, int], MaskSeen]:
     """Looks at the masks of clips, or recalls what was seen; one that cannot be decoded is left out.
 
     Args:
@@ -79,26 +79,31 @@ def see_masks(clips: Sequence[Clip], threshold: int, cache_dir: Path | None = No
         cache_dir: Where it is kept; by default the user's cache folder.
 
     Returns:
-        By path of the mask.
+        By mask and number of its frames, see `used_part`.
     """
     wanted = {
-        clip.mask_path: min(clip.frames, clip.mask_frames)
-        for clip in clips
-        if clip.label and clip.mask_frames and mask_shift(clip) is not None
+        used_part(clip): None for clip in clips if clip.label and clip.mask_frames and mask_shift(clip) is not None
     }
-    keys = {_key(path, frames, threshold): (path, frames) for path, frames in wanted.items()}
+    keys = {_key(path, frames, threshold): (path, frames) for path, frames in wanted}
     cache = cache_folder(cache_dir) / "masks-seen.parquet"
     known = pd.read_parquet(cache).set_index("key") if cache.is_file() else pd.DataFrame(columns=MaskSeen._fields)
     found = {key: MaskSeen(*known.loc[key, list(MaskSeen._fields)]) for key in keys if key in known.index}
     left = [(key, *mask) for key, mask in keys.items() if key not in found]
     workers = None if len(left) >= MASKS_FOR_PROCESSES else 1
-    for key, seen in in_parallel(partial(_see, threshold), left, "looking at masks", "mask", workers):
-        if seen:
-            found[key] = seen
-    if left:
-        rows = pd.DataFrame([(key, *seen) for key, seen in found.items()], columns=["key", *MaskSeen._fields])
-        write_parquet(pd.concat([known[~known.index.isin(rows.key)].rename_axis("key").reset_index(), rows]), cache)
-    return {keys[key][0]: seen for key, seen in found.items()}
+    try:
+        for key, seen in in_parallel(partial(_see, threshold), left, "looking at masks", "mask", workers):
+            if seen:
+                found[key] = seen
+    finally:
+        if left and found:  # also in a run that is cut short
+            rows = pd.DataFrame([(key, *seen) for key, seen in found.items()], columns=["key", *MaskSeen._fields])
+            write_parquet(pd.concat([known[~known.index.isin(rows.key)].rename_axis("key").reset_index(), rows]), cache)
+    return {keys[key]: seen for key, seen in found.items()}
+
+
+def used_part(clip: Clip) -> tuple[str, int]:
+    """A clip's mask, and how many of its frames are the clip's."""
+    return clip.mask_path, min(clip.frames, clip.mask_frames)
 
 
 def _see(threshold: int, item: tuple[str, str, int]) -> tuple[str, MaskSeen | None]:
@@ -115,7 +120,7 @@ def _key(path: str, frames: int, threshold: int) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
-def refuse_false_masks(clips: Sequence[Clip], seen: Mapping[str, MaskSeen], threshold: int) -> None:
+def refuse_false_masks(clips: Sequence[Clip], seen: Mapping[tuple[str, int], MaskSeen], threshold: int) -> None:
     """Refuses fakes whose masks would make real clips of them, or cannot be paired with them.
 
     Args:
@@ -126,9 +131,9 @@ def refuse_false_masks(clips: Sequence[Clip], seen: Mapping[str, MaskSeen], thre
     Raises:
         ValueError: A mask is empty in every frame, or longer than its clip by more than `LONGER`.
     """
-    empty = [clip for clip in clips if clip.label and clip.mask_path in seen and not seen[clip.mask_path].most]
+    empty = [clip for clip in clips if clip.label and used_part(clip) in seen and not seen[used_part(clip)].most]
     if empty:
-        brightest = [(path, seen[path].brightest) for path in dict.fromkeys(clip.mask_path for clip in empty)]
+        brightest = [(part[0], seen[part].brightest) for part in dict.fromkeys(map(used_part, empty))]
         values = ", ".join(f"{path} (brightest value {value})" for path, value in brightest[:10])
         raise ValueError(
             f"{len(empty)} masks of fakes are empty in every frame at mask_threshold {threshold}, so the fakes would "
@@ -144,7 +149,7 @@ def refuse_false_masks(clips: Sequence[Clip], seen: Mapping[str, MaskSeen], thre
         )
 
 
-def contradictions(clips: Sequence[Clip], seen: Mapping[str, MaskSeen]) -> Iterator[str]:
+def contradictions(clips: Sequence[Clip], seen: Mapping[tuple[str, int], MaskSeen]) -> Iterator[str]:
     """Says what of masks is strange, though it can be used.
 
     Args:
@@ -158,7 +163,7 @@ def contradictions(clips: Sequence[Clip], seen: Mapping[str, MaskSeen]) -> Itera
             f"{len(longer)} masks are longer than their clip, first {first.mask_path} ({first.mask_frames} frames for "
             f"{first.frames}); frames are paired by number, and those behind the clip's end are not used"
         )
-    full = [clip for clip in clips if clip.mask_path in seen and seen[clip.mask_path].least >= COVERED]
+    full = [clip for clip in clips if used_part(clip) in seen and seen[used_part(clip)].least >= COVERED]
     if full:
         yield (
             f"{len(full)} masks cover nearly the whole frame in every frame looked at, first {full[0].mask_path}: are "
@@ -170,8 +175,8 @@ def contradictions(clips: Sequence[Clip], seen: Mapping[str, MaskSeen]) -> Itera
     lost = [clip for clip in clips if clip.lost]
     if lost:
         yield (
-            f"{len(lost)} clips begin between key frames, first {lost[0].path}, whose first {lost[0].lost} pictures "
-            "cannot be decoded; its frames are counted from the first that can"
+            f"{len(lost)} clips begin without a whole key frame, first {lost[0].path}, whose first {lost[0].lost} "
+            "pictures cannot be decoded; its frames are counted from the first that can"
         )
 
 

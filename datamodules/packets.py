@@ -16,9 +16,9 @@ from typing import Any
 
 import av
 
-from .containers import Frame, open_video
+from .containers import AGAIN, Frame, open_video
 from .listing import Listing, Packet, list_pictures, packets_of
-from .player import AGAIN, Player, Shown
+from .player import Player, Shown
 
 
 class UnreadableError(OSError):
@@ -73,8 +73,6 @@ def decode(path: Path, frames: Sequence[int]) -> Generator[Frame]:
                     return
     except ValueError as error:
         raise OSError(str(error)) from error
-    except av.FFmpegError as error:
-        raise OSError(f"{path} cannot be decoded ({error.strerror}): {AGAIN}") from error
     yield from _played(path, frames[given:], listing)
 
 

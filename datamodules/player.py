@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -18,8 +19,6 @@ REORDERED = 20
 
 NOWHERE = (-1, 0)
 """Place in the order shown of a picture whose own is not known."""
-
-AGAIN = "download or copy it again"
 
 
 class Shown(NamedTuple):
@@ -42,12 +41,15 @@ class Player:
     """One pass over a file.
 
     A frame is given once all those that were decoded before it, and are shown after it, have come out too: only then
-    FFmpeg has said which of them are damaged. Damage lasts until a key frame has been shown. Where it has cost a
-    picture, the numbers of those behind are not known, so none of them is sound.
+    FFmpeg has said which of them are damaged. Damage lasts until a key frame has been shown. Where it is seen to
+    have cost a picture, the numbers of those behind are not known, so none of them is sound.
 
     Args:
         path: A video file.
         listing: What numbers frames instead of the order in which they come, where it is known.
+
+    Attributes:
+        begins_grey: Pictures came out before the first key frame, which they refer to.
     """
 
     def __init__(self, path: Path, listing: Listing | None = None) -> None:
@@ -57,7 +59,10 @@ class Player:
         self._places: list[tuple[int, int]] = []
         self._numbers = {position: number for number, position in enumerate(listing.order)} if listing else None
         self._damage = set(listing.spoiled) if listing else set()
-        self._hevc = self._timed = False
+        self._damage_rising = sorted(self._damage)
+        self._is_uncertain = False
+        self._is_withheld = self._timed = False
+        self.begins_grey = False
         self._keys: set[int] = set()
         self._keys_cut_off: set[int] = set()
         self._times: list[int | None] = []
@@ -69,8 +74,11 @@ class Player:
 
     @property
     def lost(self) -> int:
-        """Pictures before the first one shown that could not be decoded, for the file begins between key frames."""
-        return sum(position < self._first for position in self._waiting)
+        """Pictures before the first one shown that could not be decoded: the file begins without a whole key frame."""
+        if self._first < 0:
+            return 0
+        place = self._places[self._first]
+        return sum(each < self._first or NOWHERE < self._places[each] < place for each in self._waiting)
 
     def frames(self) -> Generator[Shown]:
         """Yields all that a decoder puts out, in that order.
@@ -83,8 +91,11 @@ class Player:
                 self._headers = headers_of(stream)
                 sequence = self._headers.sequence if self._headers else None
                 self._order = Order(sequence) if sequence and sequence.tells_order else None
-                self._hevc = stream.codec_context.name == "hevc"
-                self._timed = self._hevc and container.format.name in PROVABLE  # each packet is a picture with its time
+                # These put out nothing before their first whole picture; others put out grey.
+                self._is_withheld = stream.codec_context.name in ("h264", "hevc")
+                self._timed = (
+                    stream.codec_context.name == "hevc" and container.format.name in PROVABLE
+                )  # each packet is a picture with its time
                 packets = container.demux(stream)
                 packet = self._next(packets)
                 while packet is not None:
@@ -94,12 +105,12 @@ class Player:
                 yield from self._settled(all_of_them=True)
         except ValueError as error:
             raise OSError(str(error)) from error
-        except av.FFmpegError as error:
-            raise OSError(f"{self._path} cannot be decoded ({error.strerror}): {AGAIN}") from error
 
     def _next(self, packets: Iterator[Any]) -> Any:
         try:
             packet = next(packets)
+        except OSError:
+            raise  # the disk fails, not the file
         except (av.FFmpegError, StopIteration):
             return None  # the file ends, as it should or not
         return packet if packet.size else None
@@ -115,7 +126,7 @@ class Player:
                 self._take(frame)
         except av.FFmpegError:
             if packet is not None:
-                self._damage.add(position)
+                self._note_damage(position)
                 self._waiting |= set() if packet.is_discard else {position}
         yield from self._settled()
 
@@ -142,17 +153,32 @@ class Player:
         if shows:
             self._waiting.add(position)
         if not sound:
+            self._note_damage(position)
+
+    def _note_damage(self, position: int) -> None:
+        if position not in self._damage:
             self._damage.add(position)
+            insort(self._damage_rising, position)
+
+    def _is_damaged(self, first: int, last: int) -> bool:
+        """Whether any of these pictures is."""
+        at = bisect_left(self._damage_rising, first)
+        return at < len(self._damage_rising) and self._damage_rising[at] <= last
 
     def _has_lost(self, position: int) -> bool:
         """Whether a picture shown before this one is missing, so that its number is not known."""
+        place, first = self._places[position], self._places[self._first]
+        placed = NOWHERE not in (place, first)
+        if self._is_uncertain or not (placed or self._damage):
+            return self._is_uncertain
         lost = [each for each in self._waiting if each > self._first]
-        if any(each in self._damage for each in lost):
+        hurt = [each for each in lost if each in self._damage]
+        if hurt:
+            self._is_uncertain = min(hurt) + REORDERED < len(self._times)  # it does not come any more
             return True
-        place = self._places[position]
-        if NOWHERE in (place, self._places[self._first]):
-            return any(each < position for each in lost) and any(each <= position for each in self._damage)
-        return any(self._places[self._first] < self._places[each] < place for each in lost)
+        if placed:
+            return any(first < self._places[each] < place for each in lost)
+        return any(each < position for each in lost) and self._damage_rising[0] <= position
 
     def _take(self, frame: Frame) -> None:
         size = frame.width, frame.height
@@ -164,24 +190,24 @@ class Player:
         self._size = size
         position = frame.pts if frame.pts is not None else len(self._times) - 1
         self._waiting.discard(position)
-        self._first = position if self._first < 0 else self._first
+        first, self._first = self._first < 0, position if self._first < 0 else self._first
         if frame.is_corrupt:
-            self._damage.add(position)
+            self._note_damage(position)
         if position in self._keys:
             self._key_shown = position
         self._key_shown = max([self._key_shown, *(key for key in self._keys_cut_off if key < position)])
+        self.begins_grey = self.begins_grey or (first and not self._is_withheld and self._key_shown < 0)
         self._held.append((frame, position, self._key_shown))
 
     def _settled(self, all_of_them: bool = False) -> Iterator[Shown]:
         while self._held:
             frame, position, key = self._held[0]
-            if not all_of_them and any(position - REORDERED < each < position for each in self._waiting):
+            coming = len(self._times) <= position + REORDERED  # what has not come by then is lost
+            if not all_of_them and coming and any(position - REORDERED < each < position for each in self._waiting):
                 return
             self._held.popleft()
             start = key if key <= position else -1
-            # H.264 and HEVC put out nothing before their first whole picture; others put out grey.
-            whole = self._headers is not None or self._hevc or start >= 0
-            sound = whole and not any(start <= each <= position for each in self._damage)
+            sound = (self._is_withheld or start >= 0) and not self._is_damaged(start, position)
             if self._numbers is None:
                 number = self._count
                 sound = sound and not self._has_lost(position)

@@ -7,9 +7,9 @@ from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
-from .containers import open_video, turn_of
+from .containers import AGAIN, open_video, turn_of
 from .listing import PROVABLE, list_pictures
-from .player import AGAIN, Player
+from .player import Player
 
 
 def refuse_unproven(path: Path, backend: str) -> None:

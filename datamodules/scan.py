@@ -7,13 +7,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-import av
-
-from .containers import NoVideoError, open_video, turn_of
+from .containers import AGAIN, NoVideoError, open_video, turn_of
 from .h264 import DamagedError, Headers
 from .listing import PROVABLE, list_pictures
 from .mp4 import is_plain
-from .player import AGAIN, Player
+from .player import Player
 
 
 class VideoFacts(NamedTuple):
@@ -27,7 +25,7 @@ class VideoFacts(NamedTuple):
             targets.
         rotation: Degrees by which the coded pictures are turned to be shown, counterclockwise; one that mirrors is told
             without.
-        lost: Pictures before the first frame that cannot be decoded, for the file begins between key frames.
+        lost: Pictures before the first frame that cannot be decoded, for the file begins without a whole key frame.
     """
 
     frames: int
@@ -42,8 +40,8 @@ def probe(path: str | Path) -> VideoFacts:
     """Finds out what a file holds; where its headers cannot be proven right, by decoding it once.
 
     Raises:
-        ValueError: The file is no readable video, breaks off, or its pictures change their size.
-        OSError: It cannot be opened just now.
+        ValueError: The file is no readable video, breaks off, or begins with pictures that are not whole.
+        OSError: It cannot be opened just now, its pictures change their size, or are turned by no quarter of a turn.
     """
     return glance(path) or scan(path)
 
@@ -89,8 +87,6 @@ def glance(path: str | Path) -> VideoFacts | None:
             return VideoFacts(count, stream.width, stream.height, float(stream.average_rate or 0))
     except DamagedError:
         return None
-    except av.FFmpegError as error:
-        raise NoVideoError(f"{path} cannot be read as a video ({error.strerror}): {AGAIN}") from error
 
 
 def scan(path: str | Path) -> VideoFacts:
@@ -103,6 +99,8 @@ def scan(path: str | Path) -> VideoFacts:
     path = Path(path)
     with open_video(path) as (container, stream):
         listing, fps = list_pictures(container, stream), float(stream.average_rate or 0)
+    if listing and listing.cut:
+        raise NoVideoError(f"{path} breaks off behind {len(listing.order)} frames: {AGAIN}")
     player = Player(path, listing)
     with closing(player.frames()) as clip:
         first = next(clip, None)
@@ -113,7 +111,9 @@ def scan(path: str | Path) -> VideoFacts:
         else:
             sound = [first.sound, *(shown.sound for shown in clip)]
             frames = len(sound)
-            if not first.sound and any(sound):
+            if not any(sound):
+                raise NoVideoError(f"{path} cannot be read as a video (none of its pictures is whole): {AGAIN}")
+            if player.begins_grey:
                 whole = f"its pictures are whole from frame {sound.index(True)} on only"
                 raise NoVideoError(f"{path} begins between key frames, {whole}: {AGAIN}")
     turn = turn_of(first.frame, path)

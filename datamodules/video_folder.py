@@ -119,7 +119,7 @@ class VideoFolderDataModule(VideoDataModule):
         self.csv = Path(csv)
         self.faces = faces
         self.mask_threshold = mask_threshold
-        self._seen: dict[str, MaskSeen] = {}
+        self._seen: dict[tuple[str, int], MaskSeen] = {}
 
     def _found(self) -> tuple[pd.DataFrame, FaceTracks, FaceTracks]:
         clips = self._without_unusable(read_video_table(self.csv, self.cache_dir))

@@ -58,8 +58,8 @@ def examine(table: pd.DataFrame) -> Iterator[Finding]:
         (
             "clip-start-lost",
             False,
-            "clips begin between key frames, so their first pictures cannot be decoded; frames are counted from the "
-            "first that can: copy them again",
+            "clips begin without a whole key frame, so their first pictures cannot be decoded; frames are counted from "
+            "the first that can: copy them again",
             [clip for clip in readable if clip.lost],
         ),
         (
@@ -132,8 +132,8 @@ def examine(table: pd.DataFrame) -> Iterator[Finding]:
 def _reason(clip: Clip, kind: str) -> str:
     """What tells a clip's case from others of its kind, in parentheses."""
     reasons = {
-        "clip-unreadable": clip.problem.removeprefix(clip.path).split(": ")[0].strip(" ()"),
-        "mask-unreadable": clip.mask_problem.removeprefix(clip.mask_path).split(": ")[0].strip(" ()"),
+        "clip-unreadable": clip.problem.removeprefix(clip.path).split(": ")[0].strip(),
+        "mask-unreadable": clip.mask_problem.removeprefix(clip.mask_path).split(": ")[0].strip(),
         "clip-start-lost": f"{clip.lost} pictures lost",
         "mask-rate": f"{clip.mask_frames} for {clip.frames}",
         "mask-long": f"{clip.mask_frames} for {clip.frames}",

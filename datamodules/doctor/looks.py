@@ -165,7 +165,10 @@ def _damage(path: str, whole: bool, readable: bool) -> str | None:
     """Which frames of a file cannot be given, in parentheses; None where all can, "" where that is not known."""
     if not whole:
         return None if readable else ""
-    ranges = damaged_ranges(Path(path))
+    try:
+        ranges = damaged_ranges(Path(path))
+    except OSError:
+        return ""
     if not ranges:
         return None if readable else ""
     return f" (frames {', '.join(f'{first} to {last}' if last > first else str(first) for first, last in ranges)})"

@@ -46,7 +46,7 @@ def depth(audit: Audit) -> str:
     if audit.whole:
         return "every picture of every file was decoded"
     if not audit.looked:
-        return "no video was opened, so damage was not looked for: --frames all decodes every picture"
+        return "no frames were looked at, nor damage looked for: --frames all decodes every picture"
     return (
         f"{audit.looked} frames of each clip were looked at, and what these need to be decoded: damage elsewhere is "
         "not seen; --frames all decodes every picture"

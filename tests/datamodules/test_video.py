@@ -10,6 +10,7 @@ import pytest
 from datamodules import VideoReader, planes, probe, video, write_video
 from datamodules.packets import Packet, UnreadableError, decode, passes
 from datamodules.planes import Converter
+from datamodules.player import REORDERED, Player
 
 try:
     import torchcodec.decoders  # noqa: F401
@@ -487,3 +488,49 @@ def test_behind_a_picture_that_is_dropped_no_number_is_sure(streamed, tmp_path):
     assert list(map(number_of, VideoReader(path).read(range(8)))) == list(range(8))
     with pytest.raises(UnreadableError, match="frame 40 is"):
         list(VideoReader(path).read([40]))
+
+
+def test_zeros_that_an_encoder_leaves_behind_a_part_are_no_damage(streamed, tmp_path):
+    path = tmp_path / "padded.mp4"
+    with av.open(str(streamed)) as source, av.open(str(path), "w") as sink:
+        stream = sink.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                data, padded = bytes(packet), b""
+                while data:
+                    stop = 4 + int.from_bytes(data[:4])
+                    padded += (stop - 4 + 4).to_bytes(4) + data[4:stop] + bytes(4)
+                    data = data[stop:]
+                copy = av.Packet(padded)
+                copy.pts, copy.dts, copy.time_base, copy.stream = packet.pts, packet.dts, packet.time_base, stream
+                copy.is_keyframe = packet.is_keyframe
+                sink.mux(copy)
+    assert list(map(number_of, VideoReader(path).read(range(70)))) == list(range(70))
+
+
+def test_a_picture_that_never_comes_does_not_hold_up_the_others(tmp_path):
+    path = encode(tmp_path / "clip.avi", numbered(120), options={"g": "30"})
+    with av.open(str(path)) as container:
+        lost = [packet for packet in container.demux(video=0) if packet.size][20]
+    content = bytearray(path.read_bytes())
+    start = content.index(bytes(lost))
+    content[start : start + lost.size] = b"\xff" * lost.size
+    path.write_bytes(content)
+    player = Player(path)
+    held = [len(player._held) for _ in player.frames()]
+    assert len(held) > 110
+    assert max(held) <= REORDERED + 1
+
+
+def test_a_disk_that_fails_is_not_taken_for_the_end_of_a_clip(tmp_path, monkeypatch):
+    path = encode(tmp_path / "clip.avi", numbered(20))
+    step = Player._look
+
+    def failing(player, packet, position):
+        if position == 10:
+            raise av.error.OSError(5, "Input/output error")
+        return step(player, packet, position)
+
+    monkeypatch.setattr(Player, "_look", failing)
+    with pytest.raises(OSError, match=r"clip\.avi cannot be decoded \(Input/output error\)"):
+        probe(path)

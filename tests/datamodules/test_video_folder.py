@@ -382,3 +382,24 @@ def test_clips_of_a_target_must_have_one_size(folder, tmp_path, film):
     film(tmp_path / "small.mp4", size=(64, 64))
     with pytest.raises(ValueError, match="clips of target t differ in size, so they cannot share a face track"):
         ready(folder(["real/a.mp4,0,t", "small.mp4,1,t"], "path,label,target"))
+
+
+def test_a_file_that_is_a_clip_and_the_mask_of_another_is_one_file(folder, tmp_path):
+    lines = ["fake/c.mp4,1,masks/c.mp4", "masks/c.mp4,0,"]
+    for _ in range(2):
+        table = read_video_table(Path(folder(lines, "path,label,mask_path")), tmp_path / "cache")
+        assert table["clip"].tolist() == read_video_table(Path(folder(lines, "path,label,mask_path")))["clip"].tolist()
+        assert len(table) == 2
+
+
+@pytest.mark.parametrize("lengths", [(24, 6), (6, 24)], ids=str)
+def test_a_mask_is_judged_by_the_frames_of_each_of_its_clips(folder, film, tmp_path, lengths):
+    film(tmp_path / "masks/late.mp4", size=SIZE, frames=24, faces=[None] * 12 + [FACE] * 12)
+    for name, frames in zip("xy", lengths, strict=True):
+        film(tmp_path / f"fake/{name}.mp4", size=SIZE, frames=frames)
+    csv = folder(
+        ["real/a.mp4,0,", "fake/x.mp4,1,masks/late.mp4", "fake/y.mp4,1,masks/late.mp4"], "path,label,mask_path"
+    )
+    film(tmp_path / "masks/late.mp4", size=SIZE, frames=24, faces=[None] * 12 + [FACE] * 12)
+    with pytest.raises(ValueError, match=r"1 masks of fakes are empty .*late\.mp4 \(brightest value \d\)"):
+        ready(csv)
