@@ -96,6 +96,8 @@ class Player:
                 self._timed = (
                     stream.codec_context.name == "hevc" and container.format.name in PROVABLE
                 )  # each packet is a picture with its time
+                if stream.codec_context.name == "mjpeg":  # else what lacks of a picture is left over from another
+                    stream.codec_context.options = {"err_detect": "explode"}
                 packets = container.demux(stream)
                 packet = self._next(packets)
                 while packet is not None:
