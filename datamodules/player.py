@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +63,7 @@ class Player:
         self._damage_rising = sorted(self._damage)
         self._is_uncertain = False
         self._is_withheld = self._timed = False
+        self._lenient: Any = None
         self.begins_grey = False
         self._keys: set[int] = set()
         self._keys_cut_off: set[int] = set()
@@ -93,11 +95,12 @@ class Player:
                 self._order = Order(sequence) if sequence and sequence.tells_order else None
                 # These put out nothing before their first whole picture; others put out grey.
                 self._is_withheld = stream.codec_context.name in ("h264", "hevc")
-                self._timed = (
-                    stream.codec_context.name == "hevc" and container.format.name in PROVABLE
-                )  # each packet is a picture with its time
+                # Each packet is a picture with its time.
+                self._timed = stream.codec_context.name == "hevc" and container.format.name in PROVABLE
                 if stream.codec_context.name == "mjpeg":  # else what lacks of a picture is left over from another
                     stream.codec_context.options = {"err_detect": "explode"}
+                    self._lenient = av.CodecContext.create("mjpeg", "r")
+                    self._lenient.extradata = stream.codec_context.extradata
                 packets = container.demux(stream)
                 packet = self._next(packets)
                 while packet is not None:
@@ -130,7 +133,15 @@ class Player:
             if packet is not None:
                 self._note_damage(position)
                 self._waiting |= set() if packet.is_discard else {position}
+                self._take_damaged(packet)
         yield from self._settled()
+
+    def _take_damaged(self, packet: Any) -> None:
+        """Counts the picture that a plain decode makes of a packet which a strict one refuses."""
+        if self._lenient is not None:
+            with suppress(av.FFmpegError):
+                for frame in self._lenient.decode(packet):
+                    self._take(frame)
 
     def _look(self, packet: Any, position: int) -> None:
         """Notes what a packet says of itself and, where they can be read, what its headers say."""
