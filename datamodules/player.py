@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,9 @@ from .listing import PROVABLE, Listing, headers_of
 
 REORDERED = 20
 """Pictures that may be decoded between two that are shown one after the other, more than H.264's 16."""
+
+SILENT = ("mjpeg", "mpeg1video", "mpeg2video")
+"""Codecs of whose pictures FFmpeg leaves out what it cannot decode without a word: what was in memory before shows."""
 
 NOWHERE = (-1, 0)
 """Place in the order shown of a picture whose own is not known."""
@@ -63,7 +65,7 @@ class Player:
         self._damage_rising = sorted(self._damage)
         self._is_uncertain = False
         self._is_withheld = self._timed = False
-        self._lenient: Any = None
+        self._witness: Any = None
         self.begins_grey = False
         self._keys: set[int] = set()
         self._keys_cut_off: set[int] = set()
@@ -97,10 +99,8 @@ class Player:
                 self._is_withheld = stream.codec_context.name in ("h264", "hevc")
                 # Each packet is a picture with its time.
                 self._timed = stream.codec_context.name == "hevc" and container.format.name in PROVABLE
-                if stream.codec_context.name == "mjpeg":  # else what lacks of a picture is left over from another
-                    stream.codec_context.options = {"err_detect": "explode"}
-                    self._lenient = av.CodecContext.create("mjpeg", "r")
-                    self._lenient.extradata = stream.codec_context.extradata
+                if stream.codec_context.name in SILENT:
+                    self._witness = strict_decoder(stream)
                 packets = container.demux(stream)
                 packet = self._next(packets)
                 while packet is not None:
@@ -124,6 +124,11 @@ class Player:
         position = len(self._times)
         if packet is not None:
             self._look(packet, position)
+            if self._witness is not None:
+                try:
+                    self._witness.decode(packet)
+                except av.FFmpegError:
+                    self._note_damage(position)
             self._times.append(packet.pts)
             packet.pts = packet.dts = position  # a decoder hands it on to the frame
         try:
@@ -133,15 +138,7 @@ class Player:
             if packet is not None:
                 self._note_damage(position)
                 self._waiting |= set() if packet.is_discard else {position}
-                self._take_damaged(packet)
         yield from self._settled()
-
-    def _take_damaged(self, packet: Any) -> None:
-        """Counts the picture that a plain decode makes of a packet which a strict one refuses."""
-        if self._lenient is not None:
-            with suppress(av.FFmpegError):
-                for frame in self._lenient.decode(packet):
-                    self._take(frame)
 
     def _look(self, packet: Any, position: int) -> None:
         """Notes what a packet says of itself and, where they can be read, what its headers say."""
@@ -230,3 +227,12 @@ class Player:
             self._count += 1
             frame.pts = self._times[position]
             yield Shown(number, frame, position, sound)
+
+
+def strict_decoder(stream: Any) -> Any:
+    """A decoder of a stream's packets that fails at whatever is wrong with one."""
+    decoder = av.CodecContext.create(stream.codec_context.name, "r")
+    decoder.extradata = stream.codec_context.extradata
+    decoder.thread_type, decoder.thread_count = "NONE", 1
+    decoder.options = {"err_detect": "explode"}
+    return decoder

@@ -133,6 +133,7 @@ def path(tmp_path_factory):
 )
 @given(cases())
 @example(Case(("matroska", "mjpeg", 24, 5, 0, None, ()), [(200, 1)], [], [0]))  # only a strict decoder refuses it
+@example(Case(("mpeg", "mpeg2", 40, 12, 0, None, ()), [(1300, 2)], [], [0, 9]))  # what was in memory before shows
 def test_a_frame_is_what_a_plain_decode_puts_out_or_it_is_refused(path, case):
     content, before, frames = case.content(), whole(*case.made), case.frames
     path.write_bytes(content)
