@@ -1,4 +1,4 @@
-"""What a run leaves in its folder beside its metrics: checkpoints, overlays, predictions."""
+"""What a run leaves in its folder beside metrics and checkpoints: overlays, predictions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,93 +14,31 @@ import pandas as pd
 import torch
 from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import default_collate
 
 from datamodules import EpochLoader
 from datamodules.stream import Unreadable
 
+from .checkpoint_callbacks import BestCheckpoint, LastCheckpoint, RecentCheckpoint, RunCheckpoint
 from .folder import write_text
 from .pictures import overlays
 from .result import result_of, rightness
 
-
-class RunCheckpoint(ModelCheckpoint):
-    """Keeps one checkpoint under a fixed name in the run's folder.
-
-    Args:
-        filename: Name without ending, in `checkpoints/`.
-        monitor: Metric whose highest value is kept; without one, the newest state.
-        interval: Time between two checkpoints; by default one is written after every epoch.
-        weights_only: Keep nothing that only a training goes on from, which with AdamW is two thirds.
-    """
-
-    def __init__(
-        self,
-        filename: str,
-        monitor: str | None = None,
-        interval: timedelta | None = None,
-        weights_only: bool = False,
-    ) -> None:
-        super().__init__(
-            filename=filename,
-            monitor=monitor,
-            mode="max",
-            save_weights_only=weights_only,
-            train_time_interval=interval,
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
-        )
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Learns the run's folder."""
-        self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")
-        super().setup(trainer, pl_module, stage)
-
-
-class BestCheckpoint(RunCheckpoint):
-    """Keeps `checkpoints/best.ckpt`, chosen on the validation split.
-
-    Args:
-        monitor: Metric that chooses; by default the module's own headline.
-    """
-
-    def __init__(self, monitor: str | None = None) -> None:
-        super().__init__("best", monitor or "val/headline", weights_only=True)
-        self._by_module = monitor is None
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Learns what to choose by."""
-        if self._by_module:
-            self.monitor = f"val/{pl_module.headline}"
-        super().setup(trainer, pl_module, stage)
-
-
-class LastCheckpoint(RunCheckpoint):
-    """Keeps `checkpoints/last.ckpt` after every epoch, to go on from.
-
-    `ModelCheckpoint(save_last=True)` of Lightning 2.6.6 does not: it leaves out epochs that are not the best so far.
-    """
-
-    def __init__(self) -> None:
-        super().__init__("last")
-
-
-class RecentCheckpoint(RunCheckpoint):
-    """Writes `checkpoints/last.ckpt` inside long epochs too; a resumed run goes on with the first unseen batch.
-
-    Args:
-        minutes: Between two of them.
-    """
-
-    def __init__(self, minutes: float = 15) -> None:
-        super().__init__("last", interval=timedelta(minutes=minutes))
-
-    def on_train_batch_end(self, trainer: Trainer, *batch: Any) -> None:
-        """Leaves the last batch to the checkpoint at the epoch's end, which knows the validation too."""
-        if not trainer.is_last_batch:
-            super().on_train_batch_end(trainer, *batch)
+__all__ = [
+    "BestCheckpoint",
+    "LastCheckpoint",
+    "Overlays",
+    "PredictionFile",
+    "RecentCheckpoint",
+    "RunCheckpoint",
+    "SeedEachBatch",
+    "extreme_frames",
+    "tell_unreadable",
+    "unreadable_clips",
+]
+for kind in (RunCheckpoint, BestCheckpoint, LastCheckpoint, RecentCheckpoint):
+    kind.__module__ = __name__  # by which written configurations name them
 
 
 class SeedEachBatch(Callback):
@@ -200,7 +137,7 @@ def _clips(trainer: Any) -> pd.DataFrame:
     return trainer.datamodule.clips
 
 
-PREDICTED = ("method", "clip", "frame", "label", "score", "predicted", "x0", "y0", "x1", "y1")
+PREDICTED = ("method", "clip", "frame", "label", "score", "logit", "predicted", "x0", "y0", "x1", "y1")
 """Columns of `predictions.csv`."""
 
 
@@ -212,8 +149,8 @@ class PredictionFile(Callback):
     """Writes `predictions/predictions.csv`, a row a frame, and forged probabilities as grey PNGs of the crop.
 
     The PNG of a frame is `predictions/masks/<method>/<clip>/<frame>.png`; 255 is probability 1. The columns x0 y0 x1 y1
-    say where in the video's frame it lies, `predicted` is 1 where the score lies above the threshold that validation
-    chose.
+    say where in the video's frame it lies, `logit` is the score's log-odds, which rank where scores round to 0 or 1,
+    and `predicted` is 1 where they lie above the threshold that validation chose.
 
     Rows are written after every batch, those of each process to a file of its own, `predictions.part-0.csv`, as they
     come; a run that is killed leaves these. At the end they become the one file, sorted by method, clip and frame.
@@ -254,15 +191,16 @@ class PredictionFile(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Writes the masks of a batch, then its rows."""
-        predicted = {key: value.float().cpu().numpy() for key, value in outputs.items()}
+        predicted = {key: value.cpu().numpy() for key, value in outputs.items()}
         rows = []
         for number, score in enumerate(predicted["frame_score"]):
             method, name = _clips(trainer).loc[int(batch["clip"][number]), ["method", "clip"]]
             frame = int(batch["frame"][number])
             box = dict(zip(("x0", "y0", "x1", "y1"), batch["box"][number].int().tolist(), strict=True))
             facts = {"method": method, "clip": name, "frame": frame, "label": int(batch["label"][number])}
-            called = int(float(score) > pl_module.point.frame_threshold)
-            rows.append({**facts, "score": float(score), "predicted": called, **box})
+            logit = float(predicted["frame_logit"][number])
+            called = int(logit > pl_module.point.frame_logit)
+            rows.append({**facts, "score": float(score), "logit": logit, "predicted": called, **box})
             if self.masks and "mask_probability" in predicted:
                 path = self._path(trainer, "masks") / method / name / f"{frame:04d}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -336,3 +274,11 @@ def unreadable_clips(left_out: Sequence[Unreadable], clips: pd.DataFrame, unusab
         rows.append({"method": method, "clip": clip, "frames": frames, "reason": parts[0].reason})
     table = pd.DataFrame(rows, columns=_UNREADABLE)
     return table.sort_values(["method", "clip"], ignore_index=True)
+
+
+def tell_unreadable(clips: pd.DataFrame, folder: Path) -> None:
+    """Names on stderr what a prediction left out, see `PredictionFile`."""
+    for row in clips.itertuples():
+        print(f"{row.method}/{row.clip}: {row.frames} frames: {row.reason}", file=sys.stderr)
+    sentence = f"{len(clips)} clips could not be read whole, so {clips.frames.sum()} frames are missing from {folder}"
+    print(f"error: {sentence}/predictions.csv; unreadable.csv beside it names them all", file=sys.stderr)

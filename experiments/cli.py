@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -17,7 +18,8 @@ import datamodules
 import lightning_modules
 
 from .keys import check_keys, read_layers
-from .row import ForensicsCLI, fail
+from .parser import fail
+from .row import ForensicsCLI
 from .tracking import finish
 
 ROOMS = [Path(str(room.__file__)).resolve().parent for room in (datamodules, lightning_modules)] + [
@@ -28,7 +30,6 @@ ROOMS = [Path(str(room.__file__)).resolve().parent for room in (datamodules, lig
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.getMessage())
 warnings.filterwarnings("ignore", message="The `srun` command is available")  # on a login node
-warnings.filterwarnings("ignore", message="The dirpath has changed from")  # where rows share a checkpoint
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
 
 USAGE = """python -m experiments COMMAND ...
@@ -68,7 +69,8 @@ def with_table_base(arguments: Sequence[str]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; wrong input ends with one sentence and exit status 2.
 
-    `predict` ends with status 1 where it had to leave out frames that cannot be read, after all else was written.
+    `predict` ends with status 1 where it had to leave out frames that cannot be read, after all else was written, and
+    a training whose time is up before its end.
 
     Args:
         arguments: What stands on the command line; by default the program's own.
@@ -154,6 +156,8 @@ def _our_sentence(error: BaseException | None) -> str | None:
             return str(error)
         if isinstance(error, ValueError | OSError) and _is_check(*_raised_at(error)):
             return str(error)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"{error.filename or 'a file'} cannot be written ({error.strerror}): make room and start again"
         error = error.__cause__ or error.__context__
     return None
 

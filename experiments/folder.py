@@ -29,6 +29,7 @@ FREE = (
     "trainer.default_root_dir",
     "trainer.enable_",  # progress bar and the like
     "trainer.logger",
+    "trainer.max_time",  # which ends no training, but interrupts it
 )
 """Beginnings of keys that may differ when a run goes on: they do not change what is learnt."""
 
@@ -61,6 +62,7 @@ class RunFolder:
         self.config = path / "config.yaml"
         self.best = path / "checkpoints" / "best.ckpt"
         self.last = path / "checkpoints" / "last.ckpt"
+        self.previous = path / "checkpoints" / "previous.ckpt"
 
     def file(self, kind: str, name: str | None, suffix: str) -> Path:
         """A file that a test leaves, such as `frames.parquet`; `name` is that of another test set."""
@@ -83,7 +85,8 @@ class RunFolder:
     @property
     def begun(self) -> bool:
         """Whether anything was learnt here."""
-        return self.last.is_file() or self.best.is_file() or bool(self.noted("fit"))
+        kept = (self.last, self.previous, self.best)
+        return any(path.is_file() for path in kept) or bool(self.noted("fit"))
 
     @property
     def key(self) -> str | None:

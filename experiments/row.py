@@ -3,50 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import pandas as pd
 import torch
 import yaml
-from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 
 from datamodules.video_data import VideoDataModule
 from lightning_modules.base import ForensicsModule
 
-from .callbacks import PredictionFile
-from .checkpoints import keep_weights, refuse_other_network, take_checkpoint
-from .folder import RunFolder, config_hash, digest, measured_hash, surroundings, write_metrics
+from .callbacks import PredictionFile, tell_unreadable
+from .checkpoint_callbacks import chooser_of
+from .checkpoints import keep_weights, refuse_other_network, remove_unfinished, take_checkpoint, write_safely
+from .facts import data_facts
+from .folder import RunFolder, config_hash, measured_hash, surroundings, write_metrics
+from .going_on import best_checkpoint, given_checkpoint, last_checkpoint, refuse_nothing, refuse_without_choice, train
 from .intervals import write_intervals
 from .keys import read_layers
 from .logged import run_id
 from .needs import needed
 from .nodes import refuse_alone
+from .parser import SentenceParser
 from .result import result_of, write_result
 from .sync import waiting
 from .tracking import leave_sweep, settle_mode
 from .wandb_logger import wandb_logger
-
-
-class SentenceParser(LightningArgumentParser):
-    """Says what is wrong without the usage of 400 options."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Ends with the first sentences of an error."""
-        lines = [line.strip() for line in message.splitlines() if line.strip()]
-        reasons = [line.removeprefix("- ") for line in lines if line.startswith("- ")]
-        fail(reasons[0] if reasons else " ".join(lines[:2]) or str(ex))
-
-
-def fail(sentence: str) -> NoReturn:
-    """Ends the program with one sentence on stderr."""
-    print(f"error: {sentence}", file=sys.stderr)
-    raise SystemExit(2)
 
 
 class ForensicsCLI(LightningCLI):
@@ -136,6 +122,10 @@ class ForensicsCLI(LightningCLI):
                     if getattr(rank_zero_only, "rank", 0) == 0:  # who alone logs
                         logger.init_args.id = run_id(self.folder.path)
 
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Builds a Trainer that writes its checkpoints safely."""
+        return write_safely(super().instantiate_trainer(**kwargs))
+
     def before_fit(self) -> None:
         """Ends with a sentence, before processes start, where one would have no data or keep what it measured."""
         strategy = str(self.settings.trainer.strategy)
@@ -155,27 +145,35 @@ class ForensicsCLI(LightningCLI):
         if self.settings.trainer.fast_dev_run:
             self.trainer.fit(**options)
             return
+        taken = self.needed if self.needed and self.needed.option == "checkpoint_from" else None
+        refuse_without_choice(self.trainer, trained=not taken)
         config = self.resolved
         if self.folder.trained:
+            best_checkpoint(self.folder)
             self.folder.keep_config(config)
             self._say(f"{self.folder.path} is trained already")
             return
         if self.needed:
             self.needed.check()
         self.folder.keep_config(config)
-        if self.needed and self.needed.option == "checkpoint_from":
-            self._validate_anew(config, self.needed.run.best, self.needed.name)
+        if self.trainer.is_global_zero:
+            remove_unfinished(self.folder)
+        if taken:
+            self._validate_anew(config, taken.run.best, taken.name)
             return
-        if self.folder.last.is_file() and not options.get("ckpt_path"):
-            options["ckpt_path"] = str(self.folder.last)
-            self._say(f"{self.folder.path}: going on from {self.folder.last.name}")
+        if given := options.get("ckpt_path"):
+            options["ckpt_path"] = given_checkpoint(self.folder, given, to_go_on=True)
+        elif last := last_checkpoint(self.folder, self.trainer.is_global_zero):
+            options["ckpt_path"] = str(last)
+            self._say(f"{self.folder.path}: going on from {last.name}")
         if isinstance(self.model, ForensicsModule) and not options.get("ckpt_path"):
             self.model.check_weights()
         started = time.monotonic()
-        self.trainer.fit(**options)
+        train(self.trainer, self.folder, options)
         self._note("fit", config, started, epochs=self.trainer.current_epoch, steps=self.trainer.global_step)
         if self.trainer.is_global_zero and self.folder.last.is_file():
             keep_weights(self.folder.last)
+            self.folder.previous.unlink(missing_ok=True)
         self.trainer.strategy.barrier()  # the other processes look for that note next
 
     def _validate_anew(self, config: dict[str, Any], source: Path, name: str) -> None:
@@ -245,25 +243,27 @@ class ForensicsCLI(LightningCLI):
         for callback in trainer.callbacks:
             if isinstance(callback, PredictionFile) and len(callback.unreadable):
                 if trainer.is_global_zero:
-                    _tell_unreadable(callback.unreadable, self.folder.path / callback.folder)
+                    tell_unreadable(callback.unreadable, self.folder.path / callback.folder)
                 raise SystemExit(1)
 
     def _from_best(self, options: dict[str, Any]) -> dict[str, Any]:
-        if options.get("ckpt_path"):
+        refuse_nothing(self.trainer, str(self.subcommand))
+        if given := options.get("ckpt_path"):
             if self.subcommand == "test" and not self.settings.name:
                 raise ValueError(
                     f"a checkpoint is given, but {self.folder.metrics(None)} is for the run's own best one: give "
                     "--name NAME to write metrics-NAME.json"
                 )
-            return options
+            return {**options, "ckpt_path": given_checkpoint(self.folder, given)}
+        best = best_checkpoint(self.folder)
         self.folder.check_test(self.resolved, self.settings.name)
-        return {**options, "ckpt_path": str(self.folder.best)}
+        return {**options, "ckpt_path": str(best)}
 
     def _note(self, stage: str, config: dict[str, Any], started: float, **facts: Any) -> None:
         if not self.trainer.is_global_zero:
             return
-        chooser = self.trainer.checkpoint_callback
-        best = getattr(chooser, "best_model_score", None) if stage == "fit" else None
+        chooser = chooser_of(self.trainer)
+        best = chooser.best_model_score if chooser and stage == "fit" else None
         self.folder.note(
             stage,
             {
@@ -282,28 +282,6 @@ class ForensicsCLI(LightningCLI):
     def _say(self, sentence: str) -> None:
         if self.trainer.is_global_zero:
             print(sentence)
-
-
-def _tell_unreadable(clips: pd.DataFrame, folder: Path) -> None:
-    """Names on stderr what a prediction left out, see `callbacks.PredictionFile`."""
-    for row in clips.itertuples():
-        print(f"{row.method}/{row.clip}: {row.frames} frames: {row.reason}", file=sys.stderr)
-    sentence = f"{len(clips)} clips could not be read whole, so {clips.frames.sum()} frames are missing from {folder}"
-    print(f"error: {sentence}/predictions.csv; unreadable.csv beside it names them all", file=sys.stderr)
-
-
-def data_facts(data: VideoDataModule) -> dict[str, Any]:
-    """What provenance says of the data: face tracks, canvas, clips, and hashes of split and index."""
-    clips, tracks, canvas = data.clips, data.tracks, data.canvas_tracks
-    if clips is None or tracks is None or canvas is None:
-        raise RuntimeError("the data are not known yet: call setup(stage) first")
-    return {
-        "faces": {"source": tracks.source, "digest": tracks.digest},
-        "canvas": {"source": canvas.source, "digest": canvas.digest},
-        "clips": clips.groupby(["split", "method"]).size().unstack(fill_value=0).to_dict("index"),
-        "splits": digest(clips[["method", "clip", "split"]]),
-        "index": digest(clips.drop(columns=["path", "mask_path"])),
-    }
 
 
 def named_row(arguments: Sequence[str]) -> tuple[str, str]:

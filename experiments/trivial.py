@@ -25,11 +25,12 @@ from lightning_modules import (
     colour_features,
 )
 
+from .facts import data_facts
 from .folder import RunFolder, data_key, surroundings, write_metrics
 from .geometry import CROP_FEATURES, FILE_FEATURES, GeometryTrees, auroc_without_ties
 from .intervals import write_intervals
 from .result import result_of, write_result
-from .row import ForensicsCLI, data_facts
+from .row import ForensicsCLI
 
 OF_PIXELS = ("baseline-all-fake", "baseline-all-real", "baseline-centre-box", "baseline-mean-mask")
 NAMES = (*OF_PIXELS, "baseline-colour-regression", "baseline-geometry-crop", "baseline-geometry-file")
