@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -20,15 +21,29 @@ Result = TypeVar("Result")
 
 
 @contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
+def one_at_a_time(path: Path, busy: Callable[[str], object] | None = None) -> Iterator[None]:
     """Lets one process at a time do a work whose result the others then find; others wait at this file.
 
     Where the file system has no locks, all go ahead.
+
+    Args:
+        path: The file, which says who holds it.
+        busy: Is told that before this process waits, `process 123 on host`; what it raises ends the waiting.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with path.open("a+", errors="replace") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if busy and isinstance(error, BlockingIOError):
+                file.seek(0)
+                busy(file.read(200).strip() or "another process")
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(OSError):  # a full disk holds nobody up
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
         yield
 
 

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 _CODE = """
-import sys, types
+import os, sys, threading, time, types
+def end_with_caller():
+    while os.getppid() == {caller}:
+        time.sleep(1)
+    os._exit(1)
+threading.Thread(target=end_with_caller, daemon=True).start()
 sys.path[:] = {path!r}
 room = types.ModuleType({room!r})
 room.__path__ = [{folder!r}]
@@ -40,7 +45,7 @@ def child(module: str, *files: int, patience_s: float = 0.0) -> Iterator[Connect
     """A process that runs `serve` of a module of this room, and the line to it.
 
     It is started afresh, without the caller's threads, open readers or main script, so a script needs no
-    `if __name__ == "__main__"`. It ends itself when the caller is killed.
+    `if __name__ == "__main__"`. It ends itself when the caller is killed, whatever it is at.
 
     Args:
         module: Its whole name.
@@ -50,7 +55,8 @@ def child(module: str, *files: int, patience_s: float = 0.0) -> Iterator[Connect
     ours, theirs = Pipe()
     handles = (theirs.fileno(), *files)
     room = __name__.rpartition(".")[0]
-    code = _CODE.format(path=sys.path, room=room, folder=str(Path(__file__).parent), module=module, handles=handles)
+    names = {"room": room, "folder": str(Path(__file__).parent), "module": module}
+    code = _CODE.format(path=sys.path, caller=os.getpid(), handles=handles, **names)
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-c", code],
