@@ -13,14 +13,13 @@ from typing import NamedTuple, Protocol, TextIO
 
 from datamodules.parallel import cores
 
+from .signals import PATIENCE_S, STARTER
+
 PROGRAM = (sys.executable, "-m", "experiments")
 """How the command of a row or of baselines begins."""
 
 START = "== started "
 """How a line of a log begins that stands before what a command prints; earlier starts stand above it."""
-
-PATIENCE_S = 60.0
-"""Seconds that a process is given to end by itself when it is told to."""
 
 
 class Resources(NamedTuple):
@@ -87,7 +86,10 @@ def begun(log: Path) -> TextIO:
 
 
 class LocalProcess:
-    """A process of this machine. Ctrl-C on the terminal does not reach it, so that it is asked to end once."""
+    """A process of this machine. Ctrl-C on the terminal does not reach it, so that it is asked to end once.
+
+    A command of this program ends itself when the process that started it is gone, also where that was killed.
+    """
 
     def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         with begun(log) as file:
@@ -96,7 +98,7 @@ class LocalProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={"TQDM_MINITERS": "20", **environment, **os.environ},
+                env={"TQDM_MINITERS": "20", **environment, **os.environ, STARTER: str(os.getpid())},
                 process_group=0,
             )
 

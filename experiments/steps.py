@@ -51,7 +51,7 @@ def carry_out(steps: Sequence[Step], launcher: Launcher, at_once: int = 1) -> di
 
     Raises:
         ValueError: A step waits for one that is none of them.
-        KeyboardInterrupt: After what is at work has been asked to end, and has.
+        BaseException: Ctrl-C or a signal, after what is at work has been asked to end, and has.
     """
     if unknown := {name for step in steps for name in step.after} - {step.name for step in steps}:
         raise ValueError(f"steps wait for {sorted(unknown)}, which are none of them: leave out what is done already")
@@ -77,9 +77,18 @@ def carry_out(steps: Sequence[Step], launcher: Launcher, at_once: int = 1) -> di
                     waiting.remove(step)
                     if broken:
                         finish(step, _not_begun(broken))
-                    elif command := step.command():
-                        after = [running[name][1] for name in step.after if name in running]
-                        started = launcher.start(step.name, command, step.log, step.resources, after)
+                        continue
+                    after = [running[name][1] for name in step.after if name in running]
+                    try:
+                        command = step.command()
+                        if command:
+                            started = launcher.start(step.name, command, step.log, step.resources, after)
+                    except OSError as error:  # of its folder; a queue that takes nothing ends all
+                        if launcher.queues:
+                            raise
+                        finish(step, str(error))
+                        continue
+                    if command:
                         running[step.name] = step, started, time.monotonic()
                     else:
                         finish(step, step.lacking())
@@ -92,7 +101,7 @@ def carry_out(steps: Sequence[Step], launcher: Launcher, at_once: int = 1) -> di
                 bar.set_postfix_str(_shown({name: step.log for name, (step, *_) in running.items()}))
                 if running:
                     time.sleep(launcher.look_s)
-        except KeyboardInterrupt:
+        except BaseException:
             for _, process, _ in running.values():
                 process.stop()
             for _, process, _ in running.values():
