@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from .at_work import AtWorkError, alone_at
 from .doctor import PIXEL_FREE
 from .folder import RunFolder, data_key
 from .launch import PROGRAM, Resources
 from .plan import Job
+from .reading import DamagedFileError
 from .steps import Step
 from .tables import Row
-from .trivial import NAMES
+from .trivial import NAMES, at_work_at
 
 
 def baseline_steps(jobs: Sequence[Job], runs: Path, options: Mapping[Row, list[str]]) -> list[Step]:
@@ -58,7 +61,10 @@ def _chosen(jobs: Sequence[Job]) -> list[Job]:
 def done(table: Path, seed: int, key: str) -> bool:
     """Whether a table's folder holds all baselines of some data."""
     folders = [RunFolder(table / name / f"seed{seed}") for name in NAMES]
-    return all(folder.metrics(None).is_file() and folder.noted("test").get("config") == key for folder in folders)
+    try:
+        return all(folder.metrics(None).is_file() and folder.noted("test").get("config") == key for folder in folders)
+    except DamagedFileError:  # which the command that makes them will name
+        return False
 
 
 def _home(runs: Path, seed: int, key: str) -> Path | None:
@@ -73,14 +79,15 @@ def _step(job: Job, key: str, name: str, runs: Path, waits: tuple[str, ...], opt
     table = runs / job.row.table
 
     def command() -> list[str] | None:
-        for baseline in NAMES:
-            folder = table / baseline / f"seed{job.seed}"
-            if folder.is_symlink():
-                folder.unlink()
-        if home := _home(runs, job.seed, key):
+        with suppress(AtWorkError), alone_at(at_work_at(table, f"seed{job.seed}"), wait=False):
             for baseline in NAMES:
-                _link(home / baseline / f"seed{job.seed}", table / baseline / f"seed{job.seed}")
-            return None
+                folder = table / baseline / f"seed{job.seed}"
+                if folder.is_symlink():
+                    folder.unlink()
+            if home := _home(runs, job.seed, key):
+                for baseline in NAMES:
+                    _link(home / baseline / f"seed{job.seed}", table / baseline / f"seed{job.seed}")
+                return None
         alone = ["--trainer.devices=1", "--trainer.num_nodes=1"]
         words = [*job.row.files, *options, *alone, f"--seed_everything={job.seed}"]
         folder = table / job.row.name / f"seed{job.seed}"

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
 import warnings
@@ -17,9 +18,11 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 import datamodules
 import lightning_modules
 
+from .at_work import is_first
 from .keys import check_keys, read_layers
 from .parser import fail
 from .row import ForensicsCLI
+from .signals import PATIENCE_S, end_if_told, end_with_starter, leading, listening, status_of
 from .tracking import finish
 
 ROOMS = [Path(str(room.__file__)).resolve().parent for room in (datamodules, lightning_modules)] + [
@@ -49,6 +52,9 @@ doctor     what is in a data folder, what is wrong with it, what each table lack
 export     a checkpoint as ONNX or torch.export file: --checkpoint runs/.../best.ckpt --out model.onnx [model.pt2]
 """
 
+PATIENCE_OF_OTHERS_S = 5.0
+"""Seconds that a process of a training has to end by itself once the first one, which alone writes, is gone."""
+
 COMMANDS = tuple(line.split()[0] for line in USAGE.splitlines()[2:])
 
 
@@ -67,7 +73,7 @@ def with_table_base(arguments: Sequence[str]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command; wrong input ends with one sentence and exit status 2.
+    """Runs a command; wrong input ends with one sentence and exit status 2, Ctrl-C with 130, SIGTERM with 143.
 
     `predict` ends with status 1 where it had to leave out frames that cannot be read, after all else was written, and
     a training whose time is up before its end.
@@ -82,18 +88,42 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if command not in COMMANDS:
         fail(f"unknown command {command!r}: use {', '.join(COMMANDS[:-1])} or {COMMANDS[-1]}")
+    with listening():
+        _run(command, words[1:])
+
+
+def _run(command: str, words: list[str]) -> None:
     try:
-        _carry_out(command, words[1:])
-    except (KeyboardInterrupt, SystemExit):
+        end_with_starter(PATIENCE_S if is_first() else PATIENCE_OF_OTHERS_S)
+        _carry_out(command, words)
+        finish(exit_code=0)
+        end_if_told()
+    except (KeyboardInterrupt, SystemExit) as end:
         finish(exit_code=1)
+        if status := status_of(end):
+            _say_ended(status)
+            raise SystemExit(status if is_first() else 0) from None  # for any other Lightning kills the first at once
         raise
     except Exception as error:
         finish(exit_code=1)
+        if status := status_of(error):  # what a signal has broken off
+            _say_ended(status)
+            raise SystemExit(status if is_first() else 0) from error
         sentence = _our_sentence(error)
         if sentence is None:
             raise
         fail(sentence)
-    finish(exit_code=0)
+
+
+def _say_ended(status: int) -> None:
+    try:
+        if is_first():
+            print(f"error: ended by {signal.Signals(status - 128).name}", file=sys.stderr)
+        sys.stdout.flush()
+    except OSError:  # the terminal was closed, and what waits to be written to it would spoil the status
+        with open(os.devnull, "w") as nowhere:
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _carry_out(command: str, words: list[str]) -> None:
@@ -133,17 +163,18 @@ def _carry_out(command: str, words: list[str]) -> None:
 
 def _carry_out_on_a_row(command: str, words: list[str]) -> None:
     check_keys(read_layers(words))
-    match command:
-        case "row":
-            from .one_row import run_row
+    with leading():
+        match command:
+            case "row":
+                from .one_row import run_row
 
-            run_row(words)
-        case "baselines":
-            from .trivial import run_baselines
+                run_row(words)
+            case "baselines":
+                from .trivial import run_baselines
 
-            run_baselines(ForensicsCLI(words, run=False))
-        case _:
-            ForensicsCLI([command, *words])
+                run_baselines(ForensicsCLI(words, run=False))
+            case _:
+                ForensicsCLI([command, *words])
 
 
 def _our_sentence(error: BaseException | None) -> str | None:

@@ -10,6 +10,7 @@ from .columns import by_table, heading, published, title
 from .folder import write_text
 from .page.write import write_page
 from .printed import latex, markdown, text
+from .reading import LeftOut
 from .runs import results, scale_of, timings
 
 
@@ -21,14 +22,17 @@ def collect(arguments: Sequence[str]) -> None:
 
     Raises:
         FileNotFoundError: There is no result.
+        SystemExit: Status 1 where damaged files were left out; they are named on stderr, and all else is written.
     """
     parser = argparse.ArgumentParser("python -m experiments collect", description="Prints the tables of a runs folder.")
     parser.add_argument("runs", type=Path, nargs="?", default=Path("runs"), help="folder of runs (default runs)")
     parser.add_argument("--table", help="print this one only")
     options = parser.parse_args(arguments)
-    found = results(options.runs)
+    left_out = LeftOut()
+    found = results(options.runs, left_out)
     printed = found[found.table == options.table] if options.table else found
     if printed.empty:
+        left_out.tell()
         raise FileNotFoundError(
             f"{options.runs} holds no metrics.json of {options.table or 'any table'}: train and test a row first, "
             "such as make train EXP=demo/segmentation DATA=data/mini"
@@ -40,7 +44,10 @@ def collect(arguments: Sequence[str]) -> None:
         for form, suffix in ((markdown, "md"), (latex, "tex")):
             write_text(options.runs / "tables" / f"{name}.{suffix}", form(table, published(name), title(name, facts)))
     write_text(options.runs / "results.csv", found.to_csv(index=False))
-    write_text(options.runs / "timings.csv", timings(options.runs).to_csv(index=False))
-    size = write_page(options.runs, found)
+    write_text(options.runs / "timings.csv", timings(options.runs, left_out).to_csv(index=False))
+    size = write_page(options.runs, found, left_out)
     print(f"\nall {len(found)} results with every metric: {options.runs / 'results.csv'}")
     print(f"as a page, with curves and pictures ({size / 1e6:.1f} MB): {options.runs / 'index.html'}")
+    if left_out.sentences:
+        left_out.tell()
+        raise SystemExit(1)

@@ -11,7 +11,7 @@ import pandas as pd
 from .columns import COLUMNS
 from .folder import RunFolder
 from .intervals import REPLICATES, Comparison, compared
-from .result import read_result
+from .sound import sound_result
 
 
 def compare(arguments: Sequence[str]) -> None:
@@ -22,7 +22,7 @@ def compare(arguments: Sequence[str]) -> None:
 
     Raises:
         FileNotFoundError: A folder holds no test.
-        ValueError: The runs were tested on different frames.
+        ValueError: The runs were tested on different frames, or a file of theirs is damaged.
     """
     parser = argparse.ArgumentParser("python -m experiments compare", description="Compares two tested runs.")
     parser.add_argument("first", type=Path, help="folder of a run, such as runs/table-2/resnet50-joint/seed0")
@@ -34,7 +34,7 @@ def compare(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if options.replicates < 1:
         raise ValueError(f"--replicates is {options.replicates}, but at least one test set must be drawn: say 1000")
-    results = [read_result(RunFolder(folder), options.name) for folder in (options.first, options.second)]
+    results = [sound_result(RunFolder(folder), options.name) for folder in (options.first, options.second)]
     comparisons = compared(results[0], results[1], options.replicates)
     by_key = {f"test/{one.key}": one for one in comparisons}
     shown = comparisons if options.all else [by_key[key] for key in COLUMNS if key in by_key and "always" not in key]

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from .cli import with_table_base
 from .folder import write_text
 from .keys import check_keys, read_layers
+from .reading import read_csv
 from .row import ForensicsCLI
 from .tables import HERE, find_rows
 
@@ -149,7 +150,8 @@ def readable(table: pd.DataFrame) -> str:
 
 def keep(measured: pd.DataFrame, path: Path) -> None:
     """Puts lines into a CSV file, in place of those of the same row and setting."""
-    known = [pd.read_csv(path)] if path.is_file() else []
+    remedy = "put back a sound copy, or remove it: what else it held is to be measured again"
+    known = [read_csv(path, [], remedy)] if path.exists() else []
     lines = pd.concat([*known, measured]).drop_duplicates(["table", "row", "size", *Setting._fields], keep="last")
     write_text(path, lines.sort_values(["table", "row"], kind="stable").to_csv(index=False))
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from datamodules import FaceForensicsDataModule
 from datamodules.doctor import Part, run
 from datamodules.doctor.parts import parts_for
 from datamodules.index import FOLDERS
 from lightning_modules import ClassificationModule
+
+from .keys import read_yaml
 
 HERE = Path(__file__).parent
 DEFAULTS = {
@@ -56,13 +56,13 @@ def _of_row(settings: Mapping[str, Any]) -> Iterator[Part]:
     masks = data["faces"] == "masks" or settings.get("model", {}).get("class_path") != PIXEL_FREE
     for quality in FOLDERS if data["compression"] == "mixed" else [data["compression"]]:
         yield from parts_for(data["methods"], quality, masks)
-    for test in settings.get("tests", {}).values():
+    for test in (settings.get("tests") or {}).values():
         if not test.get("optional"):
             yield from _of_row(_joined({**settings, "tests": {}}, {k: v for k, v in test.items() if k != "optional"}))
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
+    return dict(read_yaml(path)) if path.exists() else {}
 
 
 def _joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

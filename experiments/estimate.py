@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from .folder import RunFolder
 from .plan import Planned, tests_due
+from .reading import LeftOut, reading
 from .settings import Config
 
 START_S = 25.0
@@ -63,20 +63,33 @@ def work(config: Config, pairs: tuple[int, int, int]) -> Work:
     return Work(pixels * trained, pixels * clips[2] * data["eval_frames_per_clip"])
 
 
-def estimate(planned: Sequence[Planned], runs: Path, pairs: tuple[int, int, int]) -> Estimate:
+def estimate(
+    planned: Sequence[Planned], runs: Path, pairs: tuple[int, int, int], left_out: LeftOut | None = None
+) -> Estimate:
     """Says how long each row of a plan will take, one after the other.
 
     A row's own network is told by runs of it, others by the median over all that have finished under the folder.
+
+    Args:
+        planned: The rows.
+        runs: Folder of runs.
+        pairs: Identity pairs of the training, validation and test split.
+        left_out: Is told of damaged files, which are passed over.
     """
     known: dict[str, list[float]] = {}
     for path in sorted(runs.glob("*/*/seed*/provenance.json")):
         run = RunFolder(path.parent)
-        if run.config.is_symlink() or not run.config.is_file():
+        if run.config.is_symlink() or not run.config.exists():
             continue
-        config, fit = run.known(), json.loads(path.read_text()).get("fit", {})
-        done = work(config, pairs).training
-        if done and fit.get("seconds") and not config.get("checkpoint_from"):
-            known.setdefault(_network(config), []).append(fit["seconds"] / done)
+        with (left_out or LeftOut()).noted():
+            config, seconds = run.known(), run.noted("fit").get("seconds")
+            try:
+                done = work(config, pairs).training
+            except (KeyError, TypeError):  # of other data, whose cost is another
+                continue
+            with reading(run.provenance):
+                if done and seconds and not config.get("checkpoint_from"):
+                    known.setdefault(_network(config), []).append(seconds / done)
     every = [rate for rates in known.values() for rate in rates]
     usual = statistics.median(every) if every else CPU_S
     seconds = []
@@ -93,6 +106,8 @@ def estimate(planned: Sequence[Planned], runs: Path, pairs: tuple[int, int, int]
 
 def _tests(one: Planned) -> int:
     """How many tests of its own a row is still to have."""
+    if one.state == "damaged":
+        return 0
     if one.state in ("done", "to test"):
         return len(tests_due(one.job, one.folder))
     own = one.job.row.listed and not one.home

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from .reading import OF_RUN, in_json, read_mapping, read_object, reading
 from .tables import TAKES
 
 FREE = (
@@ -43,9 +44,6 @@ WHERE = (
 """Beginnings of keys that say on what a training runs: one that has ended is the same wherever it is asked for again,
 but one that goes on must go on alike."""
 
-SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Reads as `yaml.safe_load` does, ten times as fast where libyaml is there."""
-
 MEASURED = ("trainer.limit_test_batches", "trainer.precision")
 """...but for these, which do."""
 
@@ -60,6 +58,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.yaml"
+        self.provenance = path / "provenance.json"
         self.best = path / "checkpoints" / "best.ckpt"
         self.last = path / "checkpoints" / "last.ckpt"
         self.previous = path / "checkpoints" / "previous.ckpt"
@@ -74,8 +73,9 @@ class RunFolder:
 
     @property
     def lock(self) -> Path:
-        """File that a process holds while it works at the run, see `datamodules.parallel.one_at_a_time`."""
-        return self.path.with_name(f".{self.path.name}.lock")
+        """File that a process holds while it works at the run, see `at_work.alone_at`; one however it is spelt."""
+        path = self.path.resolve()
+        return path.parent / f".{path.name}.lock"
 
     @property
     def trained(self) -> bool:
@@ -91,7 +91,7 @@ class RunFolder:
     @property
     def key(self) -> str | None:
         """Hash of what the run here is, or was begun by; None where there is none, or a link that leads nowhere."""
-        return training_key(self.known()) if self.config.is_file() else None
+        return training_key(self.known()) if self.config.exists() else None
 
     def differing(self, config: Mapping[str, Any]) -> list[str]:
         """Dotted names of settings that are not those of the run here."""
@@ -99,8 +99,8 @@ class RunFolder:
 
     def begun_from(self, option: str) -> str:
         """Hash of the run that the one here started from, as its configuration names it; "" for none."""
-        value = (self.known() if self.config.is_file() else {}).get(option) or ""
-        return str(value.partition("@")[2])
+        value = (self.known() if self.config.exists() else {}).get(option) or ""
+        return str(value).partition("@")[2]
 
     def keep_config(self, config: Mapping[str, Any]) -> None:
         """Writes the resolved configuration; once something was learnt by it, it must stay the same.
@@ -108,7 +108,7 @@ class RunFolder:
         Raises:
             ValueError: The folder belongs to another configuration.
         """
-        if self.config.is_file() and self.begun:
+        if self.config.exists() and self.begun:
             self._refuse(self.differing(config), "")
         else:
             write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False))
@@ -129,7 +129,11 @@ class RunFolder:
 
     def known(self) -> dict[str, Any]:
         """The configuration that the run here was begun with, from its config.yaml."""
-        known: dict[str, Any] = yaml.load(self.config.read_text(), Loader=SAFE)
+        known = read_mapping(self.config)
+        with reading(self.config):
+            for part in ("model", "data", "trainer"):
+                if not isinstance(known[part], dict):
+                    raise TypeError(f"{part} is {known[part]!r}, wanted keys and values")
         return known
 
     def _refuse(self, differing: list[str], more: str) -> None:
@@ -159,11 +163,17 @@ class RunFolder:
         return facts
 
     def _provenance(self, **added: Any) -> dict[str, Any]:
-        path = self.path / "provenance.json"
-        known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        known = read_object(self.provenance, OF_RUN) if self.provenance.exists() else {}
+        with reading(self.provenance, OF_RUN):
+            for stage, facts in known.items():
+                if not isinstance(facts, dict):
+                    raise TypeError(f"{stage} is {facts!r}, wanted an object")
+            for name, count in known.get("test_evaluations", {}).items():
+                if type(count) is not int:
+                    raise TypeError(f"{name} was looked at {count!r} times, wanted a whole number")
         if added:
             known |= added
-            write_text(path, json.dumps(known, indent=2) + "\n")
+            write_text(self.provenance, json.dumps(in_json(known), indent=2, allow_nan=False) + "\n")
         return known
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .folder import RunFolder, measured_hash
+from .names import check_name
 from .settings import Config, with_changes
 
 FILES = {"metrics": "json", "intervals": "json", "frames": "parquet", "histograms": "npz"}
@@ -38,21 +39,29 @@ class FurtherTest(NamedTuple):
         return not done and not self.lacking
 
 
-def further_tests(config: Config) -> list[FurtherTest]:
+def further_tests(
+    config: Config, changed: Callable[[Config, Mapping[str, Any]], Config] = with_changes
+) -> list[FurtherTest]:
     """Reads the further tests of a row out of its resolved configuration.
+
+    Args:
+        config: Of the row.
+        changed: Replaces values of it, and reads them as the command of a test will, such as 2 for 2.0; see
+            `Settings.changed`. By default values stand as they are given.
 
     Raises:
         ValueError: One has no settings, or a name that is none of a file.
     """
-    found = []
+    found: list[FurtherTest] = []
     for name, settings in (config.get("tests") or {}).items():
-        if not isinstance(settings, dict) or not re.fullmatch(r"[\w.+-]+", name):
+        check_name(name, "a name in tests", [test.name for test in found])
+        if not isinstance(settings, dict):
             raise ValueError(
-                f"tests.{name} is {settings!r}, wanted settings that differ, under a name of letters and digits: "
+                f"tests.{name} is {settings!r}, wanted settings that differ: "
                 "c40: {data: {init_args: {compression: c40}}}"
             )
         changes = {key: value for key, value in settings.items() if key != "optional"}
-        other = with_changes(config, changes)
+        other = changed(config, changes)
         key = measured_hash(other)
         lacking = tuple(_not_on_disk(other)) if settings.get("optional") else ()
         found.append(FurtherTest(name, tuple(_options(changes)), key, key == measured_hash(config), lacking))
@@ -76,10 +85,12 @@ def _not_on_disk(config: Config) -> Iterator[str]:
 
 def put_aside(folder: RunFolder, name: str) -> None:
     """Renames what a test by other settings has left, so that it is neither lost nor taken for what it was."""
-    for kind, suffix in FILES.items():
-        path = folder.file(kind, name, suffix)
-        if path.exists():
-            path.rename(path.with_name(f"stale-{path.name}"))
+    left, number = [folder.file(kind, name, suffix) for kind, suffix in FILES.items()], 1
+    while any(os.path.lexists(path.with_name(f"stale-{number}-{path.name}")) for path in left):
+        number += 1
+    for path in left:
+        if os.path.lexists(path):
+            path.rename(path.with_name(f"stale-{number}-{path.name}"))
 
 
 def take_own(folder: RunFolder, test: FurtherTest) -> None:

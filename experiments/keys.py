@@ -49,7 +49,7 @@ def read_layers(arguments: Sequence[str]) -> list[Layer]:
         option, equals, value = word.partition("=")
         if option in ("-c", "--config"):
             path = value if equals else words.pop(0) if words else ""
-            layers.append((path, _read_yaml(Path(path))))
+            layers.append((path, read_yaml(Path(path))))
         elif option.startswith("--") and not HELP.fullmatch(option):
             keys = option[2:].split(".")
             if keys in (["model"], ["data"]):  # the class by itself
@@ -61,13 +61,19 @@ def read_layers(arguments: Sequence[str]) -> list[Layer]:
     return layers
 
 
-def _read_yaml(path: Path) -> Mapping[str, Any]:
+def read_yaml(path: Path) -> Mapping[str, Any]:
+    """Reads a configuration file.
+
+    Raises:
+        FileNotFoundError: It is missing.
+        ValueError: It is no YAML mapping.
+    """
     if not path.is_file():
         near = difflib.get_close_matches(path.name, [file.name for file in path.parent.glob("*.yaml")], n=1)
         raise FileNotFoundError(f"{path} does not exist" + (f": did you mean {path.parent / near[0]}?" if near else ""))
     try:
-        settings = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
+        settings = yaml.safe_load(path.read_text("utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise ValueError(f"{path} holds {type(settings).__name__}, wanted keys such as {', '.join(TOP[:4])}")
@@ -95,7 +101,8 @@ def _unknown(settings: Mapping[str, Any], classes: dict[str, str]) -> Iterator[t
     yield from _outside(settings, TOP, "")
     for part in ("model", "data"):
         yield from _unknown_of_class(settings.get(part), part, classes)
-    for name, test in (settings.get("tests") or {}).items():
+    tests = settings.get("tests")
+    for name, test in tests.items() if isinstance(tests, dict) else ():
         if not isinstance(test, dict):
             continue
         yield from _outside(test, OF_A_TEST, f"tests.{name}.")

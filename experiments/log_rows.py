@@ -17,6 +17,7 @@ from datamodules.parallel import one_at_a_time
 
 from .folder import RunFolder
 from .logged import logger_of, run_id, unlogged
+from .reading import LeftOut
 from .runs import Run
 from .share import home_of
 from .sync import waiting
@@ -29,7 +30,12 @@ def log_missing(runs: Sequence[Run]) -> None:
     Args:
         runs: Those that are not tested, or logged, are left alone.
     """
-    lacking = [run.folder.path for run in runs if unlogged(run)]
+    lacking, left_out = [], LeftOut()
+    for run in runs:
+        with left_out.noted():
+            if unlogged(run):
+                lacking.append(run.folder.path)
+    left_out.tell()
     if lacking:
         status = subprocess.run([sys.executable, "-m", "experiments.log_rows", *map(str, lacking)]).returncode
         if status:

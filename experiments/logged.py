@@ -10,6 +10,7 @@ from typing import Any
 
 from .folder import write_text
 from .offline import files_of, id_of
+from .reading import read_object, reading
 from .runs import Run
 
 NAME = "wandb.json"
@@ -51,17 +52,22 @@ def unlogged(run: Run) -> list[str]:
 
 def logger_of(run: Run) -> dict[str, Any] | None:
     """Arguments of the logger to W&B that a run's configuration names; None where it names none."""
-    config = run.folder.known() if run.folder.config.is_file() else {}
-    loggers = config.get("trainer", {}).get("logger")
-    for logger in loggers if isinstance(loggers, list) else []:
-        if logger["class_path"].endswith("WandbLogger"):
-            return dict(logger.get("init_args") or {})
+    config = run.folder.known() if run.folder.config.exists() else {}
+    with reading(run.folder.config):
+        loggers = config.get("trainer", {}).get("logger")
+        for logger in loggers if isinstance(loggers, list) else []:
+            if logger["class_path"].endswith("WandbLogger"):
+                return dict(logger.get("init_args") or {})
     return None
 
 
 def _known(folder: Path) -> dict[str, Any]:
     path = folder / NAME
-    known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    remedy = "put back a sound copy, or remove it: what is logged then is another run"
+    known = read_object(path, remedy) if path.exists() else {}
+    with reading(path, remedy):
+        if not isinstance(known.get("id", ""), str) or not isinstance(known.get("tests", {}), dict):
+            raise TypeError("wanted an id, and tests by name")
     return known
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
-from pytorch_lightning.utilities import rank_zero_only
-
-from datamodules.parallel import one_at_a_time
-
+from .at_work import alone_at, is_first
 from .folder import RunFolder
 from .further import further_tests, put_aside, take_own
 from .row import ForensicsCLI
 from .settings import Settings
+from .signals import end_if_told
 from .tracking import finish
 
 
@@ -25,28 +22,34 @@ def run_row(words: Sequence[str]) -> None:
     Args:
         words: Configuration files and options, as of `fit`.
     """
-    row, config = Settings().parse(words)
+    settings = Settings()
+    row, config = settings.parse(words)
     named = config["trainer"]["default_root_dir"]
     folder = RunFolder(Path(named) if named else Path("runs", *row, f"seed{config['seed_everything']}"))
-    first = getattr(rank_zero_only, "rank", 0) == 0
-    with one_at_a_time(folder.lock) if first else nullcontext():
-        ForensicsCLI(["fit", *words])
-        finish(exit_code=0)
+    with alone_at(folder):
+        _carry_out(["fit", *words])
         if row[1].startswith("_"):  # no row, but a training that rows need
             return
-        ForensicsCLI(["test", *words])
-        finish(exit_code=0)
+        _carry_out(["test", *words])
         cli = ForensicsCLI(words, run=False)  # for the hash of what it started from
-        for test in further_tests(cli.resolved):
+        for test in further_tests(cli.resolved, settings.changed):
             if test.lacking:
                 print(f"{test.name} is left out: {', '.join(test.lacking)} is not on disk")
             elif not test.due(folder):
                 continue
             elif test.same:
-                if first:
+                if is_first():
                     take_own(folder, test)
             else:
-                if first:
+                if is_first():
                     put_aside(folder, test.name)
-                ForensicsCLI(["test", *words, *test.options, "--name", test.name])
-                finish(exit_code=0)
+                _carry_out(["test", *words, *test.options, "--name", test.name])
+                if is_first():  # what it is known by, also where another class reads its settings in its own way
+                    stage = f"test-{test.name}"
+                    folder.note(stage, {**folder.noted(stage), "measured_by": test.key})
+
+
+def _carry_out(words: Sequence[str]) -> None:
+    ForensicsCLI(words)
+    finish(exit_code=0)
+    end_if_told()

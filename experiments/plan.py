@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .folder import RunFolder, training_key
 from .further import FurtherTest, further_tests
-from .settings import Config
+from .reading import DamagedFileError, LeftOut
+from .settings import Config, with_changes
 from .share import home_of, runs_by_key
 from .tables import TAKES, Row, find_rows, order
 
 FAILED = "failed.txt"
 """Why a row failed when it was last tried, in its folder."""
+
+
+TURN = {"interrupted": 0, "damaged": 2}
+"""Who of several that ask for the same training does it: states before and behind all others, which have 1."""
 
 
 class Job(NamedTuple):
@@ -46,7 +51,7 @@ class Planned(NamedTuple):
     Attributes:
         job: The job.
         folder: Where its run lies.
-        state: `done`, `to test`, `interrupted`, `missing` or `stale`.
+        state: `done`, `to test`, `interrupted`, `missing`, `stale` or `damaged`.
         why: More on the state; "" where there is nothing to say.
         home: Folder of the run that it shares, if that is another row's.
         after: Jobs of the plan that must be done before.
@@ -68,7 +73,9 @@ class Planned(NamedTuple):
     def failure(self) -> str:
         """Why it failed when it was last tried; "" if it did not."""
         path = self.folder.path / FAILED
-        return path.read_text().strip() if self.state != "done" and path.is_file() else ""
+        if self.state in ("done", "damaged") or not path.is_file():
+            return ""
+        return " ".join(path.read_bytes()[:1000].decode(errors="replace").split())
 
 
 def needed_row(row: Row, config: Config) -> Row | None:
@@ -104,12 +111,17 @@ def resolved(rows: Iterable[Row], resolve: Callable[[Row], Config]) -> dict[Row,
     return found
 
 
-def jobs(configs: Mapping[Row, Config], seeds: Sequence[int]) -> list[Job]:
+def jobs(
+    configs: Mapping[Row, Config],
+    seeds: Sequence[int],
+    changed: Callable[[Config, Mapping[str, Any]], Config] = with_changes,
+) -> list[Job]:
     """Makes a job of each row and seed; a pure function.
 
     Args:
         configs: Resolved, as from `resolved`: each row after the one it needs.
         seeds: Of every row.
+        changed: See `further_tests`.
     """
     found: dict[tuple[Row, int], Job] = {}
     for seed in seeds:
@@ -118,29 +130,34 @@ def jobs(configs: Mapping[Row, Config], seeds: Sequence[int]) -> list[Job]:
             if needed := needed_row(row, config):
                 (option,) = [option for option in TAKES if config.get(option)]
                 own[option] = f"{needed}@{found[needed, seed].key}"
-            tests = further_tests(own) if row.listed else []
+            tests = further_tests(own, changed) if row.listed else []
             found[row, seed] = Job(row, seed, own, training_key(own), needed, tests)
     return list(found.values())
 
 
-def plan(wanted: Sequence[Job], runs: Path) -> list[Planned]:
+def plan(wanted: Sequence[Job], runs: Path, left_out: LeftOut | None = None) -> list[Planned]:
     """Looks at what lies under a folder of runs, and says what is to be done about each job.
 
     A training that several jobs ask for is taken from where it lies, whichever row's folder that is; where none does,
     the first of them does it.
+
+    Args:
+        wanted: Each after the one it needs.
+        runs: Folder of runs.
+        left_out: Is told of damaged files of runs that nobody asked for; those are taken for not there.
     """
-    lying = runs_by_key(runs)
+    lying = runs_by_key(runs, left_out)
     by_name = {(job.row, job.seed): job for job in wanted}
     states = {id(job): state(job, job.folder(runs)) for job in wanted}
     first: dict[str, Job] = {}
-    for job in sorted(wanted, key=lambda job: states[id(job)][0] != "interrupted"):
+    for job in sorted(wanted, key=lambda job: TURN.get(states[id(job)][0], 1)):
         first.setdefault(job.key, job)
     planned = []
     for job in wanted:
         folder = job.folder(runs)
         kind, why = states[id(job)]
         home, after = None, []
-        if kind in ("done", "to test"):
+        if kind in ("done", "to test", "damaged"):
             home = home_of(folder)
         elif job.key in lying:
             home = lying[job.key]
@@ -159,6 +176,15 @@ def state(job: Job, folder: RunFolder) -> tuple[str, str]:
     Returns:
         State and reason, see `Planned`.
     """
+    try:
+        return _state(job, folder)
+    except DamagedFileError as error:
+        return "damaged", str(error)
+
+
+def _state(job: Job, folder: RunFolder) -> tuple[str, str]:
+    if folder.config.exists() and not folder.begun:
+        return "missing", ""  # whatever the file says, it will be written anew
     key = folder.key
     if key is None:
         return ("stale", "the run it shared is gone") if folder.config.is_symlink() else ("missing", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from datamodules.video_data import VideoDataModule
 from lightning_modules.base import ForensicsModule
 
+from .at_work import alone_at
 from .callbacks import PredictionFile, tell_unreadable
 from .checkpoint_callbacks import chooser_of
 from .checkpoints import keep_weights, refuse_other_network, remove_unfinished, take_checkpoint, write_safely
@@ -26,10 +28,13 @@ from .going_on import best_checkpoint, given_checkpoint, last_checkpoint, refuse
 from .intervals import write_intervals
 from .keys import read_layers
 from .logged import run_id
+from .names import check_name
 from .needs import needed
 from .nodes import refuse_alone
 from .parser import SentenceParser
 from .result import result_of, write_result
+from .runs import Run
+from .signals import at_once
 from .sync import waiting
 from .tracking import leave_sweep, settle_mode
 from .wandb_logger import wandb_logger
@@ -45,19 +50,20 @@ class ForensicsCLI(LightningCLI):
 
     def __init__(self, arguments: Sequence[str], run: bool = True) -> None:
         self.row = named_row(arguments)
-        super().__init__(
-            LightningModule,
-            LightningDataModule,
-            save_config_callback=None,
-            seed_everything_default=0,
-            parser_class=SentenceParser,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            args=list(arguments),
-            run=run,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-        )
+        with ExitStack() as self._held:
+            super().__init__(
+                LightningModule,
+                LightningDataModule,
+                save_config_callback=None,
+                seed_everything_default=0,
+                parser_class=SentenceParser,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                args=list(arguments),
+                run=run,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+            )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds what a row may be given beside model, data and trainer."""
@@ -99,6 +105,10 @@ class ForensicsCLI(LightningCLI):
         seed = int(self.settings.seed_everything)
         trainer.default_root_dir = trainer.default_root_dir or str(Path("runs", table, row, f"seed{seed}"))
         self.folder = RunFolder(Path(trainer.default_root_dir))
+        if self.settings.name is not None:
+            check_name(self.settings.name, "--name", Run(table, row, seed, self.folder).test_sets)
+        if self.subcommand in ("fit", "test", "predict") and not trainer.fast_dev_run:
+            self._held.enter_context(alone_at(self.folder))  # what is read of it from here on stays true
         self.needed = needed(self.settings, self.folder)
         if self.needed:
             self.settings[self.needed.option] = self.needed.value
@@ -238,7 +248,8 @@ class ForensicsCLI(LightningCLI):
             options = self._from_best(options)
             if self.trainer.is_global_zero and self.datamodule.predict_split == "test":
                 self.folder.count_test(self.settings.name)
-        self.trainer.predict(**options)
+        with at_once():
+            self.trainer.predict(**options)
         trainer: Any = self.trainer
         for callback in trainer.callbacks:
             if isinstance(callback, PredictionFile) and len(callback.unreadable):

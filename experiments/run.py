@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from .at_work import AtWorkError, alone_at
 from .baseline_steps import baseline_steps
 from .estimate import estimate, spoken
 from .folder import write_text
@@ -16,6 +17,7 @@ from .log_rows import log_missing
 from .nodes import alone
 from .plan import FAILED, Job, Planned, plan, state
 from .quick import HEADING
+from .reading import LeftOut
 from .runs import Run
 from .settings import Config
 from .share import link, move_aside
@@ -32,7 +34,8 @@ def run(arguments: Sequence[str]) -> None:
         arguments: See `--help`.
 
     Raises:
-        SystemExit: Status 1 where rows failed; they are named with their reasons.
+        SystemExit: Status 1 where rows failed; they are named with their reasons. Ctrl-C or a signal ends it after
+            what is at work has ended.
     """
     parser = parser_of("run", "Trains and tests rows.")
     parser.add_argument("--jobs", type=int, help="rows at a time (default 1, of a cluster as many as it takes)")
@@ -40,7 +43,8 @@ def run(arguments: Sequence[str]) -> None:
     if options.jobs is not None and options.jobs < 1:
         raise ValueError(f"--jobs is {options.jobs}, wanted 1 or more")
     launcher = _launcher(options, wanted)
-    planned = plan(wanted.jobs, wanted.runs)
+    left_out = LeftOut()
+    planned = plan(wanted.jobs, wanted.runs, left_out)
     while stale := [one for one in planned if one.state == "stale"]:
         for one in stale:
             if isinstance(launcher, Slurm) and (job := _queued(one, launcher.queue.jobs())):
@@ -48,27 +52,28 @@ def run(arguments: Sequence[str]) -> None:
                     f"{one.folder.path} is stale ({one.why}), but job {job.number} is {job.said} there: give the "
                     f"options of that job, or end it by scancel {job.number}"
                 )
-            print(f"{one.folder.path} is stale ({one.why}): moved to {move_aside(one.folder)}")
-        planned = plan(wanted.jobs, wanted.runs)
+            print(f"{one.folder.path} is stale ({one.why}): moved to {_aside(one)}")
+        planned = plan(wanted.jobs, wanted.runs, left_out)
     if options.quick:
         write_text(wanted.runs / "heading.txt", f"{HEADING}\n")
-    print(_sum(planned, wanted))
+    print(_sum(planned, wanted, left_out))
+    left_out.tell()
     left = [one for one in planned if one.state != "done"]
     names = {_name(one.job) for one in left}
     shared = {_name(one.job) for one in left if one.home}
     steps = [_step(one, wanted, names, shared) for one in left]
     steps += baseline_steps(wanted.jobs, wanted.runs, wanted.options)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         failed = carry_out(steps, launcher, options.jobs or (len(steps) if launcher.queues else 1))
         log_missing([Run(one.job.row.table, one.job.row.name, one.job.seed, one.folder) for one in planned])
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         going_on = "; jobs that are queued or running go on, scancel ends them" if launcher.queues else ""
         print(f"ended: the same command goes on from here{going_on}", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise
     for one in left:
         if (reason := failed.get(_name(one.job))) and one.folder.path.is_dir():
-            write_text(one.folder.path / FAILED, f"{reason}\n")
+            with suppress(OSError):  # it is said below as well
+                write_text(one.folder.path / FAILED, f"{reason}\n")
     if failed:
         print(f"\n{len(failed)} of {len(steps)} failed; the same command tries them again:", file=sys.stderr)
         for name, reason in failed.items():
@@ -81,11 +86,15 @@ def show(arguments: Sequence[str]) -> None:
 
     Args:
         arguments: See `--help`.
+
+    Raises:
+        SystemExit: Status 1 where the folder of a row is damaged.
     """
     options, wanted = read_wanted(parser_of("plan", "Says what run would do."), arguments)
     queue = Slurm(options.slurm).queue.jobs() if options.launcher == "slurm" else {}
-    planned = plan(wanted.jobs, wanted.runs)
-    times = estimate(planned, wanted.runs, pairs(wanted)).seconds
+    left_out = LeftOut()
+    planned = plan(wanted.jobs, wanted.runs, left_out)
+    times = estimate(planned, wanted.runs, pairs(wanted), left_out).seconds
     table = ""
     for one, seconds in zip(planned, times, strict=True):
         if one.job.row.table != table:
@@ -94,7 +103,15 @@ def show(arguments: Sequence[str]) -> None:
         seed = f" seed{one.job.seed}" if len({job.seed for job in wanted.jobs}) > 1 else ""
         said, time = _said(one, _queued(one, queue)), spoken(seconds) if seconds else ""
         print(f"  {one.job.row.name + seed:36} {said:12} {time:>9}  {_why(one)}")
-    print(f"\n{_sum(planned, wanted)}")
+    print(f"\n{_sum(planned, wanted, left_out)}")
+    left_out.tell()
+    if any(one.state == "damaged" for one in planned):
+        raise SystemExit(1)
+
+
+def _aside(one: Planned) -> Path:
+    with alone_at(one.folder, wait=False):
+        return move_aside(one.folder)
 
 
 def _said(one: Planned, job: SlurmJob | None) -> str:
@@ -122,12 +139,12 @@ def _why(one: Planned) -> str:
     return "; ".join([*reason, *shares, *needs, *left_out])
 
 
-def _sum(planned: Sequence[Planned], wanted: Wanted) -> str:
+def _sum(planned: Sequence[Planned], wanted: Wanted, left_out: LeftOut) -> str:
     keys = {one.job.key for one in planned if not one.job.config.get("checkpoint_from")}
     left = {one.job.key for one in planned if one.trains and not one.job.config.get("checkpoint_from")}
     rows = [one for one in planned if one.job.row.listed]
     done = sum(one.state == "done" for one in rows)
-    told = estimate(planned, wanted.runs, pairs(wanted))
+    told = estimate(planned, wanted.runs, pairs(wanted), left_out)
     return (
         f"{len(rows)} rows, {done} of them done; {len(keys)} distinct trainings, {len(left)} still to be done: "
         f"about {spoken(sum(told.seconds))} one after the other, by {told.source}"
@@ -139,16 +156,17 @@ def _step(one: Planned, wanted: Wanted, left: set[str], shared: set[str]) -> Ste
 
     def command() -> list[str] | None:
         (folder.path / FAILED).unlink(missing_ok=True)
-        if one.home and one.state not in ("done", "to test"):
-            link(one.home, folder)
-        if state(job, folder)[0] == "done":
+        if one.home and one.state not in ("done", "to test", "damaged"):
+            with suppress(AtWorkError), alone_at(folder, wait=False):  # else the row waits for who is at work there
+                link(one.home, folder)
+        if state(job, folder)[0] in ("done", "damaged"):
             return None
         words = [*job.row.files, *wanted.options[job.row], f"--seed_everything={job.seed}"]
         return [*PROGRAM, "row", *words, f"--trainer.default_root_dir={folder.path}"]
 
     def lacking() -> str:
         kind, why = state(job, folder)
-        return "" if kind == "done" else f"ended, but is {kind} {why}".strip()
+        return "" if kind == "done" else why if kind == "damaged" else f"ended, but is {kind} {why}".strip()
 
     after = tuple(name for name in map(_name, one.after) if name in left)
     early = not one.home and shared.isdisjoint(after)

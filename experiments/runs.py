@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
+from contextlib import nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from .folder import RunFolder
+from .reading import LeftOut, read_figures, read_intervals, reading
 from .share import home_of
 
 NAMES = ["table", "row", "seed", "test_set", "faces", "data"]
@@ -37,7 +39,9 @@ class Run(NamedTuple):
     @property
     def test_sets(self) -> list[str]:
         """Names of the data it was tested on, sorted; the table's own, "", is the first."""
-        found = [re.fullmatch(r"metrics(?:-(.+))?\.json", path.name) for path in self.folder.path.glob("metrics*.json")]
+        with reading(self.folder.path, "let it be read"):
+            names = os.listdir(self.folder.path) if self.folder.path.exists() else []
+        found = [re.fullmatch(r"metrics(?:-(.+))?\.json", name) for name in names]
         return sorted(match[1] or "" for match in found if match)
 
     def stage(self, test_set: str) -> str:
@@ -58,56 +62,72 @@ def run_folders(runs: Path) -> list[Run]:
 def scale_of(runs: Path) -> str:
     """What the headings must say of all runs in a folder, where `heading.txt` is there: that it was a quick try."""
     path = runs / "heading.txt"
-    return path.read_text().strip() if path.is_file() else ""
+    return path.read_text("utf-8", "replace").strip() if path.is_file() else ""
 
 
-def results(runs: Path) -> pd.DataFrame:
+def results(runs: Path, left_out: LeftOut | None = None) -> pd.DataFrame:
     """Reads the metrics files of all runs in a folder.
+
+    Args:
+        runs: The folder.
+        left_out: Is told of damaged files, whose tests have no row then.
 
     Returns:
         One row a file, sorted by table, row, seed and test set: `table`, `row`, `seed`, `test_set` ("" for the table's
         own), `faces` (source of the crops), `data` (the same for all that was tested on the same clips and as many
         frames; "" where it is not known), then the metrics and the ends of their intervals; NaN where a metric is not
         defined or not measured.
+
+    Raises:
+        DamagedFileError: A file is damaged, and nobody is to be told.
     """
-    rows = []
+    rows, each = [], left_out.noted if left_out else nullcontext
     for run in run_folders(runs):
-        for test_set in run.test_sets:
-            noted = run.folder.noted(run.stage(test_set))
-            data = f"{noted['index']}-{noted['frames']}" if "index" in noted else ""
-            faces = (noted.get("faces") or {}).get("source", "")
-            names = dict(zip(NAMES, (*run[:3], test_set, faces, data), strict=True))
-            metrics = json.loads(run.folder.metrics(test_set).read_text())
-            rows.append({**names, **metrics, **_ends(run.folder.file("intervals", test_set, "json"))})
+        with each():
+            for test_set in run.test_sets:
+                with each():
+                    rows.append(_measured(run, test_set))
     return pd.DataFrame(rows, columns=None if rows else NAMES)
 
 
-def _ends(path: Path) -> dict[str, float]:
-    """Ends of the intervals of a test, if they are there: `<metric> low` and `<metric> high`."""
-    found = json.loads(path.read_text())["intervals"] if path.is_file() else {}
-    defined = {key: pair for key, pair in found.items() if pair}
-    return {
-        f"{key} {end}": value for key, pair in defined.items() for end, value in zip(("low", "high"), pair, strict=True)
-    }
+def _measured(run: Run, test_set: str) -> dict[str, Any]:
+    """A row of `results`."""
+    noted = run.folder.noted(run.stage(test_set))
+    with reading(run.folder.provenance):
+        data = f"{noted['index']}-{noted['frames']}" if "index" in noted else ""
+        faces = str((noted.get("faces") or {}).get("source", ""))
+    names = dict(zip(NAMES, (*run[:3], test_set, faces, data), strict=True))
+    path, of_intervals = run.folder.metrics(test_set), run.folder.file("intervals", test_set, "json")
+    pairs = read_intervals(of_intervals, path) if of_intervals.exists() else {}
+    ends = {f"{key} {end}": pair[place] for key, pair in pairs.items() for place, end in enumerate(("low", "high"))}
+    return {**names, **read_figures(path), **ends, **names}
 
 
-def timings(runs: Path) -> pd.DataFrame:
+def timings(runs: Path, left_out: LeftOut | None = None) -> pd.DataFrame:
     """Reads how long trainings and tests took: what differs from run to run.
+
+    Args:
+        runs: Folder of runs.
+        left_out: Is told of damaged files, whose runs have no rows then.
 
     Returns:
         One row a stage: `table`, `row`, `seed`, `stage` (`fit`, `test`, `test-NAME`), `run` (folder in which it ran;
         rows that share a run name the same), then `seconds` (of the last start, where it was interrupted), `device`,
         `processes`, `epochs`, `steps`, `frames`; NaN where a stage has none.
+
+    Raises:
+        DamagedFileError: A file is damaged, and nobody is to be told.
     """
-    rows = []
+    rows, each = [], left_out.noted if left_out else nullcontext
     for run in run_folders(runs):
         path = home_of(run.folder) or run.folder.path
         where = path.relative_to(runs) if path.is_relative_to(runs) else path
         names = {"table": run.table, "row": run.row, "seed": run.seed}
-        for stage in ["fit", *map(run.stage, run.test_sets)]:
-            noted = run.folder.noted(stage)
-            if "seconds" in noted:
-                rows.append({**names, "stage": stage, "run": str(where), **{key: noted.get(key) for key in TIMED}})
+        with each():
+            for stage in ["fit", *map(run.stage, run.test_sets)]:
+                noted = run.folder.noted(stage)
+                if "seconds" in noted:
+                    rows.append({**names, "stage": stage, "run": str(where), **{key: noted.get(key) for key in TIMED}})
     return pd.DataFrame(rows, columns=["table", "row", "seed", "stage", "run", *TIMED])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ class Settings:
     def __init__(self, options: Sequence[str] = ()) -> None:
         self.options = list(options)
         self._parser: Any = None
+        self._read: dict[str, Config] = {}
 
     def of(self, row: Row) -> Config:
         """The resolved configuration of a row, as a run of it would keep it in config.yaml.
@@ -55,6 +57,25 @@ class Settings:
         del config["config"]  # the files themselves
         return named_row(words), config
 
+    def changed(self, config: Config, changes: Mapping[str, Any]) -> Config:
+        """A configuration with some values replaced, which are read as on the command line: 2 or "2" may mean 2.0.
+
+        Args:
+            config: Resolved.
+            changes: What differs.
+        """
+        if self._parser is None:
+            raise RuntimeError("no row has been parsed yet: call parse(words) first")
+        key = json.dumps([_classes(config), changes], sort_keys=True, default=repr)
+        if key in self._read:
+            return with_changes(config, self._read[key])
+        before = self._parser.parse_object(config)
+        whole: Config = _plain(self._parser.parse_object(changes, namespace=before).as_dict())
+        if _classes(changes):  # what another class takes of the others' settings, and by default, is its own
+            return {part: whole[part] for part in config}
+        self._read[key] = _of(changes, whole)
+        return with_changes(config, self._read[key])
+
 
 def _plain(value: Any) -> Any:
     """The same of mappings and lists alone, as YAML would keep it."""
@@ -63,6 +84,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def _classes(config: Mapping[str, Any]) -> list[Any]:
+    """The class paths in a configuration's mappings, in order."""
+    found = [config["class_path"]] if "class_path" in config else []
+    return found + [path for value in config.values() if isinstance(value, Mapping) for path in _classes(value)]
+
+
+def _of(changes: Mapping[str, Any], whole: Mapping[str, Any]) -> Config:
+    """The values that a whole configuration has in the places of changes."""
+    return {
+        key: _of(value, whole[key]) if isinstance(value, Mapping) and isinstance(whole[key], Mapping) else whole[key]
+        for key, value in changes.items()
+    }
 
 
 def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .folder import RunFolder
+from .reading import LeftOut
 
 SHARED = (
     "checkpoints",
@@ -23,13 +24,19 @@ SHARED = (
 provenance, once written to, is a file of its own."""
 
 
-def runs_by_key(runs: Path) -> dict[str, Path]:
-    """Finds finished trainings under a folder of runs, also those moved aside, by the hash of their configuration."""
+def runs_by_key(runs: Path, left_out: LeftOut | None = None) -> dict[str, Path]:
+    """Finds finished trainings under a folder of runs, also those moved aside, by the hash of their configuration.
+
+    Args:
+        runs: The folder.
+        left_out: Is told of damaged files, whose runs are passed over.
+    """
     found: dict[str, Path] = {}
     for config in sorted(runs.glob("*/*/seed*/config.yaml"), reverse=True):
         run = RunFolder(config.parent)
-        if not config.is_symlink() and run.trained and (key := run.key):
-            found[key] = run.path
+        with (left_out or LeftOut()).noted():
+            if not config.is_symlink() and run.trained and (key := run.key):
+                found[key] = run.path
     return found
 
 

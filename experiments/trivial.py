@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +26,7 @@ from lightning_modules import (
     colour_features,
 )
 
+from .at_work import alone_at
 from .facts import data_facts
 from .folder import RunFolder, data_key, surroundings, write_metrics
 from .geometry import CROP_FEATURES, FILE_FEATURES, GeometryTrees, auroc_without_ties
@@ -87,10 +89,23 @@ def run_baselines(cli: ForensicsCLI) -> None:
     Args:
         cli: A row of the table they belong to, built and not run; its data are used, its model is not.
     """
-    data, table, seed = cli.datamodule, cli.folder.path.parents[1], cli.folder.path.name
+    table, seed = cli.folder.path.parents[1], cli.folder.path.name
+    with alone_at(at_work_at(table, seed)):
+        _run_baselines(cli, table, seed)
+
+
+def at_work_at(table: Path, seed: str) -> RunFolder:
+    """The folder that stands for all baselines of a table where one process at a time works at them."""
+    return RunFolder(table / f"baselines-{seed}")
+
+
+def _run_baselines(cli: ForensicsCLI, table: Path, seed: str) -> None:
+    data = cli.datamodule
     config = data_key(cli.resolved)
     folders = {name: RunFolder(table / name / seed) for name in NAMES}
-    if all(folder.metrics(None).is_file() and folder.noted("test")["config"] == config for folder in folders.values()):
+    if all(
+        folder.metrics(None).is_file() and folder.noted("test").get("config") == config for folder in folders.values()
+    ):
         print(f"{table}: the baselines have been tested already")
         return
     data.augment = False

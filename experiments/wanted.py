@@ -69,7 +69,8 @@ def read_wanted(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tu
     cut = words.index("--") if "--" in words else len(words)
     options, more = parser.parse_args(words[:cut]), words[cut + 1 :]
     rows = find_rows(options.names, options.tables.resolve())
-    configs = resolved(rows, Settings(more).of)
+    settings = Settings(more)
+    configs = resolved(rows, settings.of)
     made = {row: list(more) for row in configs}
     if options.quick:
         for row, config in configs.items():
@@ -84,7 +85,7 @@ def read_wanted(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tu
                 made[row] = ["--trainer.devices=1", *made[row]]
                 configs[row] = with_changes(config, {"trainer": {"devices": 1}})
     runs = options.runs or Path("runs", "quick") if options.quick else options.runs or Path("runs")
-    return options, Wanted(rows, runs, made, configs, jobs(configs, options.seeds))
+    return options, Wanted(rows, runs, made, configs, jobs(configs, options.seeds, settings.changed))
 
 
 def _splits(config: Config) -> Path:

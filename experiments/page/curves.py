@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..folder import RunFolder
+from ..reading import LeftOut, read_csv, reading
 from ..runs import Run
 from .plots import Line, draw_lines
 
@@ -18,6 +20,10 @@ POINTS = 200
 LOGGED = {"val/pixel_iou_balanced": "balanced IoU", "val/frame_auroc": "frame AUROC", "train/loss": "training loss"}
 """What is drawn, by its key in the logs."""
 
+COLUMNS = ("epoch", "step", *LOGGED)
+REMOVED = "put back a sound copy, or remove it: its part of the curves is lost then"
+"""What to do about a damaged log."""
+
 
 def history(folder: RunFolder) -> pd.DataFrame:
     """Reads the logs of a training.
@@ -26,13 +32,17 @@ def history(folder: RunFolder) -> pd.DataFrame:
 
     Returns:
         `epoch`, `step`, and those of `LOGGED` that were logged; sorted by step.
+
+    Raises:
+        DamagedFileError: A log is damaged.
     """
     logs = folder.path.glob("logs/version_*/metrics.csv")
     parts: list[pd.DataFrame] = []
     for path in sorted(logs, key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0)):
-        if not path.stat().st_size:
-            continue
-        part = pd.read_csv(path, usecols=lambda name: name in ("epoch", "step", *LOGGED))
+        with reading(path, REMOVED):
+            if not path.stat().st_size:
+                continue
+        part = read_csv(path, list(COLUMNS), REMOVED, usecols=lambda name: name in COLUMNS)
         part = part.dropna(how="all", subset=[name for name in part if name in LOGGED])
         if "step" in part and "train/loss" in part and part["train/loss"].notna().any():  # else nothing was trained
             parts = [earlier[earlier["step"] < part["step"].min()] for earlier in parts] + [part]
@@ -41,25 +51,29 @@ def history(folder: RunFolder) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).sort_values("step", kind="stable")
 
 
-def draw_curves(runs: Iterable[Run], series: dict[str, int]) -> dict[str, str]:
+def draw_curves(runs: Iterable[Run], series: dict[str, int], left_out: LeftOut) -> dict[str, str]:
     """Draws the curves of a table's rows, all seeds of one in its colour.
 
     Args:
         runs: Of one table.
         series: Number of each row, which sets its colour.
+        left_out: Is told of damaged files, whose runs are not drawn.
 
     Returns:
         SVG by what it shows; nothing where nothing was logged.
     """
-    known = [(run, history(run.folder)) for run in runs]
+    known = []
+    for run in runs:
+        with left_out.noted():
+            known.append((run, history(run.folder), run.folder.noted("fit"), run.folder.noted("test")))
     drawn = {}
     for key, name in LOGGED.items():
         lines = []
-        for run, logged in known:
+        for run, logged, fit, test in known:
             if key in logged and logged[key].notna().any():
                 curve = logged[["epoch", "step", key]].dropna(subset=[key])
                 x, y = shortened(curve[["step", key]])
-                lines.append(Line(x, y, series[run.row], f"{run.row}, seed {run.seed}", _chosen(run, curve)))
+                lines.append(Line(x, y, series[run.row], f"{run.row}, seed {run.seed}", _chosen(fit, test, curve)))
         if lines:
             low, high = (end(lines, key=lambda line: line.y[-1]) for end in (min, max))
             ends = f"{low.y[-1]:.3f} ({low.name}) to {high.y[-1]:.3f} ({high.name})"
@@ -75,8 +89,8 @@ def shortened(curve: pd.DataFrame, points: int = POINTS) -> tuple[list[float], l
     return curve.iloc[:, 0].tolist(), curve.iloc[:, 1].tolist()
 
 
-def _chosen(run: Run, curve: pd.DataFrame) -> int | None:
+def _chosen(fit: dict[str, Any], test: dict[str, Any], curve: pd.DataFrame) -> int | None:
     """Which point of a curve is the checkpoint that was tested; None where the curve did not choose it."""
-    chooser, epoch = run.folder.noted("fit").get("selected_by"), run.folder.noted("test").get("epoch")
+    chooser, epoch = fit.get("selected_by"), test.get("epoch")
     there = (curve["epoch"] == epoch).to_list()
     return there.index(True) if chooser == curve.columns[-1] and len(there) <= POINTS and True in there else None

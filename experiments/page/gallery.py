@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable
+from contextlib import nullcontext
 from itertools import zip_longest
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 from PIL import Image
 
 from ..pictures import CAPTION_PX
-from ..result import read_result, rightness
+from ..reading import LeftOut, reading
+from ..result import rightness
 from ..runs import Run
+from ..sound import sound_result
 
 BUDGET = 6_000_000
 """Bytes of all pictures of a page, as they are written into it."""
@@ -61,7 +65,7 @@ def drawn(run: Run) -> dict[str, list[Picture]]:
     folder = run.folder.path / "overlays"
     if not (folder.is_dir() and "" in run.test_sets and run.folder.file("frames", None, "parquet").is_file()):
         return {}
-    frames = read_result(run.folder).frames
+    frames = sound_result(run.folder).frames
     frames["path"] = [
         str(folder / f"{method}-{clip}-{frame:04d}.png")
         for method, clip, frame in frames[["method", "clip", "frame"]].itertuples(index=False)
@@ -91,8 +95,15 @@ def _ordered(frames: pd.DataFrame, label: int) -> pd.DataFrame:
     return judged.sort_values(["right", "path"], ascending=[False, True])
 
 
-def embedded(galleries: Iterable[dict[str, list[Picture]]], budget: int = BUDGET) -> tuple[dict[str, Shown], int]:
+def embedded(
+    galleries: Iterable[dict[str, list[Picture]]], budget: int = BUDGET, left_out: LeftOut | None = None
+) -> tuple[dict[str, Shown], int]:
     """Encodes pictures until the budget is used up, in turn of each gallery and of its ends.
+
+    Args:
+        galleries: Pictures by ends.
+        budget: Bytes of all that is written.
+        left_out: Is told of damaged files, which are not shown.
 
     Returns:
         What is shown by path, and how many were left out.
@@ -102,17 +113,18 @@ def embedded(galleries: Iterable[dict[str, list[Picture]]], budget: int = BUDGET
     shown: dict[str, Shown] = {}
     used = 0
     for number, path in enumerate(wanted):
-        picture = _encoded(path)
-        used += len(picture.uri)
-        if used > budget:
-            return shown, len(wanted) - number
-        shown[path] = picture
+        with left_out.noted() if left_out else nullcontext():
+            picture = _encoded(path)
+            used += len(picture.uri)
+            if used > budget:
+                return shown, len(wanted) - number
+            shown[path] = picture
     return shown, 0
 
 
 def _encoded(path: str) -> Shown:
     """Takes the line of text off a picture, and makes it as small as the page shows it."""
-    with Image.open(path) as opened:
+    with reading(Path(path), "put back a sound copy, or remove it"), Image.open(path) as opened:
         picture = opened.convert("RGB").crop((0, CAPTION_PX, opened.width, opened.height))
     picture.thumbnail((WIDTH_PX, WIDTH_PX))
     file = io.BytesIO()

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ..columns import BASELINE, COLUMNS, QUESTIONS, by_table, heading, published
 from ..folder import write_text
+from ..reading import LeftOut, read_csv
 from ..runs import Run, over_seeds, run_folders, scale_of
 from ..share import home_of
 from .curves import draw_curves
@@ -66,7 +67,7 @@ class Section(NamedTuple):
     galleries: list[Gallery]
 
 
-def write_page(runs: Path, found: pd.DataFrame) -> int:
+def write_page(runs: Path, found: pd.DataFrame, left_out: LeftOut | None = None) -> int:
     """Writes `index.html` into a folder of runs.
 
     Its size is bounded: pictures by `BUDGET`, curves by their number of points.
@@ -74,15 +75,19 @@ def write_page(runs: Path, found: pd.DataFrame) -> int:
     Args:
         runs: The folder.
         found: Its `results`.
+        left_out: Is told of damaged files, whose curves, costs or pictures are not drawn.
 
     Returns:
         Size of the page in bytes.
     """
+    left_out = left_out or LeftOut()
     folders, sections, homes = run_folders(runs), [], dict[Path, str]()
     for name, table in (progress := tqdm(list(by_table(found)), "drawing the page", unit="table", leave=False)):
         progress.set_postfix_str(name)
-        sections.append(_section(runs, name, table, [run for run in folders if run.table == name], homes))
-    pictures, left_out = embedded(gallery.ends for section in sections for gallery in section.galleries)
+        of_table = [run for run in folders if run.table == name]
+        sections.append(_section(runs, name, table, of_table, homes, left_out))
+    galleries = (gallery.ends for section in sections for gallery in section.galleries)
+    pictures, beyond = embedded(galleries, left_out=left_out)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -92,7 +97,7 @@ def write_page(runs: Path, found: pd.DataFrame) -> int:
         sections=sections,
         results=len(found),
         pictures=pictures,
-        left_out=left_out,
+        left_out=beyond,
         budget=BUDGET,
         hues=HUES,
         has_costs=(runs / "cost.csv").is_file(),
@@ -101,13 +106,17 @@ def write_page(runs: Path, found: pd.DataFrame) -> int:
     return (runs / "index.html").stat().st_size
 
 
-def _section(runs: Path, name: str, table: pd.DataFrame, folders: list[Run], homes: dict[Path, str]) -> Section:
+def _section(
+    runs: Path, name: str, table: pd.DataFrame, folders: list[Run], homes: dict[Path, str], left_out: LeftOut
+) -> Section:
     summary = over_seeds(table)
     shown = sheet(summary, published(name))
     trained = trained_rows(summary)
     series = {row: number for number, row in enumerate(sorted(set(trained["row"])))}
     of_rows = [run for run in folders if run.row in series]
-    key = headline(summary)
+    key, costs = headline(summary), dict[str, str]()
+    with left_out.noted():
+        costs = _draw_costs(runs / "cost.csv", name, trained, series)
     return Section(
         name,
         QUESTIONS.get(name, ""),
@@ -116,11 +125,11 @@ def _section(runs: Path, name: str, table: pd.DataFrame, folders: list[Run], hom
         first(summary),
         shown,
         series,
-        draw_curves(of_rows, series),
-        _draw_costs(runs / "cost.csv", name, trained, series),
+        draw_curves(of_rows, series, left_out),
+        costs,
         grid_of_tests(summary),
         grids_of_methods(summary),
-        _galleries(of_rows, summary, homes),
+        _galleries(of_rows, summary, homes, left_out),
     )
 
 
@@ -128,7 +137,7 @@ def _draw_costs(path: Path, table: str, trained: pd.DataFrame, series: dict[str,
     """Draws balanced IoU and headline of rows against their GFLOPs, by name; nothing where no cost is known."""
     if not path.is_file():
         return {}
-    costs = pd.read_csv(path)
+    costs = read_csv(path, ["flops", "parameters", "ms", "size"], "measure again, by make cost")
     costs = costs[costs["table"] == table].drop_duplicates("row", keep="last").drop(columns="table")
     joined = trained[trained["test_set"] == ""].merge(costs, on="row")
     drawn_costs = {}
@@ -151,7 +160,7 @@ def _point(line: dict[str, Any], key: str, series: dict[str, int]) -> Point:
     return Point(gflops, line[key], low, high, series[line["row"]], name)
 
 
-def _galleries(folders: list[Run], summary: pd.DataFrame, homes: dict[Path, str]) -> list[Gallery]:
+def _galleries(folders: list[Run], summary: pd.DataFrame, homes: dict[Path, str], left_out: LeftOut) -> list[Gallery]:
     """Pictures of the first seed of each row, the best row first; those of a shared run once."""
     key = headline(summary)
     own = summary[(summary["test_set"] == "") & ~summary["row"].str.startswith(BASELINE)]
@@ -161,5 +170,8 @@ def _galleries(folders: list[Run], summary: pd.DataFrame, homes: dict[Path, str]
         run = min((run for run in folders if run.row == row), key=lambda run: run.seed)
         here = f"{run.table}/{run.row}"
         earlier = homes.setdefault(home_of(run.folder) or run.folder.path, here)
-        galleries.append(Gallery(row, "" if earlier == here else earlier, drawn(run) if earlier == here else {}))
+        ends: dict[str, list[Picture]] = {}
+        with left_out.noted():
+            ends = drawn(run) if earlier == here else {}
+        galleries.append(Gallery(row, "" if earlier == here else earlier, ends))
     return galleries

@@ -18,7 +18,7 @@ from experiments.trivial import NAMES
 ROWS = {
     "_base": "model: {init_args: {encoder: test_resnet, decoder: fcn, pretrained: false, warmup_steps: 2}}\n"
     "data: {init_args: {size: 64, frames_per_clip: 2, eval_frames_per_clip: 2, batch_size: 4, num_workers: 0}}\n"
-    "trainer: {max_epochs: 2}\ntests:\n  few: {data: {init_args: {eval_frames_per_clip: 1}}}\n  own: {data: {}}\n",
+    "trainer: {max_epochs: 2}\ntests:\n  few: {data: {init_args: {eval_frames_per_clip: '1'}}}\n  own: {data: {}}\n",
     "a": "{}",
     "b": "encoder_from: small/a\nmodel: {init_args: {frozen_epochs: all}}",
     "c": "{}",
