@@ -20,7 +20,7 @@ from .networks import Network
 from .operating_point import OperatingPoint
 from .optimisation import Recipe, lr_factor, make_optimizer
 from .start import Start, drop_gradients, set_modes
-from .weights import require_file
+from .weights_file import require_file
 
 Stage = Literal["train", "val", "test"]
 

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from .borders import repeat_borders
 from .output_stride import dilate, join, joined_channels, keeps_branches
 from .simple_pyramid import SimplePyramid
-from .weights import Match, cached_file, load_from_file, out_of_reach, require_reachable, server
+from .weights import cached_file, out_of_reach, require_reachable, server
+from .weights_file import Match, load_from_file
 
 OUTPUT_STRIDES = (8, 16, 32)
 PYRAMID = (4, 8, 16, 32)
@@ -145,7 +146,7 @@ class Encoder(nn.Module):
         self.backbone.load_state_dict(loaded.state_dict())
 
     def load_file(self, path: str) -> Match:
-        """Loads weights from another run's checkpoint or a file of timm's; see `weights.load_from_file`."""
+        """Loads weights from another run's checkpoint or a file of timm's; see `weights_file.load_from_file`."""
         return load_from_file(self, self.name, path, normalisation(self.name))
 
     def checkpoint_gradients(self) -> None:
