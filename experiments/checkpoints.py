@@ -164,7 +164,7 @@ def take_checkpoint(source: Path, model: Any, target: Path) -> None:
         model: A `ForensicsModule` of the same network.
         target: File to write.
     """
-    own = {"operating_point": model.point._asdict(), "hyper_parameters": dict(model.hparams)}
+    own = {"operating_point": model.point.as_dict(), "hyper_parameters": dict(model.hparams)}
     write_checkpoint(without_training(_of_run(source)) | own, target)
 
 

@@ -54,10 +54,18 @@ class Detector(nn.Module):
             image: float32 (B, 3, H, W), in [0, 1].
 
         Returns:
-            `mask` (B, H, W), forged probability of each pixel, if there is a decoder; `score` (B,), of each frame.
+            `score` (B,), fake probability of each frame, and its log-odds `score_logit`, float64, to rank by; and, if
+            there is a decoder, `mask` (B, H, W), forged probability of each pixel, and its log-odds `mask_logit`.
         """
-        mask, score = self._predictions(self.network((image - self.mean) / self.std))
-        return {"score": score} if mask is None else {"mask": mask, "score": score}
+        return outputs(*self._predictions(self.network((image - self.mean) / self.std)))
+
+
+def outputs(mask_logit: Tensor | None, score_logit: Tensor) -> Probabilities:
+    """Names what a module predicts, as `Detector` gives it."""
+    score = score_logit.sigmoid().float()
+    if mask_logit is None:
+        return {"score": score, "score_logit": score_logit}
+    return {"mask": mask_logit.sigmoid(), "score": score, "mask_logit": mask_logit, "score_logit": score_logit}
 
 
 def load(checkpoint: Path) -> tuple[ForensicsModule, int]:
@@ -139,17 +147,19 @@ def largest_difference(module: ForensicsModule, run: Callable[[Tensor], Probabil
         images: (B, 3, H, W), in [0, 1].
 
     Returns:
-        Largest absolute difference of any pixel or frame.
+        Largest absolute difference of any pixel or frame, log-odds compared as probabilities.
     """
     differences = []
     mean, std = (torch.tensor(values)[:, None, None] for values in (module.mean, module.std))
     for batch in (images[:1], images):
         with torch.inference_mode():
-            mask, score = module.predictions(module((batch - mean) / std))
+            own = outputs(*module.predictions(module((batch - mean) / std)))
             found = run(batch)
-        differences.append((found["score"] - score).abs().max())
-        if mask is not None:
-            differences.append((found["mask"] - mask).abs().max())
+        for name, values in own.items():
+            there = found[name]
+            if name.endswith("_logit"):
+                values, there = values.sigmoid(), there.sigmoid()
+            differences.append((there - values).abs().max())
     return float(torch.stack(differences).max())
 
 
@@ -201,15 +211,17 @@ def export(arguments: Sequence[str]) -> None:
     program = trace(module, size)
     for path in options.out:
         _write(path, program, module, images, options.tolerance)
-    outputs = ", ".join(
-        f"{name} (B{', H, W' * (name == 'mask')})" for name in program.module()(images["random images"])
-    )
-    print(f"input image (B, 3, {size}, {size}), float32 RGB in [0, 1]; outputs {outputs}, probabilities")
-    pixels, frames, videos, decision = module.point
-    rule = "its own head" if decision == HEAD else f"the rule {decision!r} on its mask"
+    found = program.module()(images["random images"])
+    named = ", ".join(f"{name} (B{', H, W' * name.startswith('mask')})" for name in found)
     print(
-        f"validation chose: a pixel is forged above {pixels:.4g}, a frame fake above {frames:.4g}, a video above "
-        f"{videos:.4g} (the mean of its frames); a frame's score is by {rule}"
+        f"input image (B, 3, {size}, {size}), float32 RGB in [0, 1]; outputs {named}: probabilities, and their log-odds"
+    )
+    point = module.point
+    rule = "its own head" if point.decision == HEAD else f"the rule {point.decision!r} on its mask"
+    print(
+        f"validation chose: a pixel is forged from {point.pixel_threshold:.4g} (log-odds {point.pixel_logit:.4g}), a "
+        f"frame fake above {point.frame_threshold:.4g} ({point.frame_logit:.4g}), a video above "
+        f"{point.video_threshold:.4g} ({point.video_logit:.4g}; the mean of its frames); a frame's score is by {rule}"
     )
 
 

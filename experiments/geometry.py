@@ -49,7 +49,7 @@ class GeometryTrees:
 
     def __call__(self, batch: Batch) -> tuple[None, Tensor]:
         """Scores frames (B,); says nothing of pixels."""
-        return None, torch.from_numpy(self._model.predict_proba(self._described(batch))[:, 1].astype(np.float32))
+        return None, torch.from_numpy(self._model.predict_proba(self._described(batch))[:, 1])
 
     def importance(self) -> dict[str, float]:
         """How much AUROC on the training frames each feature is worth, the most telling first."""

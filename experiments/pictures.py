@@ -49,15 +49,16 @@ def overlays(
         clips: The rows of the index that the batch numbers.
         module: Knows how images were normalised, and the operating point.
     """
-    masks, point, drawn = predicted.get("mask_probability"), module.point, []
+    masks, point, drawn = predicted.get("mask_logit"), module.point, []
     for number, image in enumerate(_shown(batch["image"].float().cpu(), module)):
         method, clip = clips.loc[int(batch["clip"][number]), ["method", "clip"]]
         frame, score = int(batch["frame"][number]), float(predicted["frame_score"][number])
         caption = f"{method} {clip} frame {frame}: score {score:.2f}, fake from {point.frame_threshold:.2f}"
         truth = batch["mask"][number].cpu().numpy().astype(np.uint8)
-        probability = None if masks is None else masks[number].float().cpu().numpy()
-        forged = None if probability is None else (probability > point.pixel_threshold).astype(np.uint8)
-        picture = triptych(image, truth, probability, caption, point.pixel_threshold)
+        logit = None if masks is None else masks[number].float().cpu()
+        forged = None if logit is None else (logit >= point.pixel_logit).numpy().astype(np.uint8)
+        probability = None if logit is None else logit.sigmoid().numpy()
+        picture = triptych(image, truth, probability, caption, forged)
         drawn.append(Overlay(f"{method}-{clip}-{frame:04d}", caption, image, truth, forged, picture))
     return drawn
 
@@ -73,7 +74,7 @@ def triptych(
     truth: NDArray[np.integer],
     probability: NDArray[np.floating] | None,
     caption: str,
-    threshold: float = 0.5,
+    forged: NDArray[np.integer] | None = None,
 ) -> Pixels:
     """Frame | truth | prediction under a line of text.
 
@@ -83,14 +84,14 @@ def triptych(
         probability: (H, W), 0 to 1; a deeper red is a higher one. None: the model says nothing of pixels, and the
             picture has two parts.
         caption: Text above.
-        threshold: Probability at which the prediction is outlined.
+        forged: (H, W), 1 where the prediction is outlined, else 0; by default where it is over 0.5.
 
     Returns:
         (16 + H, 3 W + 8, 3) or, without a prediction, (16 + H, 2 W + 4, 3).
     """
     parts = [image, _tinted(_tinted(image, truth == 1, FORGED), truth == 255, UNKNOWN)]
     if probability is not None:
-        parts.append(_tinted(image, probability, FORGED, threshold))
+        parts.append(_tinted(image, probability, FORGED, forged))
     gap = np.full((image.shape[0], 4, 3), 255, np.uint8)
     joined = np.concatenate([panel for part in parts for panel in (part, gap)][:-1], axis=1)
     sheet = Image.new("RGB", (joined.shape[1], joined.shape[0] + CAPTION_PX), "white")
@@ -100,12 +101,14 @@ def triptych(
 
 
 def _tinted(
-    image: Pixels, strength: NDArray[np.generic], colour: tuple[int, int, int], outlined: float = 0.5
+    image: Pixels,
+    strength: NDArray[np.generic],
+    colour: tuple[int, int, int],
+    outlined: NDArray[np.integer] | None = None,
 ) -> Pixels:
     weight = 0.55 * strength.astype(np.float32)[..., None]
     tinted = (image * (1 - weight) + np.array(colour, np.float32) * weight).astype(np.uint8)
-    outlines, _ = cv2.findContours(
-        (strength.astype(np.float32) > outlined).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
+    inside = strength.astype(np.float32) > 0.5 if outlined is None else outlined
+    outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     drawn: Pixels = np.asarray(cv2.drawContours(np.ascontiguousarray(tinted), outlines, -1, colour, 1))
     return drawn

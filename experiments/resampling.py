@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from lightning_modules import METHODS
+from lightning_modules import METHODS, video_scores
 from lightning_modules.pixel_metrics import iou_of, pooled
 
 from .result import COUNTS, Result
@@ -39,8 +39,8 @@ def weighted_figures(result: Result, weights: Floats, by: str = "pair") -> Figur
     found: Figures = {}
     with np.errstate(invalid="ignore", divide="ignore"):
         for suffix, rows, histogram_rows in _scopes(frames, groups):
-            figures = _frames(rows, weights, result.point.frame_threshold)
-            figures |= _videos(rows, weights, result.point.video_threshold)
+            figures = _frames(rows, weights, result.point.frame_logit)
+            figures |= _videos(rows, weights, result.point.video_logit)
             if "tp" in rows:
                 counted = groups.loc[histogram_rows, "unit"].to_numpy()
                 figures |= _pixels(rows, weights, not suffix)
@@ -112,11 +112,11 @@ def _binned(histograms: NDArray[np.int64], unit: NDArray[np.int64], weights: Flo
 
 
 def _frames(rows: pd.DataFrame, weights: Floats, threshold: float) -> Figures:
-    label, score, unit = (rows[name].to_numpy() for name in ("label", "score", "unit"))
+    label, logit, unit = (rows[name].to_numpy() for name in ("label", "logit", "unit"))
     fakes, reals = (_sums((label == kind).astype(float), unit, weights) for kind in (1, 0))
-    right = (score > threshold) == (label == 1)
+    right = (logit > threshold) == (label == 1)
     right_fakes, right_reals = (_sums((right & (label == kind)).astype(float), unit, weights) for kind in (1, 0))
-    auroc, precision, eer = _ranking(score, label, unit, weights)
+    auroc, precision, eer = _ranking(logit, label, unit, weights)
     return {
         "frame_accuracy": (right_fakes + right_reals) / (fakes + reals),
         "frame_accuracy_balanced": (right_fakes / fakes + right_reals / reals) / 2,
@@ -131,20 +131,20 @@ def _frames(rows: pd.DataFrame, weights: Floats, threshold: float) -> Figures:
 def _videos(rows: pd.DataFrame, weights: Floats, threshold: float) -> Figures:
     _, first, video = np.unique(rows["video"], return_index=True, return_inverse=True)
     fake = (rows["label"] == 1) | (rows["method"] > 0)
-    score = np.bincount(video, rows["score"]) / np.bincount(video)
+    logit = video_scores(torch.tensor(rows["logit"].to_numpy()), torch.from_numpy(video))[1].numpy()
     label, unit = np.bincount(video, fake) > 0, rows["unit"].to_numpy()[first]
-    right = ((score > threshold) == label).astype(float)
-    auroc, _, _ = _ranking(score, label.astype(int), unit, weights)
+    right = ((logit > threshold) == label).astype(float)
+    auroc, _, _ = _ranking(logit, label.astype(int), unit, weights)
     return {"video_accuracy": _sums(right, unit, weights) / weights[:, unit].sum(1), "video_auroc": auroc}
 
 
 def _ranking(
-    score: Floats, label: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats
+    logit: Floats, label: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """AUROC, average precision and equal error rate, each (R,), of scores (N,) that weigh as their units do."""
-    order = np.argsort(-score, kind="stable")
+    """AUROC, average precision and equal error rate, each (R,), of log-odds (N,) that weigh as their units do."""
+    order = np.argsort(-logit, kind="stable")
     fake, unit = label[order] == 1, unit[order]
-    ends = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)  # the last of each score
+    ends = np.append(np.flatnonzero(np.diff(logit[order])), len(order) - 1)  # the last of each score
     parts = []
     for part in np.array_split(weights, -(-weights.size * len(order) // (weights.shape[1] * AT_ONCE)) or 1):
         weight = part[:, unit]

@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.facts import write_parquet
 from lightning_modules import Evaluation, OperatingPoint
+from lightning_modules.log_odds import log_odds
 
 from .folder import RunFolder
 
@@ -23,8 +25,8 @@ class Result(NamedTuple):
 
     Attributes:
         frames: One row a frame: `method` (of other data sets, whatever they call it), `clip`, `pair`, `label`, `frame`,
-            `score`; `tp`, `fp`, `fn`, `tn` where pixels were judged; the same behind `own_` where labels of its own
-            were trained on.
+            `score` and its log-odds `logit`, by which frames are ranked and called; `tp`, `fp`, `fn`, `tn` where pixels
+            were judged; the same behind `own_` where labels of its own were trained on.
         groups: One row for each clip and label: `method`, `clip`, `pair`, `label`; none where pixels were not judged.
         histograms: int64 (G, 2, BINS), see `lightning_modules.Measured`.
         point: The operating point in use.
@@ -46,9 +48,10 @@ def result_of(evaluation: Evaluation, clips: pd.DataFrame) -> Result:
     measured = evaluation.measured
     if measured is None:
         raise ValueError("the evaluation has computed nothing yet: call compute() first")
-    several = measured.scores.shape[1] > 1
-    score = measured.scores[:, evaluation.decisions.index(evaluation.point.decision) if several else 0].numpy()
-    frames = _named(measured.clip, measured.label, clips).assign(frame=measured.frame.numpy(), score=score)
+    several = measured.logits.shape[1] > 1
+    logit = measured.logits[:, evaluation.decisions.index(evaluation.point.decision) if several else 0]
+    facts = {"frame": measured.frame.numpy(), "score": logit.sigmoid().numpy(), "logit": logit.numpy()}
+    frames = _named(measured.clip, measured.label, clips).assign(**facts)
     for prefix, counts in (("", measured.counts), ("own_", measured.own)):
         if counts is not None:
             frames[[prefix + name for name in COUNTS]] = counts.numpy()
@@ -66,14 +69,14 @@ def rightness(frames: pd.DataFrame, label: int) -> pd.Series[float]:
     """How right the frames of one label were judged, higher is better: what the best and the worst are told by.
 
     Fake frames by their IoU, real ones by the share of pixels not called forged; where pixels were not judged, both by
-    the score. NaN where that is not defined.
+    the log-odds of the score. NaN where that is not defined.
 
     Args:
         frames: Rows of `Result.frames`, all of one label.
         label: 0 real, 1 fake.
     """
     if "tp" not in frames:
-        return frames["score"] if label else 1 - frames["score"]
+        return frames["logit"] if label else -frames["logit"]
     if label:
         return frames["tp"] / frames[["tp", "fp", "fn"]].sum(axis=1)
     return frames["tn"] / frames[["fp", "tn"]].sum(axis=1)
@@ -107,4 +110,7 @@ def read_result(folder: RunFolder, name: str | None = None) -> Result:
         groups = pd.DataFrame({column: stored[column] for column in ("method", "clip", "pair", "label")})
         histograms = stored["histograms"].astype(np.int64)
     noted = folder.noted(f"test-{name}" if name else "test")["operating_point"]
-    return Result(pd.read_parquet(path), groups, histograms, OperatingPoint(**noted))
+    frames = pd.read_parquet(path)
+    if "logit" not in frames:  # written before there were log-odds
+        frames["logit"] = log_odds(torch.from_numpy(frames["score"].to_numpy(copy=True))).numpy()
+    return Result(frames, groups, histograms, OperatingPoint.read(noted))

@@ -223,7 +223,7 @@ class ForensicsCLI(LightningCLI):
             epoch = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]
             facts = {"metrics": path.name, "checkpoint": str(checkpoint), "epoch": epoch}
             facts["checkpoint_digest"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
-            facts["operating_point"] = self.model.point._asdict()
+            facts["operating_point"] = self.model.point.as_dict()
             result = result_of(self.model.testing, self.datamodule.clips)
             facts["frames"] = len(result.frames)
             facts["measured_by"] = measured_hash(self.resolved)

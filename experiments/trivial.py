@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -77,7 +76,7 @@ class ColourRegression:
     def __call__(self, batch: Batch) -> Prediction:
         """Scores frames (B,); says nothing of pixels."""
         features = colour_features(batch["image"]).double().numpy()
-        return None, torch.from_numpy(self._model.predict_proba(features)[:, 1].astype(np.float32))
+        return None, torch.from_numpy(self._model.predict_proba(features)[:, 1])
 
 
 def run_baselines(cli: ForensicsCLI) -> None:
@@ -136,7 +135,7 @@ def _run_baselines(cli: ForensicsCLI, table: Path, seed: str) -> None:
         result = result_of(evaluation, data.clips)
         metrics = {f"test/{key}": float(value) for key, value in evaluation.compute().items()}
         facts = {**surroundings(), "config": config, **data_facts(data), "frames": len(result.frames)}
-        facts["operating_point"] = evaluation.point._asdict()
+        facts["operating_point"] = evaluation.point.as_dict()
         if isinstance(baseline := baselines[name], GeometryTrees):
             frames = result.frames
             metrics["test/frame_auroc_untied"] = auroc_without_ties(frames["score"], frames["label"])

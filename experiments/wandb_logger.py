@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import pandas as pd
-import yaml
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
@@ -20,8 +18,9 @@ from .folder import RunFolder, surroundings
 from .logged import note_test
 from .offline import STEP, Rows, files_of, summary
 from .pictures import Overlay
-from .result import read_result
+from .reading import read_figures
 from .share import home_of
+from .sound import sound_result
 from .tracking import PROJECT
 
 CLASSES = {0: "real", 1: "forged", 255: "unknown"}
@@ -144,7 +143,7 @@ class ResumableWandbLogger(WandbLogger):
         rows = table.astype(object).where(table.notna(), None).to_numpy().tolist()
         logged = wandb.Table(columns=list(table), data=rows)
         run.log({_under(name, "test/frames"): logged}, step=max(run.step, self._rows.begun))
-        figures = json.loads(folder.metrics(name).read_text())
+        figures = read_figures(folder.metrics(name))
         run.summary.update({_under(name, key): value for key, value in figures.items() if value is not None})
         note_test(folder.path, name or "", run.id)
 
@@ -166,10 +165,10 @@ def frame_table(folder: RunFolder, name: str | None) -> pd.DataFrame:
         `method`, `clip`, `frame`, `label`, `score`, `predicted` (1 where the score lies above the threshold) and, where
         pixels were judged, `iou` of the forged class in that frame; NaN where neither truth nor prediction has any.
     """
-    result = read_result(folder, name)
+    result = sound_result(folder, name)
     frames = result.frames
     table = frames[["method", "clip", "frame", "label", "score"]].assign(
-        predicted=(frames["score"] > result.point.frame_threshold).astype(int)
+        predicted=(frames["logit"] > result.point.frame_logit).astype(int)
     )
     if "tp" in frames:
         table["iou"] = frames["tp"] / frames[["tp", "fp", "fn"]].sum(axis=1).where(lambda union: union > 0)
@@ -182,7 +181,7 @@ def _under(test_set: str | None, key: str) -> str:
 
 def _description(folder: RunFolder) -> dict[str, Any]:
     """A row's resolved configuration, whose run it shares, and what code runs it and has trained it."""
-    known: dict[str, Any] = yaml.safe_load(folder.config.read_text()) if folder.config.is_file() else {}
+    known = folder.known() if folder.config.exists() else {}
     if home := home_of(folder):
         known["shares"] = "/".join(home.parts[-3:])
     for key, facts in (("code", surroundings()), ("trained_with", folder.noted("fit"))):

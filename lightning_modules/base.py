@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, channels_last
@@ -18,8 +20,9 @@ from .encoders import normalisation
 from .metrics import Evaluation
 from .networks import Network
 from .operating_point import OperatingPoint
-from .optimisation import Recipe, lr_factor, make_optimizer
-from .start import Start, drop_gradients, set_modes
+from .optimisation import Recipe, check_recipe, lr_factor, make_optimizer
+from .precision import convert_images_alone
+from .start import Start, check_start, drop_gradients, set_modes
 from .weights_file import require_file
 
 Stage = Literal["train", "val", "test"]
@@ -74,6 +77,8 @@ class ForensicsModule(pl.LightningModule):
         speed: Speed,
     ) -> None:
         super().__init__()
+        check_recipe(recipe)
+        check_start(start)
         self.network = network
         self.decisions = tuple(decisions)
         self.validation = Evaluation(pixels, True, self.decisions, *thresholds)
@@ -110,18 +115,18 @@ class ForensicsModule(pl.LightningModule):
         """The loss to descend."""
         raise NotImplementedError
 
-    def mask_probability(self, logits: dict[str, Tensor]) -> Tensor | None:
-        """Forged probability of each pixel, (B, H, W), if the network has a decoder."""
+    def mask_logit(self, logits: dict[str, Tensor]) -> Tensor | None:
+        """Log-odds that each pixel is forged, (B, H, W), if the network has a decoder."""
         raise NotImplementedError
 
-    def frame_score(self, logits: dict[str, Tensor], mask_probability: Tensor | None, decision: str) -> Tensor:
-        """Fake probability of each frame, (B,), by one of `decisions`."""
+    def frame_logit(self, logits: dict[str, Tensor], mask_logit: Tensor | None, decision: str) -> Tensor:
+        """Log-odds that each frame is fake, (B,), by one of `decisions`."""
         raise NotImplementedError
 
     def predictions(self, logits: dict[str, Tensor]) -> tuple[Tensor | None, Tensor]:
-        """Probabilities: of pixels (B, H, W), if there are any, and of frames (B,), by the rule that was chosen."""
-        mask_probability = self.mask_probability(logits)
-        return mask_probability, self.frame_score(logits, mask_probability, self.point.decision)
+        """Log-odds: of pixels (B, H, W), if there are any, and of frames (B,), by the rule that was chosen."""
+        mask_logit = self.mask_logit(logits)
+        return mask_logit, self.frame_logit(logits, mask_logit, self.point.decision)
 
     @property
     def point(self) -> OperatingPoint:
@@ -146,11 +151,11 @@ class ForensicsModule(pl.LightningModule):
             sync_dist=not training,
         )
         if stage == "val":
-            masks = self.mask_probability(logits)
-            scores = [self.frame_score(logits, masks, decision) for decision in self.decisions]
-            self.validation.update(batch, masks, torch.stack(scores, dim=1))
+            masks = self.mask_logit(logits)
+            scores = [self.frame_logit(logits, masks, decision) for decision in self.decisions]
+            self.validation.update(batch, masks, torch.stack(scores, dim=1), logits=True)
         elif stage == "test":
-            self.testing.update(batch, *self.predictions(logits))
+            self.testing.update(batch, *self.predictions(logits), logits=True)
         return loss
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -169,13 +174,14 @@ class ForensicsModule(pl.LightningModule):
         """Predicts a batch.
 
         Returns:
-            `mask_probability` (B, H, W), if the network has a decoder; `frame_score` (B,); and from the batch what says
-            which frame it was: `label`, `method`, `clip`, `frame`, `box`, as far as they are there.
+            `mask_probability` (B, H, W) and its log-odds `mask_logit`, if the network has a decoder; `frame_score` (B,)
+            and its log-odds `frame_logit`, float64, which rank where scores round to 0 or 1; and from the batch what
+            says which frame it was: `label`, `method`, `clip`, `frame`, `box`, as far as they are there.
         """
-        mask_probability, frame_score = self.predictions(self(batch["image"]))
-        predicted = {"frame_score": frame_score}
-        if mask_probability is not None:
-            predicted["mask_probability"] = mask_probability
+        mask_logit, frame_logit = self.predictions(self(batch["image"]))
+        predicted = {"frame_score": frame_logit.sigmoid().float(), "frame_logit": frame_logit}
+        if mask_logit is not None:
+            predicted |= {"mask_probability": mask_logit.sigmoid(), "mask_logit": mask_logit}
         return predicted | {key: batch[key] for key in ("label", "method", "clip", "frame", "box") if key in batch}
 
     def on_validation_epoch_start(self) -> None:
@@ -198,11 +204,36 @@ class ForensicsModule(pl.LightningModule):
         if not self.trainer.sanity_checking:
             # The metrics have gathered all processes' frames, so every process logs the same figures and `sync_dist`
             # only averages equal numbers; it is set because Lightning warns otherwise.
-            for key, value in evaluation.compute().items():
+            figures = evaluation.compute()
+            if (
+                stage == "val"
+                and self.trainer.state.fn == TrainerFn.FITTING
+                and not getattr(self.trainer, "fast_dev_run", False)
+            ):
+                self.refuse_undefined(float(figures[self.headline]))
+            for key, value in figures.items():
                 shown = stage == "val" and key == self.headline
                 self.log(f"{stage}/{key}", value, prog_bar=shown, batch_size=1, sync_dist=True)
             self.point = evaluation.point
         evaluation.reset()
+
+    def refuse_undefined(self, headline: float) -> None:
+        """Refuses that anything is chosen by a validation whose headline is not defined.
+
+        Args:
+            headline: Its value.
+
+        Raises:
+            ValueError: It is NaN or infinite; says what was measured.
+        """
+        if math.isfinite(headline):
+            return
+        label = self.validation.measured.label if self.validation.measured else torch.zeros(0)
+        raise ValueError(
+            f"val/{self.headline} is {headline} on the {len(label)} frames of the validation, of which "
+            f"{int(label.sum())} are fake, so no model can be chosen by it: validate on originals and on fakes whose "
+            "forged pixels are known, and cut the validation less (trainer.limit_val_batches)"
+        )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Builds the optimiser and its schedule, which moves at every step."""
@@ -222,6 +253,8 @@ class ForensicsModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Lays out and compiles the network."""
+        if self._trainer is not None:
+            convert_images_alone(self._trainer)
         if self.speed.channels_last:
             self.network.to(memory_format=channels_last)
         if self.speed.compile:
@@ -249,10 +282,10 @@ class ForensicsModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Stores how images must be normalised, and what the last validation chose."""
         checkpoint["normalisation"] = {"mean": self._mean, "std": self._std}
-        checkpoint["operating_point"] = self.point._asdict()
+        checkpoint["operating_point"] = self.point.as_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores both, and keeps the weights to start from from replacing the restored ones."""
         self._mean, self._std = checkpoint["normalisation"]["mean"], checkpoint["normalisation"]["std"]
-        self.point = self.testing.as_given(OperatingPoint(**checkpoint["operating_point"]))
+        self.point = self.testing.as_given(OperatingPoint.read(checkpoint["operating_point"]))
         self._weights_due = False

@@ -72,9 +72,9 @@ class ClassificationModule(ForensicsModule):
         """Binary cross-entropy on the label."""
         return frame_loss(logits["frame"], batch["label"])
 
-    def mask_probability(self, logits: dict[str, Tensor]) -> None:
+    def mask_logit(self, logits: dict[str, Tensor]) -> None:
         """There is no decoder."""
 
-    def frame_score(self, logits: dict[str, Tensor], mask_probability: Tensor | None, decision: str) -> Tensor:
-        """Fake probability of each frame, (B,)."""
-        return logits["frame"].float().sigmoid()
+    def frame_logit(self, logits: dict[str, Tensor], mask_logit: Tensor | None, decision: str) -> Tensor:
+        """Log-odds that each frame is fake, float64 (B,)."""
+        return logits["frame"].double()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,9 +11,11 @@ from torch import Tensor
 
 from .batch import METHODS
 
-BINS = 1024
-LOGIT_RANGE = 12.0
-"""Histograms are even in the logit, -12 to 12, because a trained network's probabilities crowd at 0 and 1."""
+BINS = 2048
+BIN_WIDTH = 0.012
+"""Histograms of pixels are even in the inverse hyperbolic sine of the logit: a bin is 0.012 wide near 0 and 1.2 % of
+the logit far from it, up to logits of 100,000, where the outermost bins begin, which have no end. A trained network's
+probabilities crowd at 0 and 1, and those of a network that is sure of itself lie at any logit."""
 
 
 class Measured(NamedTuple):
@@ -23,20 +26,20 @@ class Measured(NamedTuple):
         frame: int64 (N,), position in it; -1 where it is not known.
         method: int64 (N,), position in `METHODS`.
         label: int64 (N,), 0 real, 1 fake.
-        scores: float64 (N, R), fake probability of each frame by each decision rule.
+        logits: float64 (N, R), log-odds of each frame's score (its fake probability) by each decision rule.
         counts: int64 (N, 4), pixels that are true positive, false positive, false negative, true negative; "forged" is
             positive, pixels not known are none of these. None where pixels are not judged.
         own: int64 (N, 4), the same by the labels that were trained on; None where those are the official ones.
         groups: int64 (G, 3), clip, method and label, ascending: what a histogram counts the frames of.
-        histograms: int64 (G, 2, BINS), known pixels by score, the real ones first; without groups where pixels are not
-            judged.
+        histograms: int64 (G, 2, BINS), known pixels by logit, see `bins_of`, the real ones first; without groups where
+            pixels are not judged.
     """
 
     clip: Tensor
     frame: Tensor
     method: Tensor
     label: Tensor
-    scores: Tensor
+    logits: Tensor
     counts: Tensor | None
     own: Tensor | None
     groups: Tensor
@@ -83,15 +86,22 @@ def scopes(measured: Measured, methods: Sequence[str] = METHODS) -> Iterator[Sco
             )
 
 
-def bins_of(probability: Tensor) -> Tensor:
-    """The cell of a histogram that each probability belongs to, int64 of the same shape."""
-    place = (probability.float().logit().clamp(-LOGIT_RANGE, LOGIT_RANGE) / LOGIT_RANGE + 1) * (BINS / 2)
-    return place.long().clamp(max=BINS - 1)
+def bins_of(logit: Tensor) -> Tensor:
+    """The cell of a histogram that each logit belongs to, int64 of the same shape."""
+    end = math.sinh(BINS / 2 * BIN_WIDTH)
+    place = logit.float().clamp(-end, end).asinh() / BIN_WIDTH + BINS / 2
+    return place.clamp(0, BINS - 1).long()
 
 
 def edge_of(bin: int) -> float:
-    """The probability at which a cell begins."""
-    return float(torch.tensor((2 * bin / BINS - 1) * LOGIT_RANGE, dtype=torch.float64).sigmoid())
+    """The logit at which a cell begins."""
+    return math.sinh((bin - BINS / 2) * BIN_WIDTH)
+
+
+def bin_from(logit: float) -> int:
+    """The first cell of those at or above a logit, where that is an edge, else the cell that it lies in."""
+    place = math.asinh(logit) / BIN_WIDTH + BINS / 2 + 1e-6  # an edge belongs to the bin above it, however it rounds
+    return min(BINS - 1, max(0, math.floor(place)))
 
 
 class Rows:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .batch import METHODS
-from .measured import BINS, LOGIT_RANGE, Measured, scopes
+from .measured import Measured, bin_from, scopes
 
 
 def pixel_figures(
@@ -24,7 +24,8 @@ def pixel_figures(
       that both kinds count alike. Frames without a known pixel are not counted.
     - `pixel_iou_per_frame`: mean over fake frames with a known pixel; 1 where nothing is forged and nothing is found.
     - `pixel_f1`, `pixel_accuracy`: pooled over every pixel of every frame.
-    - `pixel_auroc`, `pixel_ap`: pooled likewise, from histograms: scores within 0.023 of a logit count as tied.
+    - `pixel_auroc`, `pixel_ap`: pooled likewise, from histograms: logits in one bin count as tied, see
+      `measured.BIN_WIDTH`: within 0.012 near 0, within 1.2 % of the logit far from it.
     - `pixel_fpr_real`: part of the real frames' pixels that is called forged.
     - `pixel_iou_own`, `pixel_iou_balanced_own`: the first two by the labels that were trained on, where those are not
       the official ones.
@@ -35,7 +36,7 @@ def pixel_figures(
 
     Args:
         measured: An evaluation in which pixels were judged.
-        threshold: Counts pixels anew at this probability, from the histograms and so to the width of a bin; there is no
+        threshold: Counts pixels anew at this logit, from the histograms and so to the width of a bin; there is no
             `pixel_iou_per_frame` then. By default the threshold they were counted at.
         methods: Names of the values of `method`, the original first.
 
@@ -87,11 +88,8 @@ def iou_of(counts: Tensor) -> Tensor:
 
 
 def counts_at(histogram: Tensor, threshold: float) -> Tensor:
-    """Counts (4,), TP FP FN TN, of a histogram (2, BINS) at the bin in which a threshold lies; that bin is called."""
-    logit = torch.tensor(threshold, dtype=torch.float64).logit().clamp(-LOGIT_RANGE, LOGIT_RANGE)
-    start = int(
-        (logit / LOGIT_RANGE + 1) * (BINS / 2) + 1e-6
-    )  # an edge belongs to the bin above it, whatever it rounds to
+    """Counts (4,), TP FP FN TN, of a histogram (2, BINS) at the bin in which a logit lies; that bin is called."""
+    start = bin_from(threshold)
     called, left = histogram[:, start:].sum(1), histogram[:, :start].sum(1)
     return torch.stack([called[1], called[0], left[1], left[0]])
 
@@ -100,7 +98,7 @@ def ranked(histogram: Tensor) -> tuple[Tensor, Tensor]:
     """Area under the ROC curve, P(forged > real) + P(equal) / 2, and average precision, sum of (R_k - R_k-1) P_k.
 
     Args:
-        histogram: int64 (2, BINS), pixels by score, real ones first.
+        histogram: int64 (2, BINS), pixels by logit, real ones first.
     """
     real, forged = histogram.double()
     auroc = (forged * (real.cumsum(0) - real / 2)).sum() / (forged.sum() * real.sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, cast
 
@@ -84,6 +85,9 @@ class SegmentationModule(ForensicsModule):
         gradient_checkpointing: bool = False,
     ) -> None:
         classes = 1 if pixel_classes == "binary" else len(METHODS)
+        for name, weight in (("pixel_loss_weight", pixel_loss_weight), ("frame_loss_weight", frame_loss_weight)):
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"{name} is {weight}, wanted 0 or a positive number")
         super().__init__(
             Network(encoder, decoder, frame_head, classes, output_stride),
             pixels=True,
@@ -109,18 +113,18 @@ class SegmentationModule(ForensicsModule):
             total = total + self.frame_loss_weight * frame_loss(logits["frame"], batch["label"])
         return total
 
-    def mask_probability(self, logits: dict[str, Tensor]) -> Tensor:
-        """Forged probability of each pixel, (B, H, W)."""
+    def mask_logit(self, logits: dict[str, Tensor]) -> Tensor:
+        """Log-odds that each pixel is forged, by whichever method, float32 (B, H, W)."""
         mask = logits["mask"].float()
         if self.pixel_classes == "methods":
-            return mask.softmax(1)[:, 1:].sum(1).clamp(max=1)
-        return mask.squeeze(1).sigmoid()
+            return mask[:, 1:].logsumexp(1) - mask[:, 0]
+        return mask.squeeze(1)
 
-    def frame_score(self, logits: dict[str, Tensor], mask_probability: Tensor | None, decision: str) -> Tensor:
-        """Fake probability of each frame, (B,): the frame head's, or by a rule on the mask."""
+    def frame_logit(self, logits: dict[str, Tensor], mask_logit: Tensor | None, decision: str) -> Tensor:
+        """Log-odds that each frame is fake, float64 (B,): the frame head's, or by a rule on the mask."""
         if "frame" in logits:
-            return logits["frame"].float().sigmoid()
-        return frame_scores(cast("Tensor", mask_probability), cast("Decision", decision))
+            return logits["frame"].double()
+        return frame_scores(cast("Tensor", mask_logit), cast("Decision", decision))
 
 
 def _by_method(batch: Batch) -> Tensor:

@@ -52,9 +52,9 @@ def forward(encoder: str, measured: bool) -> Result:
                 start = time.perf_counter()
             logits = module(batch["image"])
             if measured:
-                masks = module.mask_probability(logits)
-                scores = [module.frame_score(logits, masks, decision) for decision in module.decisions]
-                module.validation.update(batch, masks, torch.stack(scores, dim=1))
+                masks = module.mask_logit(logits)
+                scores = [module.frame_logit(logits, masks, decision) for decision in module.decisions]
+                module.validation.update(batch, masks, torch.stack(scores, dim=1), logits=True)
         if measured:
             module.validation.compute()
     return BATCH * BATCHES, time.perf_counter() - start

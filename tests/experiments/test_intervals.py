@@ -86,9 +86,7 @@ def test_a_run_compared_with_itself_does_not_differ():
 
 def test_a_difference_on_every_pair_is_found_and_has_the_sign_of_first_minus_second():
     result, _ = evaluated(frames=400)
-    better = result._replace(
-        frames=result.frames.assign(score=0.5 * result.frames["score"] + 0.5 * result.frames["label"])
-    )
+    better = result._replace(frames=result.frames.assign(logit=result.frames["logit"] + 2 * result.frames["label"]))
     (auroc,) = (one for one in compared(better, result, 200) if one.key == "frame_auroc")
     assert auroc.difference > 0
     assert 0 < auroc.low < auroc.difference < auroc.high
@@ -162,7 +160,7 @@ def simulated(random):
             "pair": pair.astype(str),
             "label": fake.astype(int),
             "frame": 0,
-            "score": effect + 2 * fake,
+            "logit": effect + 2 * fake,
             "tp": hit,
             "fp": 0,
             "fn": 100 * fake - hit,

@@ -13,6 +13,7 @@ from sklearn import metrics as sk
 from torchmetrics.classification import BinaryAUROC
 
 from lightning_modules import METHODS, UNKNOWN, Evaluation
+from lightning_modules.measured import BIN_WIDTH
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,7 +115,7 @@ def test_pixel_metrics_equal_a_plain_loop():
             tp, fp, fn, tn = tp + (t & p).sum(), fp + (~t & p).sum(), fn + (t & ~p).sum(), tn + (~t & ~p).sum()
             truth.extend(t)
             score.extend(probability[i][known])
-            binned.extend(np.floor((np.clip(scipy.special.logit(probability[i][known]), -12, 12) / 12 + 1) * 512))
+            binned.extend(np.floor(np.arcsinh(scipy.special.logit(probability[i][known].astype(float))) / BIN_WIDTH))
             if label[i] == 0:
                 fp_real, real_pixels, reals = fp_real + p.sum(), real_pixels + p.size, reals + 1
             elif known.any():
@@ -282,17 +283,23 @@ def test_several_processes_give_the_metrics_of_one(processes, tmp_path):
     batch, probability, score = split(61)  # a prime
     alone = Evaluation()
     alone.update(batch, probability, score)
-    torch.save((batch, probability, score), tmp_path / "split.pt")
+    torch.save((batch, probability, score, SCALES), tmp_path / "split.pt")
     script = """if True:
         import sys, torch
         from lightning_modules import Evaluation
         rank, ranks, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
         torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=ranks)
-        batch, probability, score = torch.load(f"{folder}/split.pt")
+        batch, probability, score, scales = torch.load(f"{folder}/split.pt")
         evaluation = Evaluation()
         for part in torch.arange(61).split(11)[rank::ranks]:
             evaluation.update({k: v[part] for k, v in batch.items()}, probability[part], score[part])
-        torch.save((evaluation.compute(), evaluation.measured), f"{folder}/{rank}.pt")
+        scaled = {}
+        for scale in scales:
+            one = Evaluation(pixels=False)
+            for part in torch.arange(61).split(11)[rank::ranks]:
+                one.update({k: v[part] for k, v in batch.items()}, None, scale * score[part].logit(), logits=True)
+            scaled[scale] = one.compute()
+        torch.save((evaluation.compute(), evaluation.measured, scaled), f"{folder}/{rank}.pt")
     """
     words = [sys.executable, "-c", script]
     started = [
@@ -305,9 +312,57 @@ def test_several_processes_give_the_metrics_of_one(processes, tmp_path):
             process.kill()
     wanted = alone.compute()
     for rank in range(processes):
-        figures, measured = torch.load(tmp_path / f"{rank}.pt", weights_only=False)
+        figures, measured, scaled = torch.load(tmp_path / f"{rank}.pt", weights_only=False)
+        for scale in SCALES:
+            agrees_with_sklearn(scaled[scale], batch, scale * score.logit())
         assert figures.keys() == wanted.keys()
         for key, value in wanted.items():
             assert figures[key].item() == pytest.approx(value.item(), abs=1e-7), key
         assert torch.equal(measured.groups, alone.measured.groups)
         assert torch.equal(measured.histograms, alone.measured.histograms)
+
+
+SCALES = [1e-6, 1, 10, 100, 1e4]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("bias", [0, 15, 25, -40])
+def test_frames_and_videos_are_ranked_by_logits_of_any_size(scale, bias):
+    batch, _, score = split(200)
+    logits = scale * score.logit() + bias
+    evaluation = Evaluation(pixels=False, choosing=True)
+    evaluation.update(batch, None, logits, logits=True)
+    figures = evaluation.compute()
+    agrees_with_sklearn(figures, batch, logits)
+    reached = max(sk.balanced_accuracy_score(batch["label"], logits >= cut) for cut in logits.tolist())
+    assert figures["frame_accuracy_balanced"].item() == pytest.approx(reached, abs=1e-6)
+
+
+def agrees_with_sklearn(figures, batch, logits):
+    label, logits = batch["label"].numpy(), logits.double().numpy()
+    fpr, tpr, _ = sk.roc_curve(label, logits, drop_intermediate=False)
+    nearest = np.abs(fpr - (1 - tpr)).argmin()
+    wanted = {
+        "frame_auroc": sk.roc_auc_score(label, logits),
+        "frame_ap": sk.average_precision_score(label, logits),
+        "frame_eer": (fpr[nearest] + 1 - tpr[nearest]) / 2,
+    }
+    clips = [(batch["clip"] == clip).numpy() for clip in batch["clip"].unique()]
+    fake = [bool((batch["method"].numpy()[clip] > 0).any()) for clip in clips]
+    forged, real = (
+        [scipy.special.logsumexp(scipy.special.log_expit(sign * logits[clip])) for clip in clips] for sign in (1, -1)
+    )
+    wanted["video_auroc"] = sk.roc_auc_score(fake, np.subtract(forged, real))
+    for key, value in wanted.items():
+        assert figures[key].item() == pytest.approx(value, abs=1e-6), key
+
+
+@pytest.mark.parametrize(("scale", "bias"), [(1, 0), (4, 20), (4, -20), (100, 0), (1e4, 0)])
+def test_pixels_are_ranked_to_the_width_of_a_bin(scale, bias):
+    random = torch.Generator().manual_seed(0)
+    mask = (torch.rand(20, 40, 40, generator=random) > 0.7).long()
+    logits = scale * (torch.randn(20, 40, 40, generator=random) + mask) + bias
+    evaluation = Evaluation()
+    evaluation.update({"mask": mask, "label": torch.ones(20).long()}, logits, torch.zeros(20), logits=True)
+    found = evaluation.compute()["pixel_auroc"].item()
+    assert found == pytest.approx(sk.roc_auc_score(mask.flatten(), logits.flatten()), abs=2e-4)

@@ -1,6 +1,8 @@
 """The Lightning modules: they learn, they measure, they are saved and restored without a network."""
 
+import math
 import socket
+from dataclasses import asdict
 
 import pytest
 import pytorch_lightning as pl
@@ -146,8 +148,8 @@ def test_pixels_can_be_told_by_which_method_they_were_forged(batch):
     logits = torch.zeros(4, len(METHODS), 64, 64)
     assert module(batch["image"])["mask"].shape == logits.shape
     logits[:, 2] = 9.0
-    probability, _ = module.predictions({"mask": logits})
-    assert probability.min() > 0.99
+    mask, _ = module.predictions({"mask": logits})
+    assert mask.sigmoid().min() > 0.99
     one = torch.where(batch["mask"] == 1, batch["method"][:, None, None], batch["mask"])
     right = 20 * torch.nn.functional.one_hot(one.clamp(max=2), len(METHODS)).movedim(-1, 1).float()
     assert module.losses({"mask": right}, batch) < 1e-3 < module.losses({"mask": logits}, batch)
@@ -190,7 +192,7 @@ def test_figures_do_not_leak_from_one_evaluation_into_the_next(batch):
     trainer = pl.Trainer(max_epochs=1, **(QUIET | {"num_sanity_val_steps": 1}))
     trainer.fit(module, repeat(batch), repeat(batch))
     logged = trainer.callback_metrics["val/pixel_iou_balanced"]
-    assert module.validation.scores == []
+    assert module.validation.logits == []
     (val,) = trainer.validate(module, repeat(batch), verbose=False)
     assert val["val/pixel_iou_balanced"] == pytest.approx(logged.item(), abs=1e-6)
 
@@ -206,12 +208,12 @@ def test_a_module_that_has_been_tested_can_be_trained(batch):
 def test_a_frame_is_scored_by_its_head_if_there_is_one_and_else_by_its_mask(batch):
     logits = {"mask": torch.full((2, 1, 4, 4), 2.0), "frame": torch.tensor([-1.0, 1.0])}
     mask, score = modules()["joint"]().predictions(logits)
-    assert torch.equal(mask, logits["mask"][:, 0].sigmoid())
-    assert torch.equal(score, logits["frame"].sigmoid())
+    assert torch.equal(mask, logits["mask"][:, 0])
+    assert torch.equal(score, logits["frame"].double())
     mask, score = modules()["segmentation"]().predictions({"mask": logits["mask"]})
-    assert score.tolist() == pytest.approx(mask.mean((1, 2)).tolist())
+    assert score.sigmoid().tolist() == pytest.approx(mask.sigmoid().mean((1, 2)).tolist())
     area = SegmentationModule("test_resnet", pretrained=False, decision="area")
-    assert area.predictions({"mask": -logits["mask"]})[1].tolist() == [0, 0]
+    assert area.predictions({"mask": -logits["mask"]})[1].sigmoid().tolist() == [0, 0]
 
 
 def test_the_joint_loss_is_the_weighted_sum(batch):
@@ -298,7 +300,7 @@ def test_what_validation_chose_is_kept_and_applied_to_the_test(batch, tmp_path):
     (test,) = pl.Trainer(**QUIET).test(restored, repeat(other), verbose=False)
     assert restored.point == module.point  # nothing is chosen by a test
     score = restored.eval().predictions(restored(other["image"]))[1]
-    right = (score > module.point.frame_threshold) == (other["label"] == 1)
+    right = (score > module.point.frame_logit) == (other["label"] == 1)
     assert test["test/frame_accuracy"] == pytest.approx(right.double().mean().item(), abs=1e-6)
 
 
@@ -309,7 +311,8 @@ def test_a_threshold_that_is_given_goes_before_the_checkpoints(batch, tmp_path):
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     given = {"frame_threshold": 0.9, "decision": "max", "weights_only": True}
     restored = type(module).load_from_checkpoint(tmp_path / "last.ckpt", **given)
-    assert restored.point == module.point._replace(frame_threshold=0.9, video_threshold=0.9, decision="max")
+    given = {"frame_logit": pytest.approx(math.log(9)), "video_logit": pytest.approx(math.log(9)), "decision": "max"}
+    assert asdict(restored.point) == asdict(module.point) | given
 
 
 @pytest.mark.parametrize("stage", ["validate", "test"])

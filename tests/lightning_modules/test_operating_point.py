@@ -1,12 +1,15 @@
 """What validation chooses, and where it is applied."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from sklearn import metrics as sk
 
 from lightning_modules import UNKNOWN, Evaluation
-from lightning_modules.measured import edge_of
+from lightning_modules.log_odds import log_odds
+from lightning_modules.measured import BINS, edge_of
 from lightning_modules.operating_point import best_threshold
 from lightning_modules.pixel_metrics import counts_at
 from tests.lightning_modules.test_metrics import split
@@ -21,8 +24,8 @@ def chosen(batch, probability, score, **options):
 def test_the_threshold_of_frames_has_the_highest_balanced_accuracy():
     batch, _, score = split(200)
     score = (score * 20).round() / 20  # ties
-    best = best_threshold(score.double(), batch["label"])
-    reached = sk.balanced_accuracy_score(batch["label"], score > best)
+    best = best_threshold(log_odds(score), batch["label"])
+    reached = sk.balanced_accuracy_score(batch["label"], log_odds(score) > best)
     assert reached == pytest.approx(
         max(sk.balanced_accuracy_score(batch["label"], score > t) for t in np.linspace(-0.01, 1.01, 500))
     )
@@ -30,12 +33,12 @@ def test_the_threshold_of_frames_has_the_highest_balanced_accuracy():
 
 def test_between_classes_that_are_told_apart_lies_the_middle():
     score = torch.tensor([0.1, 0.2, 0.6, 0.7], dtype=torch.float64)
-    assert best_threshold(score, torch.tensor([0, 0, 1, 1])) == pytest.approx(0.4)
+    assert best_threshold(log_odds(score), torch.tensor([0, 0, 1, 1])) == pytest.approx(math.log(0.4 / 0.6))
 
 
 @pytest.mark.parametrize(("score", "label"), [([0.2, 0.2], [0, 1]), ([0.1, 0.9], [1, 1]), ([0.3], [0])])
 def test_what_cannot_be_told_is_a_half(score, label):
-    assert best_threshold(torch.tensor(score, dtype=torch.float64), torch.tensor(label)) == 0.5
+    assert best_threshold(log_odds(torch.tensor(score)), torch.tensor(label)) == 0
 
 
 def test_the_threshold_of_pixels_has_the_highest_balanced_iou():
@@ -56,16 +59,16 @@ def test_the_threshold_of_pixels_has_the_highest_balanced_iou():
     assert "pixel_iou_per_frame" not in figures  # that would need the threshold beforehand
 
 
-@pytest.mark.parametrize("bin", [1, 200, 512, 700, 900, 1023])
+@pytest.mark.parametrize("bin", [1, 200, 512, 1024, 1700, BINS - 1])
 def test_the_threshold_is_counted_where_it_was_chosen(bin):
-    histogram = torch.zeros(2, 1024, dtype=torch.int64)
+    histogram = torch.zeros(2, BINS, dtype=torch.int64)
     histogram[1, bin] = histogram[0, bin - 1] = 1
     assert counts_at(histogram, edge_of(bin)).tolist() == [1, 0, 0, 1]
 
 
 def test_every_edge_belongs_to_the_bin_above_it():
-    histogram = torch.stack([torch.ones(1024), torch.ones(1024)]).long()
-    assert [counts_at(histogram, edge_of(bin))[0].item() for bin in range(1, 1024)] == list(range(1023, 0, -1))
+    histogram = torch.stack([torch.ones(BINS), torch.ones(BINS)]).long()
+    assert [counts_at(histogram, edge_of(bin))[0].item() for bin in range(1, BINS)] == list(range(BINS - 1, 0, -1))
 
 
 def test_pixels_at_the_threshold_are_forged_in_validation_and_test_alike():
@@ -89,7 +92,7 @@ def test_the_rule_has_the_highest_auroc_and_the_first_of_equals_wins():
 
 def test_thresholds_that_were_given_are_kept():
     _, point = chosen(*split(), pixel_threshold=0.2, frame_threshold=0.7)
-    assert (point.pixel_threshold, point.frame_threshold, point.video_threshold) == (0.2, 0.7, 0.7)
+    assert (point.pixel_threshold, point.frame_threshold, point.video_threshold) == pytest.approx((0.2, 0.7, 0.7))
 
 
 @pytest.mark.parametrize("label", [0, 1])
