@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import netrc
 import os
 import sys
@@ -13,6 +14,12 @@ import urllib.request
 PROJECT = "pixel-forensics"
 """Where runs are logged, unless a configuration names another project."""
 
+MODES = ("online", "offline", "disabled", "shared")
+"""What WANDB_MODE may be."""
+
+ALIASES = {"run": "online", "dryrun": "offline"}
+"""Earlier names of modes."""
+
 WAIT_S = 8.0
 """Seconds until no answer means offline."""
 
@@ -21,7 +28,8 @@ def settle_mode(waiting: int = 0) -> None:
     """Decides once, before any run starts, whether W&B logs online; may set WANDB_MODE, which child processes inherit.
 
     Without a key, or without an answer of its server within `WAIT_S`, the run is logged offline and can be sent later
-    with `make wandb-sync`. A WANDB_MODE that the user set is left alone, and only the first process logs anything.
+    with `make wandb-sync`. A WANDB_MODE of the user's is read whatever its case, and only the first process logs
+    anything.
 
     Args:
         waiting: Folders of the run that were logged offline and have not been sent: what follows stays offline, for W&B
@@ -29,7 +37,8 @@ def settle_mode(waiting: int = 0) -> None:
     """
     from pytorch_lightning.utilities import rank_zero_only  # here, for it takes seconds
 
-    if "WANDB_MODE" in os.environ or getattr(rank_zero_only, "rank", 0) != 0:
+    mode = _mode()
+    if mode in ("offline", "disabled") or getattr(rank_zero_only, "rank", 0) != 0:
         return
     reason = what_lacks()
     if waiting and not reason and "WANDB_SWEEP_ID" not in os.environ:
@@ -37,6 +46,26 @@ def settle_mode(waiting: int = 0) -> None:
     if reason:
         os.environ["WANDB_MODE"] = "offline"
         print(f"{reason}: logging offline, send later with make wandb-sync")
+
+
+def _mode() -> str | None:
+    """The mode that the user has set, put as W&B reads it; None where there is none.
+
+    Raises:
+        ValueError: It is none of W&B's.
+    """
+    given = os.environ.get("WANDB_MODE")
+    if given is None:
+        return None
+    mode = ALIASES.get(given.strip().lower(), given.strip().lower())
+    if not mode:
+        del os.environ["WANDB_MODE"]
+        return None
+    if mode not in MODES:
+        nearest = difflib.get_close_matches(mode, MODES, n=1, cutoff=0.0)[0]
+        raise ValueError(f"WANDB_MODE is {given!r}, wanted one of {', '.join(MODES)}: did you mean {nearest}?")
+    os.environ["WANDB_MODE"] = mode
+    return mode
 
 
 def leave_sweep(row: str) -> None:
@@ -67,9 +96,11 @@ def finish(exit_code: int) -> None:
 
 
 def _has_key(address: str) -> bool:
-    """Whether there is a key, in the environment or where `wandb login` puts it."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
+    """Whether there is a key, in the environment or where `wandb login` puts it; spaces round it are taken off."""
+    key = os.environ.get("WANDB_API_KEY", "").strip()
+    if key:
+        os.environ["WANDB_API_KEY"] = key
+        return not any(letter.isspace() for letter in key)
     host = urllib.parse.urlsplit(address).hostname or ""
     try:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None

@@ -37,6 +37,23 @@ class Recipe(NamedTuple):
     encoder_lr_factor: float = 1.0
 
 
+def check_recipe(recipe: Recipe) -> None:
+    """Refuses numbers that no training can use.
+
+    Raises:
+        ValueError: Says which, and what is wanted.
+    """
+    for name, sound, wanted in (
+        ("lr", 0 < recipe.lr < math.inf, "a positive number such as 3e-4"),
+        ("weight_decay", 0 <= recipe.weight_decay < math.inf, "0 or a positive number such as 0.01"),
+        ("warmup_steps", recipe.warmup_steps >= 0, "0 or more optimiser steps"),
+        ("encoder_lr_factor", 0 < recipe.encoder_lr_factor < math.inf, "a positive number such as 0.1"),
+    ):
+        if not sound:
+            more = ": frozen_epochs leaves the encoder alone" if name == "encoder_lr_factor" else ""
+            raise ValueError(f"{name} is {getattr(recipe, name)}, wanted {wanted}{more}")
+
+
 def make_optimizer(
     parameters: Iterable[nn.Parameter], recipe: Recipe, backbone: Iterable[nn.Parameter] = ()
 ) -> Optimizer:

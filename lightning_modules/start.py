@@ -36,6 +36,12 @@ class Start(NamedTuple):
         return self.frozen_epochs == "all" or epoch < self.frozen_epochs
 
 
+def check_start(start: Start) -> None:
+    """Refuses a number of epochs below 0."""
+    if start.frozen_epochs != "all" and start.frozen_epochs < 0:
+        raise ValueError(f"frozen_epochs is {start.frozen_epochs}, wanted 0 or more, or 'all'")
+
+
 def set_modes(encoder: Encoder, start: Start, epoch: int) -> None:
     """Puts those parts of the backbone that rest in an epoch into evaluation mode, and the others into training."""
     encoder.backbone.train(not start.frozen(epoch))

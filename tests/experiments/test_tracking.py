@@ -91,3 +91,32 @@ def test_a_mode_that_was_chosen_is_kept(undecided, capsys):
     undecided.setenv("WANDB_MODE", "disabled")
     assert mode_after_settling() == "disabled"
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("given", ["offlin", "on line", "true", "1"])
+def test_a_misspelt_mode_is_a_sentence(undecided, given):
+    undecided.setenv("WANDB_MODE", given)
+    with pytest.raises(ValueError, match=rf"^WANDB_MODE is '{given}', wanted one of online, offline, .* did you mean "):
+        tracking.settle_mode()
+
+
+@pytest.mark.parametrize(
+    ("given", "settled"),
+    [("", "offline"), ("OFFLINE", "offline"), ("dryrun", "offline"), (" Disabled", "disabled"), ("online", "offline")],
+)
+def test_a_mode_is_read_whatever_its_case_and_none_is_online_without_a_key(undecided, given, settled):
+    undecided.setenv("WANDB_MODE", given)
+    assert mode_after_settling() == settled
+
+
+@pytest.mark.parametrize("key", [" ", "a b", "\n"])
+def test_what_is_no_key_means_offline(undecided, key):
+    undecided.setenv("WANDB_API_KEY", key)
+    assert mode_after_settling() == "offline"
+
+
+@pytest.mark.parametrize("address", ["nowhere", "htp://x", "", "http://"])
+def test_a_bad_address_means_offline(undecided, address):
+    undecided.setenv("WANDB_API_KEY", "0" * 40)
+    undecided.setenv("WANDB_BASE_URL", address)
+    assert mode_after_settling() == "offline"
