@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -62,6 +63,12 @@ class VideoDataModule(LightningDataModule):
         cache_gb: float,
     ) -> None:
         super().__init__()
+        least = {"size": 1, "frames_per_clip": 1, "eval_frames_per_clip": 1, "batch_size": 1, "num_workers": 0}
+        least |= {"prefetch": 1, "open_clips": 1, "pool": 1, "margin": 0.1, "cache_gb": 0, "seed": 0}
+        given = locals()
+        for name, smallest in least.items():
+            if given[name] is not None and not smallest <= given[name] < math.inf:
+                raise ValueError(f"{name} is {given[name]}, wanted {smallest} or more")
         self.margin = margin
         self.size = size
         self.frames_per_clip = frames_per_clip
