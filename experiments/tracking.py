@@ -95,6 +95,11 @@ def finish(exit_code: int) -> None:
         sys.modules["wandb"].finish(exit_code=exit_code)
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, its lines joined."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def _has_key(address: str) -> bool:
     """Whether there is a key, in the environment or where `wandb login` puts it; spaces round it are taken off."""
     key = os.environ.get("WANDB_API_KEY", "").strip()

@@ -21,7 +21,7 @@ from .pictures import Overlay
 from .reading import read_figures
 from .share import home_of
 from .sound import sound_result
-from .tracking import PROJECT
+from .tracking import PROJECT, one_line
 
 CLASSES = {0: "real", 1: "forged", 255: "unknown"}
 """Names of a mask layer's values."""
@@ -73,14 +73,35 @@ class ResumableWandbLogger(WandbLogger):
         known = self._experiment
         try:
             run = super().experiment
-        except wandb.errors.CommError as error:  # a key that is refused, a server that answers and then no more
+        except Exception as error:  # a key that is refused, a server that falls silent, settings that cannot be
             os.environ["WANDB_MODE"] = "offline"
             wandb.teardown()  # it forgets the run it was refused, and what it read from the environment
-            print(f"W&B refuses this run ({error}): logging offline, send later with make wandb-sync")
-            run = super().experiment
+            print(f"W&B refuses this run ({one_line(error)}): logging offline, send later with make wandb-sync")
+            run = self._without_bad_settings()
         if known is None and not run.disabled:
             self._begin(run, RunFolder(Path(str(self.save_dir))))
         return run
+
+    def _without_bad_settings(self) -> Any:
+        """The run offline; where that does not help, without what the environment says of server, key and names.
+
+        Raises:
+            ValueError: The logger's own arguments cannot be.
+        """
+        import wandb
+
+        with suppress(Exception):
+            return super().experiment
+        for name in ("WANDB_BASE_URL", "WANDB_API_KEY", "WANDB_RUN_ID", "WANDB_ENTITY", "WANDB_PROJECT"):
+            os.environ.pop(name, None)
+        wandb.teardown()
+        try:
+            return super().experiment
+        except Exception as error:
+            given = {name: self._wandb_init[name] for name in ("project", "entity", "id")}
+            raise ValueError(
+                f"W&B takes no run of {given} ({one_line(error)}): correct them, or set WANDB_MODE=disabled"
+            ) from error
 
     def _begin(self, run: Any, folder: RunFolder) -> None:
         """Tells W&B what the run is, and finds out where its history ends."""
