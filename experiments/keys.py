@@ -112,8 +112,10 @@ def _unknown(settings: Mapping[str, Any], classes: dict[str, str]) -> Iterator[t
     if isinstance(trainer, dict):
         yield from _outside(trainer, list(inspect.signature(Trainer).parameters), "trainer.")
         for name, items in trainer.items():
+            # `--trainer.callbacks.patience 3` is of the last one that was named; the parser knows which
             for number, item in enumerate(items if isinstance(items, list) else [items]):
-                if name.rstrip("+") in ("callbacks", "logger") and isinstance(item, dict):
+                short = item is items and isinstance(item, dict) and not item.keys() & {"class_path", "init_args"}
+                if name.rstrip("+") in ("callbacks", "logger") and isinstance(item, dict) and not short:
                     yield from _unknown_of_class(item, f"trainer.{name}[{number}]", {})
 
 

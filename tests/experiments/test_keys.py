@@ -104,3 +104,11 @@ def test_table_base_goes_before_its_row_once():
 def test_misspelt_key_of_a_further_test_is_said(test, key, nearest):
     with pytest.raises(MisspeltKeyError, match=rf"unknown key tests\.x\.{key}; nearest valid key: tests\.x\.{nearest}"):
         check_keys([*read_layers(["-c", BASE]), ("row.yaml", {"tests": {"x": test}})])
+
+
+def test_a_setting_of_the_callback_that_was_named_last_is_left_to_the_parser(capsys):
+    named = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss"]
+    check_keys(read_layers(["-c", BASE, *named, "--trainer.callbacks.patience=3"]))
+    with pytest.raises(SystemExit):
+        main(["fit", "-c", BASE, *named, "--trainer.callbacks.patienc=3"])
+    assert "patienc" in capsys.readouterr().err
