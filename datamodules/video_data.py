@@ -63,8 +63,8 @@ class VideoDataModule(LightningDataModule):
         cache_gb: float,
     ) -> None:
         super().__init__()
-        least = {"size": 1, "frames_per_clip": 1, "eval_frames_per_clip": 1, "batch_size": 1, "num_workers": 0}
-        least |= {"prefetch": 1, "open_clips": 1, "pool": 1, "margin": 0.1, "cache_gb": 0, "seed": 0}
+        least: dict[str, float] = {"size": 1, "frames_per_clip": 1, "eval_frames_per_clip": 1, "batch_size": 1}
+        least |= {"num_workers": 0, "prefetch": 1, "open_clips": 1, "pool": 1, "margin": 0.1, "cache_gb": 0, "seed": 0}
         given = locals()
         for name, smallest in least.items():
             if given[name] is not None and not smallest <= given[name] < math.inf:
