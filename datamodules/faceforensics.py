@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,12 +10,13 @@ from typing import Literal
 import pandas as pd
 
 from .faces import FaceTracks, canvas_tracks, face_tracks
-from .index import FOLDERS, Compression, clips_of, index_all
+from .identity import identified
+from .index import FOLDERS, Compression, clips_of, index_all, listed
 from .labels import Labels, Variant
 from .loader import EpochLoader
 from .masks import THRESHOLDS
-from .selection import notes, refuse_contradictions, refuse_one_class, select, select_mixed
-from .splits import Split, read_splits
+from .selection import notes, pair_of, refuse_contradictions, refuse_one_class, select, select_mixed
+from .splits import Split, read_splits, split_of
 from .video import Backend
 from .video_data import Triple, VideoDataModule
 
@@ -158,6 +160,17 @@ class FaceForensicsDataModule(VideoDataModule):
         targets = set(clips.target)
         tracks = face_tracks(on_disk, self.faces, self.cache_dir, targets)
         return clips, tracks, canvas_tracks(on_disk, tracks, self.cache_dir, targets)
+
+    def _files(self) -> pd.DataFrame:
+        qualities = tuple(FOLDERS) if self.compression == "mixed" else (self.compression,)
+        table = listed(self.root, qualities)
+        if "DeepFakeDetection" not in self.methods:
+            table = table[table.target.str.fullmatch(r"\d{3}")]
+        clips = table[table.method.isin(("original", *self.methods))].reset_index(drop=True)
+        splits = read_splits(self.splits)
+        names = [Path(os.path.relpath(path, self.root)).as_posix() for path in clips.path]
+        named = clips.assign(name=names, split=split_of(clips, splits), pair=pair_of(clips, splits))
+        return identified(named, self.root, self.cache_dir)
 
     @property
     def _place(self) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,13 @@ class FaceTracks:
     digest: str
     boxes: Mapping[str, Boxes | None]
     frame: Mapping[str, tuple[int, int, int]]
+
+    def digest_of(self, targets: Iterable[str]) -> str:
+        """Short hash of what is cut out of some targets' clips, whichever others are known."""
+        used = sorted(set(targets))
+        boxes = _digest({target: self.boxes[target] for target in used})
+        frames = repr([(target, self.frame[target]) for target in used])
+        return hashlib.sha256(f"{frames}{boxes}".encode()).hexdigest()[:16]
 
     def full_targets(self) -> list[str]:
         """Targets whose box is nearly the whole frame in every frame; not those of which whole frames are asked for."""

@@ -132,7 +132,32 @@ def index_all(root: Path, cache_dir: Path | None = None, needed: Compression | N
 def _table(
     root: Path, qualities: Sequence[Compression], needed: Sequence[Compression], cache_dir: Path | None
 ) -> pd.DataFrame:
+    rows = listed(root, qualities, needed)
+    masks_found = rows.mask_path[rows.mask_path != ""].unique()  # qualities share them
+    facts = video_facts([*rows.path, *masks_found], root, cache_dir).set_index("path")
+    table = with_facts(rows, facts)
+    table["dx"] = _lost_columns(table)
+    table = table[list(Clip._fields[1:])]
+    table.attrs["passed_over"] = rows.attrs["passed_over"]
+    return table
+
+
+def listed(root: Path, qualities: Sequence[Compression], needed: Sequence[Compression] | None = None) -> pd.DataFrame:
+    """Lists clips by their names alone; no file is opened.
+
+    Args:
+        root: See `index`.
+        qualities: Which are listed, one below the other.
+        needed: Of which one must be there; by default of all that are listed.
+
+    Returns:
+        The columns of `index` that a path tells, and its `attrs`.
+
+    Raises:
+        FileNotFoundError: The folder holds no such video.
+    """
     refuse_unnameable(root)
+    needed = qualities if needed is None else needed
     passed_over: list[str] = []
     found = {quality: list(_clips(root, quality, passed_over)) for quality in qualities}
     if not any(found[quality] for quality in needed):
@@ -142,13 +167,8 @@ def _table(
             f"{'|'.join(needed)}/videos/NNN.mp4, found {folders}; give the folder above these, or another quality"
         )
     rows = pd.concat([pd.DataFrame(clips) for clips in found.values() if clips])
-    masks_found = rows.mask_path[rows.mask_path != ""].unique()  # qualities share them
-    facts = video_facts([*rows.path, *masks_found], root, cache_dir).set_index("path")
-    table = with_facts(rows, facts)
-    table["dx"] = _lost_columns(table)
-    table = table[list(Clip._fields[1:])]
-    table.attrs["passed_over"] = tuple(passed_over)
-    return table
+    rows.attrs["passed_over"] = tuple(passed_over)
+    return rows
 
 
 def with_facts(rows: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:

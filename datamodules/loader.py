@@ -32,6 +32,7 @@ class EpochLoader:
         finished: Make floats of the workers' bytes, see `CropTransform.finish`; False leaves that to who has moved the
             batch to a GPU.
         pin_memory: Put unfinished batches where a GPU can fetch them.
+        same: Show the first epoch's batches in every epoch, augmented alike.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class EpochLoader:
         prefetch: int = 2,
         finished: bool = True,
         pin_memory: bool = False,
+        same: bool = False,
     ) -> None:
         if num_workers < 0 or prefetch < 1:
             raise ValueError(
@@ -56,6 +58,8 @@ class EpochLoader:
         self.prefetch = prefetch
         self.finished = finished
         self.pin_memory = pin_memory
+        self.same = same
+        self._begun = 0
         self._workers: Workers | None = None
         self._resumed: dict[str, int] = {}
 
@@ -63,9 +67,10 @@ class EpochLoader:
         return -(-len(self.stream) // self.stream.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch, resumed = self.epoch(), self._resumed
+        self._begun, resumed = self.epoch(), self._resumed
         self._resumed = {}
-        self.stream.begin(epoch, resumed["batches"] if resumed.get("epoch") == epoch else 0)
+        consumed = resumed["batches"] if resumed.get("epoch") == self._begun else 0
+        self.stream.begin(0 if self.same else self._begun, consumed)
         with closing(self._by_workers() if self.num_workers else self._here()) as batches:
             for batch in batches:
                 yield self.stream.transform.finish(batch) if self.finished else batch
@@ -99,7 +104,7 @@ class EpochLoader:
 
     def state_dict(self) -> dict[str, int]:
         """The position, and all that the rest of the epoch depends on beside the constructor's arguments."""
-        return {"epoch": self.stream.epoch, "batches": self.consumed(), **self._shape()}
+        return {"epoch": self._begun, "batches": self.consumed(), **self._shape()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Makes the next pass go on where `state` was taken.

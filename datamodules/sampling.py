@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +54,56 @@ def frames_per_visit(clips: pd.DataFrame, count: int, balance: bool, self_blend:
 def evaluation_plan(clips: pd.DataFrame, count: int) -> list[Visit]:
     """Evenly spaced frames of every clip, in the order of the index."""
     return [Visit(clip, even_frames(length, count)) for clip, length in clips.frames.items()]
+
+
+CLIPS_OF_KIND = 8
+"""Clips that an evaluation which is cut short shows of each kind, where there are so many and they have room."""
+
+
+def batches_taken(batches: int, limit: float) -> int:
+    """Batches that a Trainer takes of a loader: at most `limit` of them, or as a float that share, rounded down."""
+    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+
+
+def short_plan(clips: pd.DataFrame, kinds: Sequence[Hashable], count: int, samples: int) -> list[Visit]:
+    """A part of `evaluation_plan` that shows every kind of clip, in the order of the index.
+
+    Kinds have clips as they have in the whole, but each at least one, as long as there are samples. So many clips are
+    taken that most give all their frames, or at least `CLIPS_OF_KIND` of each kind; the samples are shared out evenly
+    among them. Clips of a kind, and frames of a clip, are spread evenly.
+
+    Args:
+        clips: Rows of the index.
+        kinds: Of each clip; what must not be missing, such as its method.
+        count: Frames a clip of the whole.
+        samples: Frames to visit, at most those of the whole.
+    """
+    room = np.minimum(clips.frames.to_numpy(), count)
+    kind = pd.Series(pd.factorize(pd.Index(kinds, tupleize_cols=False))[0])
+    of_kind = kind.groupby(kind)
+    place = of_kind.cumcount() / of_kind.transform("size")  # every kind has a first, at 0
+    by_place = kind[np.argsort(place.to_numpy(), kind="stable")]
+    least = max(1, min(samples, CLIPS_OF_KIND * kind.nunique()), int(samples * len(clips) / max(1, room.sum())))
+    chosen: list[int] = []
+    for number in range(min(least, len(clips)), len(clips) + 1):
+        quotas = by_place[:number].value_counts()
+        chosen = [
+            int(members.index[position])
+            for one, members in of_kind
+            for position in even_frames(len(members), int(quotas.get(one, 0)))
+        ]
+        if room[chosen].sum() >= samples:
+            break
+    given, left = {}, samples
+    for number, position in enumerate(sorted(chosen, key=lambda position: room[position])):
+        given[position] = min(int(room[position]), left // (len(chosen) - number))
+        left -= given[position]
+    visits = []
+    for position in sorted(given):
+        whole = even_frames(int(clips.frames.iloc[position]), count)
+        if frames := tuple(whole[one] for one in even_frames(len(whole), given[position])):
+            visits.append(Visit(clips.index[position], frames))
+    return visits
 
 
 def training_plan(

@@ -18,7 +18,17 @@ from .index import METHODS, clips_of
 from .labels import OFFICIAL, Labels
 from .order import Order, batches_of_rank, batches_of_worker, training_order
 from .packets import UnreadableError
-from .sampling import evaluation_plan, frames_per_visit, section, share, training_plan, worker_share
+from .sampling import (
+    Visit,
+    batches_taken,
+    evaluation_plan,
+    frames_per_visit,
+    section,
+    share,
+    short_plan,
+    training_plan,
+    worker_share,
+)
 from .self_blend import SelfBlend, drawn, self_blended
 from .transforms import CropTransform
 from .video import Backend
@@ -43,7 +53,7 @@ class FrameStream:
 
     In training several clips are open at once and advance in turn, and crops wait in a pool from which they leave at
     random, so a batch mixes clips; see `order`. Without `train`, frames are evenly spaced and come in the order of the
-    index, every one exactly once over all ranks and workers. `EpochLoader` makes batches of it.
+    index, every one exactly once over all ranks and workers, but for `limit`. `EpochLoader` makes batches of it.
 
     Memory of a worker, beside its libraries: `open_clips` x 11 MB at 640x480 and 16 MB at 1280x720 (measured with 270
     wanted frames of 256 pixels: a decoder, and the masks of them all at one bit a pixel), `pool` x 0.4 MB for crops of
@@ -75,6 +85,8 @@ class FrameStream:
             OSError; `skip`, which a training refuses, leaves out the frames concerned, warns and goes on with the
             clip's next frame that can be read, so a pass may give fewer samples than `len` says. Never measure by what
             is left.
+        limit: Batches that will be taken of each rank's evaluation, or as a float the share of them. Where that cuts it
+            short, what is taken is spread over methods, originals and fakes, see `short_plan`, and nothing follows.
 
     Attributes:
         epoch: Epoch that the next pass visits.
@@ -107,6 +119,7 @@ class FrameStream:
         self_blend: float = 0.0,
         canvas: FaceTracks | None = None,
         on_unreadable: Literal["raise", "skip"] = "raise",
+        limit: float = 1.0,
     ) -> None:
         self.clips = clips
         self.named = set(clips.method) <= set(METHODS)
@@ -133,6 +146,7 @@ class FrameStream:
         originals = clips.index[clips.label == 0]
         self.blended = set(originals[np.diff(np.floor(np.arange(len(originals) + 1) * self_blend)) > 0])
         self.on_unreadable = on_unreadable
+        self.limit = limit
         self.epoch = 0
         self.consumed = 0
         self.unreadable: list[Unreadable] = []
@@ -218,11 +232,25 @@ class FrameStream:
         return read_crops(known, frames, self.tracks, *how)
 
     def _in_order(self, worker: int, workers: int) -> Iterator[Crop]:
-        start, stop = share(self.samples, self.rank, self.ranks)
+        plan, start, stop = self._evaluation()
         mine = worker_share(start, stop, worker, workers, self.batch_size)
         read = self._read if self.on_unreadable == "raise" else self._read_what_can_be
-        for visit in section(evaluation_plan(self.clips, self.count), *mine):
+        for visit in section(plan, *mine):
             yield from read(*visit)
+
+    def _evaluation(self) -> tuple[list[Visit], int, int]:
+        """What all ranks visit, and from which to which of its samples this one does."""
+        shares = [share(self.samples, rank, self.ranks) for rank in range(self.ranks)]
+        taken = [self._taken(stop - start) for start, stop in shares]
+        if sum(taken) == self.samples:
+            return evaluation_plan(self.clips, self.count), *shares[self.rank]
+        kinds = [(clip.method, clip.compression, clip.number in self.blended) for clip in self.clip_of.values()]
+        plan, start = short_plan(self.clips, kinds, self.count, sum(taken)), sum(taken[: self.rank])
+        return plan, start, start + taken[self.rank]
+
+    def _taken(self, samples: int) -> int:
+        """How many of a rank's samples are in the batches that will be taken."""
+        return min(samples, self.batch_size * batches_taken(-(-samples // self.batch_size), self.limit))
 
     def _read_what_can_be(self, clip: int, frames: Sequence[int]) -> Generator[Crop]:
         """Where a read fails, another one is begun without the frames that it failed in."""

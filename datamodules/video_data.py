@@ -18,6 +18,7 @@ from .batch import Batch
 from .cache import CropCache
 from .faces import FaceTracks
 from .facts import cache_folder
+from .identity import COLUMNS, fingerprint
 from .labels import Labels
 from .loader import EpochLoader
 from .parallel import one_at_a_time
@@ -26,6 +27,9 @@ from .splits import Split
 from .stream import FrameStream
 from .transforms import CropTransform
 from .video import Backend
+
+SOURCES = ("masks", "dlib", "whole")
+"""What `faces` can be but for a file."""
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of ImageNet's training images, as torchvision's and most of timm's weights want them."""
@@ -89,6 +93,7 @@ class VideoDataModule(LightningDataModule):
         self.predict_split: Split = predict_split
         self.cache_dir = Path(cache_dir) if cache_dir else None
         self.cache = CropCache(cache_folder(self.cache_dir), cache_gb) if cache_gb else None
+        self.faces = "masks"
         self._noted = False
         self._may_test = False
         self._finish: Callable[[Batch], Batch] | None = None
@@ -122,7 +127,10 @@ class VideoDataModule(LightningDataModule):
         self._may_test = stage in ("test", "predict") or (self._may_test and stage != "fit")
 
     def train_dataloader(self) -> EpochLoader:
-        """Frames drawn anew each epoch, mixed, augmented; resumed inside an epoch, it starts with the first unseen."""
+        """Frames drawn anew each epoch, mixed, augmented; resumed inside an epoch, it starts with the first unseen.
+
+        With a Trainer's `overfit_batches` every epoch shows the first one's.
+        """
         self._train = self._loader("train", train=True)
         if self._position:
             self._train.load_state_dict(self._position)
@@ -130,11 +138,14 @@ class VideoDataModule(LightningDataModule):
         return self._train
 
     def val_dataloader(self) -> EpochLoader:
-        """Every planned frame of the validation split exactly once."""
+        """Every planned frame of the validation split exactly once.
+
+        Where a Trainer cuts it short by `limit_val_batches`, what is left is spread over methods, originals and fakes.
+        """
         return self._loader("val")
 
     def test_dataloader(self) -> EpochLoader:
-        """Every planned frame of the test split exactly once."""
+        """Every planned frame of the test split exactly once; cut short by `limit_test_batches`, spread likewise."""
         return self._loader("test")
 
     def predict_dataloader(self) -> EpochLoader:
@@ -202,6 +213,29 @@ class VideoDataModule(LightningDataModule):
             self.unusable = clips[clips.frames == 0]
         return clips[clips.frames > 0]
 
+    def files(self) -> pd.DataFrame:
+        """What the selected clips of all splits are, whatever the path, time or readability of their files.
+
+        Returns:
+            A row a clip with the columns of `identity.COLUMNS`, sorted by name; `video` and `mask` are fingerprints.
+            Behind them, with a split of "", the row `faces file` where faces come from a CSV and, once they are known,
+            `faces`, which is what crops are cut out by.
+
+        Raises:
+            FileNotFoundError: None of the files is there.
+            ValueError: What names them cannot be read.
+        """
+        rows = [self._files()]
+        if self.faces not in SOURCES:
+            rows.append(_one_row("faces file", fingerprint(self.faces, whole=True)))
+        if self.clips is not None and self.tracks is not None:
+            rows.append(_one_row("faces", self.tracks.digest_of(self.clips.target)))
+        return pd.concat(rows, ignore_index=True)
+
+    def _files(self) -> pd.DataFrame:
+        """The first rows of `files`."""
+        raise NotImplementedError
+
     @property
     def _place(self) -> Path:
         """What names the clips."""
@@ -240,6 +274,7 @@ class VideoDataModule(LightningDataModule):
         ranks: int,
         self_blend: float = 0.0,
         on_unreadable: Literal["raise", "skip"] = "raise",
+        limit: float = 1.0,
     ) -> FrameStream:
         if self.clips is None or self.tracks is None:
             raise RuntimeError("the loaders were asked for before setup(stage): call it first, or let a Trainer do it")
@@ -266,6 +301,7 @@ class VideoDataModule(LightningDataModule):
             self_blend=self.self_blend if train else self_blend,
             canvas=None if train else self.canvas_tracks,
             on_unreadable=on_unreadable,
+            limit=limit,
         )
 
     def _loader(
@@ -278,7 +314,9 @@ class VideoDataModule(LightningDataModule):
         if split == "test":
             self._refuse_test_while_fitting()
         rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        stream = self._stream(split, train, rank, ranks, self_blend, on_unreadable)
+        whole = train or on_unreadable == "skip"
+        limit = getattr(self.trainer, f"limit_{split}_batches", 1.0) if not whole else 1.0
+        stream = self._stream(split, train, rank, ranks, self_blend, on_unreadable, limit)
         self._finish = stream.transform.finish
         if stream.left_out and rank == 0:
             tqdm.write(f"{stream.left_out} of {stream.samples} training frames fill no batch; others in each epoch")
@@ -290,6 +328,7 @@ class VideoDataModule(LightningDataModule):
             prefetch=self.prefetch,
             finished=self.trainer is None,
             pin_memory=self._on_gpu(),
+            same=train and getattr(self.trainer, "overfit_batches", 0) > 0,
         )
         self._loaders.add(loader)
         return loader
@@ -317,3 +356,7 @@ class VideoDataModule(LightningDataModule):
 
     def _on_gpu(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+
+def _one_row(name: str, digest: str) -> pd.DataFrame:
+    return pd.DataFrame([(name, "", "", digest, "")], columns=list(COLUMNS))

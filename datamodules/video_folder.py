@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from .faces import FaceTracks
+from .identity import identified
 from .index import METHODS, clips_of
 from .labels import Labels
 from .mask_check import MaskSeen, contradictions, refuse_false_masks, see_masks
@@ -15,7 +16,7 @@ from .masks import mask_shift
 from .splits import Split
 from .video import Backend
 from .video_data import Triple, VideoDataModule
-from .video_table import read_video_table, tracks_of
+from .video_table import list_videos, read_video_table, tracks_of
 
 
 class VideoFolderDataModule(VideoDataModule):
@@ -127,6 +128,14 @@ class VideoFolderDataModule(VideoDataModule):
         refuse_false_masks(clips_of(clips), self._seen, self.mask_threshold)
         tracks = tracks_of(clips, self.faces, self.cache_dir)
         return clips, tracks, tracks
+
+    def _files(self) -> pd.DataFrame:
+        clips = list_videos(self.csv, lacking=True)
+        named = clips.assign(name=clips.method + "/" + clips["clip"])
+        found = identified(named, self.csv, self.cache_dir)
+        if found.empty:
+            raise FileNotFoundError(f"none of the {len(clips)} videos that {self.csv} names is there")
+        return found
 
     @property
     def _place(self) -> Path:

@@ -42,6 +42,27 @@ def read_video_table(csv: Path, cache_dir: Path | None = None) -> pd.DataFrame:
         ValueError: The CSV is empty or cannot be read, see `read_lines`, a value is none of those wanted, a video is
             named twice, clips of a target differ in size, or people are in two splits.
     """
+    table = list_videos(csv)
+    facts = video_facts([*table.path, *table.mask_path[table.mask_path != ""].unique()], csv, cache_dir)
+    table = with_facts(table, facts.set_index("path"))
+    _refuse_clips(table, csv)
+    return table
+
+
+def list_videos(csv: Path, lacking: bool = False) -> pd.DataFrame:
+    """Reads what a CSV says of its videos; no video is opened.
+
+    Args:
+        csv: See `read_video_table`.
+        lacking: Whether it may name files that are not there.
+
+    Returns:
+        The columns of `read_video_table` that the CSV tells.
+
+    Raises:
+        FileNotFoundError: See `read_video_table`.
+        ValueError: Likewise.
+    """
     if not os.path.isfile(csv):
         raise FileNotFoundError(f"csv is {str(csv)!r}, but wanted a file that exists, with the columns path and label")
     lines = read_lines(csv, COLUMNS[:2], COLUMNS[2:], others=False)
@@ -54,7 +75,8 @@ def read_video_table(csv: Path, cache_dir: Path | None = None) -> pd.DataFrame:
     _refuse_values(lines, csv)
     _refuse_contradictions(lines, csv)
     files = lines[list(FILES)].map(lambda path: str(folder / path) if path else "")
-    _refuse_files(files, csv)
+    if not lacking:
+        _refuse_files(files, csv)
     _refuse_repeated(files.path, csv)
     lines, files = lines.reset_index(drop=True), files.reset_index(drop=True)
     table = files.assign(label=lines.label.astype(int), split=lines.split.replace("", "test"))
@@ -62,11 +84,7 @@ def read_video_table(csv: Path, cache_dir: Path | None = None) -> pd.DataFrame:
     table["target"] = lines.target.where(lines.target != "", table["clip"])
     table["pair"] = lines.pair.where(lines.pair != "", table["target"])
     table["method"] = lines.method.where(lines.method != "", NAMELESS).where(table.label == 1, METHODS[0])
-    table = table.assign(source="", compression="", dx=0)
-    facts = video_facts([*table.path, *table.mask_path[table.mask_path != ""].unique()], csv, cache_dir)
-    table = with_facts(table, facts.set_index("path"))
-    _refuse_clips(table, csv)
-    return table
+    return table.assign(source="", compression="", dx=0)
 
 
 def tracks_of(table: pd.DataFrame, faces: str, cache_dir: Path | None) -> FaceTracks:

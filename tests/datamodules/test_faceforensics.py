@@ -491,6 +491,31 @@ def test_a_trainer_takes_every_stage_and_draws_anew_each_epoch(tree, trainer):
     assert sorted(keys(model.shown["predict"])) == val[0]
 
 
+@pytest.mark.parametrize("limit", [2, 0.4])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_evaluation_that_is_cut_short_shows_originals_and_every_method(tree, trainer, limit, workers):
+    model, module = Learner(), data(tree, eval_frames_per_clip=10, num_workers=workers)
+    trainer(limit_test_batches=limit).test(model, module, verbose=False)
+    whole = keys(ready(tree, "test", eval_frames_per_clip=10).test_dataloader())
+    shown = keys(model.shown["test"])
+    assert len(shown) == len(set(shown)) == (8 if limit == 2 else 40) < len(whole)
+    assert set(shown) <= set(whole)
+    assert {module.clips.method[clip] for clip, _ in shown} == {"original", *module.methods}
+    model.shown["val"].clear()
+    trainer(limit_val_batches=limit).validate(model, module, verbose=False)
+    assert {module.clips.method[clip] for clip, _ in keys(model.shown["val"])} == {"original", *module.methods}
+
+
+def test_a_trainer_that_overfits_sees_the_same_batches_in_every_epoch(tree, trainer):
+    model, module = Learner(), data(tree)
+    trainer(max_epochs=3, overfit_batches=2, num_sanity_val_steps=0).fit(model, module)
+    epochs = [[batch for batch in model.shown["train"] if batch["epoch"] == epoch] for epoch in range(3)]
+    assert [len(batches) for batches in epochs] == [2, 2, 2]
+    for other in epochs[1:]:
+        assert all(torch.equal(one["image"], two["image"]) for one, two in zip(epochs[0], other, strict=True))
+    assert {module.clips.method[clip] for clip, _ in keys(model.shown["val"])} == {"original", *module.methods}
+
+
 def test_a_trainer_is_shown_other_self_blended_frames_in_each_epoch_and_one_validation(tree, trainer):
     model = Learner()
     module = data(tree, methods=(), self_blend=0.5, redraw=False, augment=False, frames_per_clip=8)

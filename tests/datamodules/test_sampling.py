@@ -11,6 +11,7 @@ from datamodules.sampling import (
     frames_per_visit,
     section,
     share,
+    short_plan,
     training_plan,
     worker_share,
 )
@@ -174,3 +175,19 @@ def test_a_plan_is_drawn_by_a_generator_of_its_own():
     training_plan(clips(), 5, seed=0, draw=0)
     assert np.random.random() == before
     assert samples(training_plan(clips(), 5, 0, 0)) == samples(training_plan(clips(), 5, 0, 0))
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+@pytest.mark.parametrize("wanted", [1, 5, 7, 23, 200])
+@pytest.mark.parametrize("originals", [2, 20])
+def test_an_evaluation_that_is_cut_short_shows_every_kind(count, wanted, originals):
+    table = pd.concat([clips(originals, 5), clips(1, 9, length=2, first=25)])
+    kinds = ["original"] * originals + ["a"] * 5 + ["b"] + ["c"] * 9
+    whole = samples(evaluation_plan(table, count))
+    wanted = min(wanted, len(whole))
+    taken = samples(short_plan(table, kinds, count, wanted))
+    assert len(taken) == len(set(taken)) == wanted
+    assert set(taken) <= set(whole)
+    assert taken == sorted(taken)
+    shown = {dict(zip(table.index, kinds, strict=True))[clip] for clip, _ in taken}
+    assert len(shown) == min(4, wanted)
