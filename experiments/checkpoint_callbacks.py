@@ -126,6 +126,19 @@ class BestCheckpoint(RunCheckpoint):
             if trainer.is_global_zero:
                 self._measured = {name: value.detach().to("cpu", copy=True) for name, value in weights.items()}
 
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Whether a value is the best so far.
+
+        Raises:
+            ValueError: It is NaN or infinite, so nothing can be chosen by it.
+        """
+        if current is not None and not current.isfinite():
+            raise ValueError(
+                f"{self.monitor} is {float(current)}, so no model can be chosen by it: validate on originals and on "
+                "fakes, or choose by another metric"
+            )
+        return super().check_monitor_top_k(trainer, current)
+
     def on_train_batch_end(self, trainer: Trainer, *batch: Any) -> None:
         """Has what the training ends with validated."""
         self._measured = {}

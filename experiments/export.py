@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 from datamodules import VideoReader, probe
 from lightning_modules.base import HEAD, ForensicsModule
 
+from .checkpoints import read_checkpoint
 from .folder import RunFolder
 
 TOLERANCE = 1e-4
@@ -90,7 +90,8 @@ def load(checkpoint: Path) -> tuple[ForensicsModule, int]:
         raise FileNotFoundError(
             f"{checkpoint} does not lie in a run's folder, whose config.yaml says what it holds: {path} does not exist"
         )
-    config = yaml.safe_load(path.read_text())
+    read_checkpoint(checkpoint, "put a whole copy back, or train the row again")
+    config = RunFolder(path.parent).known()
     package, _, name = config["model"]["class_path"].rpartition(".")
     kind: type[ForensicsModule] = getattr(importlib.import_module(package), name)
     module = kind.load_from_checkpoint(

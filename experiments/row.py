@@ -193,6 +193,7 @@ class ForensicsCLI(LightningCLI):
         if self.trainer.is_global_zero:
             take_checkpoint(source, self.model, self.folder.best)
         self.trainer.validate(self.model, datamodule=self.datamodule, ckpt_path=str(self.folder.best))
+        self.model.refuse_undefined(float(self.trainer.callback_metrics[f"val/{self.model.headline}"]))
         if self.trainer.is_global_zero:
             take_checkpoint(source, self.model, self.folder.best)  # now with what that chose
         self.trainer.strategy.barrier()

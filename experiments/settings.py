@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from .cli import with_table_base
@@ -69,8 +70,8 @@ class Settings:
         key = json.dumps([_classes(config), changes], sort_keys=True, default=repr)
         if key in self._read:
             return with_changes(config, self._read[key])
-        before = self._parser.parse_object(config)
-        whole: Config = _plain(self._parser.parse_object(changes, namespace=before).as_dict())
+        before = self._parser.parse_object(deepcopy(config))  # the parser puts objects of its own into what it is given
+        whole: Config = _plain(self._parser.parse_object(deepcopy(dict(changes)), namespace=before).as_dict())
         if _classes(changes):  # what another class takes of the others' settings, and by default, is its own
             return {part: whole[part] for part in config}
         self._read[key] = _of(changes, whole)

@@ -1,6 +1,7 @@
 """Further tests are known by what they measure, however it is written, and by names that any file may have."""
 
 import os
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,9 @@ CHANGES = [
 def test_a_further_test_is_known_by_what_its_command_will_measure(changes):
     settings = Settings()
     _, config = settings.parse(FILES)
+    before = deepcopy(config)
     (test,) = further_tests({**config, "tests": {"other": changes}}, settings.changed)
+    assert config == before
     _, parsed = Settings().parse([*FILES, *test.options])
     assert test.key == measured_hash(parsed)
     assert not test.same
