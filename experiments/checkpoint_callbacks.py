@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,8 @@ class BestCheckpoint(RunCheckpoint):
     def _score(self, state: dict[str, Any]) -> float | None:
         """The score of the file, of which what a training goes on from may know less, or nothing."""
         if not self.path.is_file():
+            if state.get("score", state.get("best_model_score")) is not None:
+                print(f"{self.path} is gone: the best model is chosen among the epochs to come", file=sys.stderr)
             return None
         kept = read_checkpoint(self.path, "put a whole copy back, or remove it to choose among the epochs to come")
         score = kept.get("chosen", {}).get(self.monitor, state.get("score", state.get("best_model_score")))

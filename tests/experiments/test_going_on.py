@@ -15,7 +15,7 @@ import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.trainer.states import RunningStage
 
-from experiments.checkpoint_callbacks import timers
+from experiments.checkpoint_callbacks import BestCheckpoint, timers
 from experiments.checkpoints import UNFINISHED, damage
 from experiments.cli import main, with_table_base  # noqa: F401, of the process that is killed
 from experiments.folder import RunFolder
@@ -302,6 +302,21 @@ def test_what_would_leave_no_model_is_refused_before_it_is_trained(tree, tmp_pat
     assert status == 2
     assert sentence in said
     assert not (tmp_path / "config.yaml").exists()
+
+
+def test_nothing_is_chosen_by_a_metric_that_is_not_defined():
+    with pytest.raises(ValueError, match="val/frame_auroc is nan, so no model can be chosen by it"):
+        BestCheckpoint("val/frame_auroc").check_monitor_top_k(None, torch.tensor(torch.nan))
+
+
+def test_a_best_model_that_was_removed_is_said_to_be_gone(tree, tmp_path, capsys):
+    Stops.at = (1, 0)
+    with pytest.raises(SystemExit):
+        run("fit", tree, tmp_path, "--trainer.max_epochs=2", STOPS)
+    RunFolder(tmp_path).best.unlink()
+    capsys.readouterr()
+    run("fit", tree, tmp_path, "--trainer.max_epochs=2", STOPS)
+    assert "best.ckpt is gone: the best model is chosen among the epochs to come" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -304,6 +304,13 @@ def test_what_validation_chose_is_kept_and_applied_to_the_test(batch, tmp_path):
     assert test["test/frame_accuracy"] == pytest.approx(right.double().mean().item(), abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["segmentation", "classification"])
+def test_a_validation_of_originals_alone_chooses_nothing(batch, kind):
+    originals = {key: value[batch["label"] == 0] for key, value in batch.items()}
+    with pytest.raises(ValueError, match=r"is nan on the \d+ frames of the validation, of which 0 are fake"):
+        pl.Trainer(max_epochs=1, **QUIET).fit(modules()[kind](), repeat(batch), repeat(originals))
+
+
 def test_a_threshold_that_is_given_goes_before_the_checkpoints(batch, tmp_path):
     module = modules()["segmentation"]()
     trainer = pl.Trainer(max_epochs=1, **QUIET)
