@@ -133,6 +133,8 @@ class FaceForensicsDataModule(VideoDataModule):
         refuse_contradictions(methods, faces, balance, self_blend)
         if set(mask_thresholds or {}) - set(THRESHOLDS):
             raise ValueError(f"mask_thresholds is {mask_thresholds}, but the methods with masks are {list(THRESHOLDS)}")
+        if not all(0 <= level <= 254 for level in (mask_thresholds or {}).values()):
+            raise ValueError(f"mask_thresholds is {mask_thresholds}, but wanted grey levels from 0 to 254")
         self.root = Path(root)
         self.methods = tuple(methods)
         self.compression: Compression | Literal["mixed"] = compression

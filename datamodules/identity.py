@@ -92,6 +92,11 @@ def identified(files: pd.DataFrame, root: Path, cache_dir: Path | None = None) -
     return table.dropna(subset="video")[list(COLUMNS)].astype(str).sort_values("name", ignore_index=True)
 
 
+def one_row(name: str, digest: str) -> pd.DataFrame:
+    """A row of `COLUMNS` about what is no clip: without a split, its fingerprint in `video`."""
+    return pd.DataFrame([(name, "", "", digest, "")], columns=list(COLUMNS))
+
+
 def _stamps(paths: Sequence[str], root: Path) -> pd.DataFrame:
     base = root if os.path.isdir(root) else Path(root).parent
     rows = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import cast
@@ -31,9 +32,15 @@ class CropTransform:
         mean: Of the three channels, in units of 0 to 1.
         std: Likewise.
         augment: Horizontal flip, and light changes of brightness, contrast and colour.
+
+    Raises:
+        ValueError: Mean or standard deviation are none of normal images.
     """
 
     def __init__(self, size: int, mean: Sequence[float], std: Sequence[float], augment: bool = False) -> None:
+        for name, values, sound in (("mean", mean, mean), ("std", std, [value or math.nan for value in std])):
+            if not all(0 <= value <= 1 for value in sound):
+                raise ValueError(f"{name} is {list(values)}, wanted three numbers in units of 0 to 1, such as 0.5")
         steps: list[A.BasicTransform] = [
             A.Resize(size, size, interpolation=cv2.INTER_LINEAR, mask_interpolation=cv2.INTER_NEAREST)
         ]

@@ -18,7 +18,7 @@ from .batch import Batch
 from .cache import CropCache
 from .faces import FaceTracks
 from .facts import cache_folder
-from .identity import COLUMNS, fingerprint
+from .identity import fingerprint, one_row
 from .labels import Labels
 from .loader import EpochLoader
 from .parallel import one_at_a_time
@@ -227,9 +227,9 @@ class VideoDataModule(LightningDataModule):
         """
         rows = [self._files()]
         if self.faces not in SOURCES:
-            rows.append(_one_row("faces file", fingerprint(self.faces, whole=True)))
+            rows.append(one_row("faces file", fingerprint(self.faces, whole=True)))
         if self.clips is not None and self.tracks is not None:
-            rows.append(_one_row("faces", self.tracks.digest_of(self.clips.target)))
+            rows.append(one_row("faces", self.tracks.digest_of(self.clips.target)))
         return pd.concat(rows, ignore_index=True)
 
     def _files(self) -> pd.DataFrame:
@@ -356,7 +356,3 @@ class VideoDataModule(LightningDataModule):
 
     def _on_gpu(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-
-
-def _one_row(name: str, digest: str) -> pd.DataFrame:
-    return pd.DataFrame([(name, "", "", digest, "")], columns=list(COLUMNS))

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from .at_work import AtWorkError, alone_at
 from .doctor import PIXEL_FREE
-from .folder import RunFolder, data_key
+from .folder import RunFolder
 from .launch import PROGRAM, Resources
 from .plan import Job
 from .reading import DamagedFileError
 from .steps import Step
 from .tables import Row
-from .trivial import NAMES, at_work_at
+from .trivial import NAMES, Asked, at_work_at
 
 
 def baseline_steps(jobs: Sequence[Job], runs: Path, options: Mapping[Row, list[str]]) -> list[Step]:
@@ -30,10 +30,10 @@ def baseline_steps(jobs: Sequence[Job], runs: Path, options: Mapping[Row, list[s
         options: Of each row's command.
     """
     chosen = _chosen(jobs)
-    first: dict[str, str] = {}
+    first: dict[Asked, str] = {}
     steps = []
     for job in chosen:
-        key = data_key(job.config)
+        key = _asked(job)
         name, table = f"baselines of {job.row.table} seed{job.seed}", runs / job.row.table
         if done(table, job.seed, key):
             first.setdefault(key, name)
@@ -46,36 +46,39 @@ def baseline_steps(jobs: Sequence[Job], runs: Path, options: Mapping[Row, list[s
 
 
 def _chosen(jobs: Sequence[Job]) -> list[Job]:
-    counted = Counter(data_key(job.config) for job in jobs if job.row.listed)
+    counted = Counter(_asked(job) for job in jobs if job.row.listed)
     tables: dict[tuple[str, int], list[Job]] = {}
     for job in jobs:
         if job.row.listed:
             tables.setdefault((job.row.table, job.seed), []).append(job)
     return [
-        max(rows, key=lambda job: counted[data_key(job.config)])
+        max(rows, key=lambda job: counted[_asked(job)])
         for rows in tables.values()
         if any(job.config["model"]["class_path"] != PIXEL_FREE for job in rows)
     ]
 
 
-def done(table: Path, seed: int, key: str) -> bool:
+def _asked(job: Job) -> Asked:
+    return Asked.of(job.config, job.data)
+
+
+def done(table: Path, seed: int, asked: Asked) -> bool:
     """Whether a table's folder holds all baselines of some data."""
-    folders = [RunFolder(table / name / f"seed{seed}") for name in NAMES]
     try:
-        return all(folder.metrics(None).is_file() and folder.noted("test").get("config") == key for folder in folders)
+        return all(asked.lies_in(RunFolder(table / name / f"seed{seed}")) for name in NAMES)
     except DamagedFileError:  # which the command that makes them will name
         return False
 
 
-def _home(runs: Path, seed: int, key: str) -> Path | None:
-    """A table that has them already."""
-    for folder in sorted(runs.glob(f"*/{NAMES[0]}/seed{seed}")):
+def _home(runs: Path, seed: int, key: Asked) -> Path | None:
+    """A table that has them already; none where nobody can tell which data are wanted."""
+    for folder in sorted(runs.glob(f"*/{NAMES[0]}/seed{seed}")) if key.known else ():
         if not folder.is_symlink() and done(folder.parents[1], seed, key):
             return folder.parents[1]
     return None
 
 
-def _step(job: Job, key: str, name: str, runs: Path, waits: tuple[str, ...], options: Sequence[str]) -> Step:
+def _step(job: Job, key: Asked, name: str, runs: Path, waits: tuple[str, ...], options: Sequence[str]) -> Step:
     table = runs / job.row.table
 
     def command() -> list[str] | None:

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from .places import without_places
 from .reading import OF_RUN, in_json, read_mapping, read_object, reading
 from .tables import TAKES
 
@@ -178,8 +179,8 @@ class RunFolder:
 
 
 def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Dotted names of settings that are not the same, but for those in `FREE`."""
-    left, right = dict(_flat(one)), dict(_flat(other))
+    """Dotted names of settings that are not the same, but for those in `FREE`, and wherever data files lie."""
+    left, right = (dict(_flat(without_places(config))) for config in (one, other))
     names = [name for name in {**left, **right} if left.get(name) != right.get(name)]
     return [name for name in names if not name.startswith(FREE)]
 
@@ -208,19 +209,23 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 
 def training_key(config: Mapping[str, Any]) -> str:
-    """Short hash of what a training learns by, wherever it runs: trainings of equal keys can stand for each other."""
-    return config_hash({key: value for key, value in _flat(config) if not key.startswith(WHERE)})
+    """Short hash of the settings that shape what a training learns, wherever it runs and wherever its data lie.
+
+    Trainings of equal keys can stand for each other if their data are the same, see `data_used`.
+    """
+    flat = _flat(without_places(config))
+    return config_hash({key: value for key, value in flat if not key.startswith(WHERE)})
 
 
 def data_key(config: Mapping[str, Any]) -> str:
-    """Short hash of the data of a resolved configuration, however many processes read them."""
+    """Short hash of how the data of a resolved configuration are read, wherever they lie."""
     return training_key({"data": config["data"]})
 
 
 def measured_hash(config: Mapping[str, Any]) -> str:
-    """Short hash of what a test measures by: the same without what may differ between training and test."""
-    kept = {key: value for key, value in _flat(config) if not key.startswith(FREE_IN_TEST) or key in MEASURED}
-    return config_hash(kept)
+    """Short hash of what a test measures by: a configuration without what may differ between training and test."""
+    flat = _flat(without_places(config))
+    return config_hash({key: value for key, value in flat if not key.startswith(FREE_IN_TEST) or key in MEASURED})
 
 
 def write_metrics(path: Path, metrics: Mapping[str, float]) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .data_used import Data, DataNow, difference, read_data
 from .folder import RunFolder, measured_hash
 from .names import check_name
+from .places import places
 from .settings import Config, with_changes
 
-FILES = {"metrics": "json", "intervals": "json", "frames": "parquet", "histograms": "npz"}
+FILES = {"metrics": "json", "intervals": "json", "frames": "parquet", "histograms": "npz", "data": "parquet"}
 """What a test leaves, by the beginning of its name."""
 
 
@@ -23,6 +25,7 @@ class FurtherTest(NamedTuple):
         name: Of `metrics-<name>.json`.
         options: What differs from the row, as on the command line.
         key: Hash of what it measures by, see `measured_hash`.
+        data: What it measures on, as it lies now.
         same: Whether that is the row's own.
         lacking: Methods that are not on disk, where the test may be left out for want of them.
     """
@@ -30,17 +33,26 @@ class FurtherTest(NamedTuple):
     name: str
     options: tuple[str, ...]
     key: str
+    data: Data
     same: bool
     lacking: tuple[str, ...]
 
     def due(self, folder: RunFolder) -> bool:
         """Whether it is still to be done in a run's folder."""
-        done = folder.metrics(self.name).is_file() and folder.noted(f"test-{self.name}").get("measured_by") == self.key
-        return not done and not self.lacking
+        return not self.lacking and not (folder.metrics(self.name).is_file() and self._is_of(folder))
+
+    def _is_of(self, folder: RunFolder) -> bool:
+        """Whether what lies in a run's folder under its name was measured by its settings, on its data."""
+        if folder.noted(f"test-{self.name}").get("measured_by") != self.key:
+            return False
+        known = read_data(folder, self.name)
+        return known is None or not difference(known, self.data, ["test"])
 
 
 def further_tests(
-    config: Config, changed: Callable[[Config, Mapping[str, Any]], Config] = with_changes
+    config: Config,
+    changed: Callable[[Config, Mapping[str, Any]], Config] = with_changes,
+    data_now: DataNow | None = None,
 ) -> list[FurtherTest]:
     """Reads the further tests of a row out of its resolved configuration.
 
@@ -48,11 +60,13 @@ def further_tests(
         config: Of the row.
         changed: Replaces values of it, and reads them as the command of a test will, such as 2 for 2.0; see
             `Settings.changed`. By default values stand as they are given.
+        data_now: Looks at data.
 
     Raises:
         ValueError: One has no settings, or a name that is none of a file.
     """
     found: list[FurtherTest] = []
+    look = data_now or DataNow()
     for name, settings in (config.get("tests") or {}).items():
         check_name(name, "a name in tests", [test.name for test in found])
         if not isinstance(settings, dict):
@@ -62,9 +76,10 @@ def further_tests(
             )
         changes = {key: value for key, value in settings.items() if key != "optional"}
         other = changed(config, changes)
-        key = measured_hash(other)
+        key, data = measured_hash(other), look(other)
+        same = key == measured_hash(config) and data.places == places(config)
         lacking = tuple(_not_on_disk(other)) if settings.get("optional") else ()
-        found.append(FurtherTest(name, tuple(_options(changes)), key, key == measured_hash(config), lacking))
+        found.append(FurtherTest(name, tuple(_options(changes)), key, data, same, lacking))
     return found
 
 
@@ -98,5 +113,6 @@ def take_own(folder: RunFolder, test: FurtherTest) -> None:
     for kind, suffix in reversed(FILES.items()):  # the metrics last: they say that it is done
         link = folder.file(kind, test.name, suffix)
         link.unlink(missing_ok=True)
-        link.symlink_to(folder.file(kind, None, suffix).name)
+        if (own := folder.file(kind, None, suffix)).exists():
+            link.symlink_to(own.name)
     folder.note(f"test-{test.name}", {**folder.noted("test"), "measured_by": test.key, "same_as": "test"})

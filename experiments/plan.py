@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .data_used import SPLITS, TRAINING, Data, DataNow, differing_data
 from .folder import RunFolder, training_key
 from .further import FurtherTest, further_tests
+from .places import places
 from .reading import DamagedFileError, LeftOut
 from .settings import Config, with_changes
 from .share import home_of, runs_by_key
@@ -28,7 +30,8 @@ class Job(NamedTuple):
         row: The row.
         seed: Its seed.
         config: Its resolved configuration.
-        key: Hash of everything that shapes its training: rows of equal keys can share one.
+        key: Hash of the settings that shape its training.
+        data: What it learns by and is tested on, as it lies now: rows of equal keys and data can share a training.
         needs: The row of the same seed that it starts from, if any.
         tests: Its further tests.
     """
@@ -37,12 +40,24 @@ class Job(NamedTuple):
     seed: int
     config: Config
     key: str
+    data: Data
     needs: Row | None
     tests: list[FurtherTest]
 
     def folder(self, runs: Path) -> RunFolder:
         """Where its run lies under a folder of runs."""
         return RunFolder(runs / self.row.table / self.row.name / f"seed{self.seed}")
+
+    @property
+    def training(self) -> tuple[str, str, str]:
+        """What two jobs have in common that can share a training."""
+        data = self.data.digest(TRAINING) or repr(sorted(self.data.places.items()))
+        return self.key, data, repr(sorted(self.data.others.items()))
+
+    def differs(self, folder: RunFolder) -> str:
+        """Says which data are not those of a run by the same settings; "" for none. Untested, its test split may."""
+        tested = folder.metrics(None).is_file()
+        return differing_data(folder, self.data, SPLITS if tested else TRAINING)
 
 
 class Planned(NamedTuple):
@@ -116,7 +131,7 @@ def jobs(
     seeds: Sequence[int],
     changed: Callable[[Config, Mapping[str, Any]], Config] = with_changes,
 ) -> list[Job]:
-    """Makes a job of each row and seed; a pure function.
+    """Makes a job of each row and seed, and looks at what their data are.
 
     Args:
         configs: Resolved, as from `resolved`: each row after the one it needs.
@@ -124,14 +139,16 @@ def jobs(
         changed: See `further_tests`.
     """
     found: dict[tuple[Row, int], Job] = {}
+    data_now = DataNow()
     for seed in seeds:
         for row, config in configs.items():
-            own = {**config, "seed_everything": seed}
+            own, start = {**config, "seed_everything": seed}, None
             if needed := needed_row(row, config):
                 (option,) = [option for option in TAKES if config.get(option)]
                 own[option] = f"{needed}@{found[needed, seed].key}"
-            tests = further_tests(own, changed) if row.listed else []
-            found[row, seed] = Job(row, seed, own, training_key(own), needed, tests)
+                start = found[needed, seed].data
+            tests = further_tests(own, changed, data_now) if row.listed else []
+            found[row, seed] = Job(row, seed, own, training_key(own), data_now(own, start), needed, tests)
     return list(found.values())
 
 
@@ -149,9 +166,9 @@ def plan(wanted: Sequence[Job], runs: Path, left_out: LeftOut | None = None) -> 
     lying = runs_by_key(runs, left_out)
     by_name = {(job.row, job.seed): job for job in wanted}
     states = {id(job): state(job, job.folder(runs)) for job in wanted}
-    first: dict[str, Job] = {}
+    first: dict[tuple[str, str, str], Job] = {}
     for job in sorted(wanted, key=lambda job: TURN.get(states[id(job)][0], 1)):
-        first.setdefault(job.key, job)
+        first.setdefault(job.training, job)
     planned = []
     for job in wanted:
         folder = job.folder(runs)
@@ -159,15 +176,25 @@ def plan(wanted: Sequence[Job], runs: Path, left_out: LeftOut | None = None) -> 
         home, after = None, []
         if kind in ("done", "to test", "damaged"):
             home = home_of(folder)
-        elif job.key in lying:
-            home = lying[job.key]
-        elif first[job.key] is not job:
-            home = first[job.key].folder(runs).path
-            after.append(first[job.key])
+        elif other := _same(job, lying.get(job.key, ()), left_out):
+            home = other.path
+        elif first[job.training] is not job:
+            home = first[job.training].folder(runs).path
+            after.append(first[job.training])
         if job.needs and kind in ("interrupted", "missing", "stale") and not home:
             after.append(by_name[job.needs, job.seed])
         planned.append(Planned(job, folder, kind, why, home, tuple(after)))
     return _with_lost_checkpoints(planned)
+
+
+def _same(job: Job, lying: Iterable[RunFolder], left_out: LeftOut | None) -> RunFolder | None:
+    """The first run by the same settings whose data are the job's, or lie where the job's would."""
+    for run in lying:
+        with (left_out or LeftOut()).noted():
+            known = job.data.clips is not None or places(run.known()) == job.data.places
+            if known and not job.differs(run):
+                return run
+    return None
 
 
 def state(job: Job, folder: RunFolder) -> tuple[str, str]:
@@ -190,6 +217,8 @@ def _state(job: Job, folder: RunFolder) -> tuple[str, str]:
         return ("stale", "the run it shared is gone") if folder.config.is_symlink() else ("missing", "")
     if key != job.key:
         return ("stale", ", ".join(folder.differing(job.config)[:3])) if folder.begun else ("missing", "")
+    if unlike := job.differs(folder):
+        return "stale", unlike
     due = tests_due(job, folder)
     if folder.trained or (folder.noted("fit") and not due):
         return ("to test", ", ".join(name or "own test" for name in due)) if due else ("done", "")

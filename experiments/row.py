@@ -22,6 +22,7 @@ from .at_work import alone_at
 from .callbacks import PredictionFile, tell_unreadable
 from .checkpoint_callbacks import chooser_of
 from .checkpoints import keep_weights, refuse_other_network, remove_unfinished, take_checkpoint, write_safely
+from .data_used import TRAINING, Data, data_of, keep_data, keep_tested, read_data, refuse_other_data
 from .facts import data_facts
 from .folder import RunFolder, config_hash, measured_hash, surroundings, write_metrics
 from .going_on import best_checkpoint, given_checkpoint, last_checkpoint, refuse_nothing, refuse_without_choice, train
@@ -161,11 +162,13 @@ class ForensicsCLI(LightningCLI):
         if self.folder.trained:
             best_checkpoint(self.folder)
             self.folder.keep_config(config)
+            keep_data(self.folder, self._data(), write=False)
             self._say(f"{self.folder.path} is trained already")
             return
         if self.needed:
             self.needed.check()
         self.folder.keep_config(config)
+        keep_data(self.folder, self._data(), self.trainer.is_global_zero)
         if self.trainer.is_global_zero:
             remove_unfinished(self.folder)
         if taken:
@@ -231,6 +234,7 @@ class ForensicsCLI(LightningCLI):
             self._note(f"test-{name}" if name else "test", self.resolved, started, **facts)
             write_result(result, self.folder, name)
             write_intervals(result, self.folder, name)
+            keep_tested(self.folder, self._data(), name)
             # The loss is no figure to compare: Dice is pooled over a batch, so it depends on what shares one. Last, for
             # these figures say that the test is done.
             write_metrics(path, {key: value for key, value in results[0].items() if key != "test/loss"})
@@ -269,7 +273,15 @@ class ForensicsCLI(LightningCLI):
             return {**options, "ckpt_path": given_checkpoint(self.folder, given)}
         best = best_checkpoint(self.folder)
         self.folder.check_test(self.resolved, self.settings.name)
+        if not self.settings.name:
+            more = ", or --name NAME to write metrics-NAME.json for other test data"
+            refuse_other_data(self.folder, self._data(), TRAINING, more)
         return {**options, "ckpt_path": str(best)}
+
+    def _data(self) -> Data:
+        """What the data files are now, and what the run starts from."""
+        files = self.datamodule.files() if isinstance(self.datamodule, VideoDataModule) else None
+        return data_of(files, self.resolved, read_data(self.needed.run) if self.needed else None)
 
     def _note(self, stage: str, config: dict[str, Any], started: float, **facts: Any) -> None:
         if not self.trainer.is_global_zero:

@@ -57,6 +57,7 @@ def run(arguments: Sequence[str]) -> None:
     if options.quick:
         write_text(wanted.runs / "heading.txt", f"{HEADING}\n")
     print(_sum(planned, wanted, left_out))
+    _tell_unknown(planned)
     left_out.tell()
     left = [one for one in planned if one.state != "done"]
     names = {_name(one.job) for one in left}
@@ -104,9 +105,17 @@ def show(arguments: Sequence[str]) -> None:
         said, time = _said(one, _queued(one, queue)), spoken(seconds) if seconds else ""
         print(f"  {one.job.row.name + seed:36} {said:12} {time:>9}  {_why(one)}")
     print(f"\n{_sum(planned, wanted, left_out)}")
+    _tell_unknown(planned)
     left_out.tell()
     if any(one.state == "damaged" for one in planned):
         raise SystemExit(1)
+
+
+def _tell_unknown(planned: Sequence[Planned]) -> None:
+    """Says where runs were compared with rows whose data are not to be had now."""
+    compared = [one.job for one in planned if one.state in ("done", "to test", "interrupted")]
+    for problem in dict.fromkeys(job.data.problem for job in compared if job.data.problem):
+        print(f"data of runs are not compared, their settings alone are: {problem}", file=sys.stderr)
 
 
 def _aside(one: Planned) -> Path:
@@ -140,8 +149,8 @@ def _why(one: Planned) -> str:
 
 
 def _sum(planned: Sequence[Planned], wanted: Wanted, left_out: LeftOut) -> str:
-    keys = {one.job.key for one in planned if not one.job.config.get("checkpoint_from")}
-    left = {one.job.key for one in planned if one.trains and not one.job.config.get("checkpoint_from")}
+    keys = {one.job.training for one in planned if not one.job.config.get("checkpoint_from")}
+    left = {one.job.training for one in planned if one.trains and not one.job.config.get("checkpoint_from")}
     rows = [one for one in planned if one.job.row.listed]
     done = sum(one.state == "done" for one in rows)
     told = estimate(planned, wanted.runs, pairs(wanted), left_out)

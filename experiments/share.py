@@ -11,6 +11,7 @@ from .reading import LeftOut
 
 SHARED = (
     "checkpoints",
+    "data.parquet",
     "logs",
     "overlays",
     "frames.parquet",
@@ -24,19 +25,19 @@ SHARED = (
 provenance, once written to, is a file of its own."""
 
 
-def runs_by_key(runs: Path, left_out: LeftOut | None = None) -> dict[str, Path]:
-    """Finds finished trainings under a folder of runs, also those moved aside, by the hash of their configuration.
+def runs_by_key(runs: Path, left_out: LeftOut | None = None) -> dict[str, list[RunFolder]]:
+    """Finds finished trainings under a folder of runs, also those moved aside, by the hash of their settings.
 
     Args:
         runs: The folder.
         left_out: Is told of damaged files, whose runs are passed over.
     """
-    found: dict[str, Path] = {}
-    for config in sorted(runs.glob("*/*/seed*/config.yaml"), reverse=True):
+    found: dict[str, list[RunFolder]] = {}
+    for config in sorted(runs.glob("*/*/seed*/config.yaml")):
         run = RunFolder(config.parent)
         with (left_out or LeftOut()).noted():
             if not config.is_symlink() and run.trained and (key := run.key):
-                found[key] = run.path
+                found.setdefault(key, []).append(run)
     return found
 
 

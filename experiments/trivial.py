@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -26,6 +26,7 @@ from lightning_modules import (
 )
 
 from .at_work import alone_at
+from .data_used import SPLITS, Data, data_of
 from .facts import data_facts
 from .folder import RunFolder, data_key, surroundings, write_metrics
 from .geometry import CROP_FEATURES, FILE_FEATURES, GeometryTrees, auroc_without_ties
@@ -35,6 +36,32 @@ from .row import ForensicsCLI
 
 OF_PIXELS = ("baseline-all-fake", "baseline-all-real", "baseline-centre-box", "baseline-mean-mask")
 NAMES = (*OF_PIXELS, "baseline-colour-regression", "baseline-geometry-crop", "baseline-geometry-file")
+
+
+class Asked(NamedTuple):
+    """What the baselines of a table are wanted for.
+
+    Attributes:
+        key: Hash of the settings of the data.
+        data: Hash of the data files; "" where they are not known, which holds for any.
+        known: Whether that tells them from the data of other tables.
+    """
+
+    key: str
+    data: str
+    known: bool
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], data: Data) -> Asked:
+        """What a row's configuration asks for, with its data as they are now."""
+        return cls(data_key(config), data.digest(SPLITS), data.clips is not None or not data.places)
+
+    def lies_in(self, folder: RunFolder) -> bool:
+        """Whether a baseline's folder holds it."""
+        noted = folder.noted("test")
+        same = noted.get("config") == self.key and (not self.data or noted.get("data") == self.data)
+        return same and folder.metrics(None).is_file()
+
 
 Prediction = tuple[Tensor | None, Tensor]
 Baseline = Callable[[Batch], Prediction]
@@ -100,11 +127,9 @@ def at_work_at(table: Path, seed: str) -> RunFolder:
 
 def _run_baselines(cli: ForensicsCLI, table: Path, seed: str) -> None:
     data = cli.datamodule
-    config = data_key(cli.resolved)
+    asked = Asked.of(cli.resolved, data_of(data.files(), cli.resolved, None))
     folders = {name: RunFolder(table / name / seed) for name in NAMES}
-    if all(
-        folder.metrics(None).is_file() and folder.noted("test").get("config") == config for folder in folders.values()
-    ):
+    if all(asked.lies_in(folder) for folder in folders.values()):
         print(f"{table}: the baselines have been tested already")
         return
     data.augment = False
@@ -134,7 +159,8 @@ def _run_baselines(cli: ForensicsCLI, table: Path, seed: str) -> None:
     for name, evaluation in _evaluated(baselines, data.test_dataloader(), "testing baselines", points).items():
         result = result_of(evaluation, data.clips)
         metrics = {f"test/{key}": float(value) for key, value in evaluation.compute().items()}
-        facts = {**surroundings(), "config": config, **data_facts(data), "frames": len(result.frames)}
+        facts = {**surroundings(), "config": asked.key, "data": asked.data, **data_facts(data)}
+        facts["frames"] = len(result.frames)
         facts["operating_point"] = evaluation.point.as_dict()
         if isinstance(baseline := baselines[name], GeometryTrees):
             frames = result.frames

@@ -368,3 +368,39 @@ def test_a_training_ended_between_two_steps_goes_on_as_an_undisturbed_one(tree, 
     run("fit", tree, tmp_path / "run", *options, *["--trainer.max_time=02:00:00:00"] * (how == "out of time"))
     run("fit", tree, tmp_path / "whole", *options)
     assert_same_end(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_training_does_not_go_on_by_data_that_grew(own_tree, tmp_path, monkeypatch, capsys):
+    pair = json.loads((own_tree / "splits/train.json").read_text())[0]
+    later = own_tree / f"manipulated_sequences/FaceSwap/c23/videos/{'_'.join(pair)}.mp4"
+    later.rename(own_tree / "later.mp4")
+    monkeypatch.setattr(Stops, "at", (1, 0))
+    words = ("fit", own_tree, tmp_path / "run", "--data.init_args.missing=skip", *TWO, STOPS)
+    with pytest.raises(SystemExit):
+        run(*words)
+    capsys.readouterr()
+    before = (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes()
+    (own_tree / "later.mp4").rename(later)
+    code, said = refused(capsys, *words)
+    assert code
+    assert f"learnt by other data than there are now (1 clip added, first {later.relative_to(own_tree)})" in said
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes() == before
+    later.unlink()
+    run("fit", shutil.copytree(own_tree, tmp_path / "moved"), *words[2:])
+    assert RunFolder(tmp_path / "run").trained
+
+
+def test_another_encoder_checkpoint_at_the_same_place_is_noticed(tree, trained, tmp_path, monkeypatch, capsys):
+    shutil.copy(trained / "whole/checkpoints/best.ckpt", tmp_path / "weights.pt")
+    monkeypatch.setattr(Stops, "at", (1, 0))
+    words = [*TWO, STOPS]
+    with pytest.raises(SystemExit):
+        run("fit", tree, tmp_path / "run", f"--model.init_args.encoder_checkpoint={tmp_path / 'weights.pt'}", *words)
+    capsys.readouterr()
+    (tmp_path / "weights.pt").rename(tmp_path / "moved.pt")
+    shutil.copy(trained / "stopped/checkpoints/last.ckpt", tmp_path / "weights.pt")
+    other = f"--model.init_args.encoder_checkpoint={tmp_path / 'weights.pt'}"
+    assert "(encoder_checkpoint changed)" in refused(capsys, "fit", tree, tmp_path / "run", other, *words)[1]
+    moved = f"--model.init_args.encoder_checkpoint={tmp_path / 'moved.pt'}"
+    run("fit", tree, tmp_path / "run", moved, *words)
+    assert RunFolder(tmp_path / "run").trained

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.cli import main
+from experiments.baseline_steps import baseline_steps
+from experiments.cli import main, with_table_base
+from experiments.plan import plan
 from experiments.trivial import NAMES
+from experiments.wanted import parser_of, read_wanted
 
 ROWS = {
     "_base": "model: {init_args: {encoder: test_resnet, decoder: fcn, pretrained: false, warmup_steps: 2}}\n"
@@ -92,6 +96,100 @@ def test_what_is_done_is_left_alone(finished, tree, capsys):
     printed = capsys.readouterr().out
     assert "4 rows, 4 of them done; 2 distinct trainings, 0 still to be done" in printed
     assert "shares small/a/seed0" in printed
+
+
+def planned(finished, root, runs=None, *options):
+    """What a plan says of every row, and what is left to be done of the baselines."""
+    _, wanted = read_wanted(
+        parser_of("plan", ""), [*words("plan", finished / "tables", runs or finished / "runs", root)[1:], *options]
+    )
+    return plan(wanted.jobs, wanted.runs), baseline_steps(wanted.jobs, wanted.runs, wanted.options)
+
+
+def states(*asked):
+    return {(one.state, one.why) for one in planned(*asked)[0]}
+
+
+def test_what_is_done_stays_done_wherever_its_data_lie(finished, tree, tmp_path, monkeypatch):
+    moved = shutil.copytree(tree, tmp_path / "moved")
+    for path in moved.rglob("*.mp4"):
+        os.utime(path, (1, 1))
+    (tmp_path / "link").symlink_to(moved)
+    monkeypatch.chdir(tmp_path)
+    for root in (f"{tree}/", moved, tmp_path / "link", "moved", "./link/../moved/"):
+        found, baselines = planned(finished, root)
+        assert {(one.state, one.why) for one in found} == {("done", "")}, root
+        assert not baselines, root
+    main(words("run", finished / "tables", finished / "runs", "moved"))
+    assert not list(finished.rglob("*stale*"))
+    assert states(finished, moved, None, f"--data.init_args.splits={moved / 'splits'}") == {("done", "")}
+
+
+def change(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_one_changed_file_makes_rows_stale_and_is_named(split, finished, own_tree, tmp_path, capsys):
+    first = json.loads((own_tree / "splits" / f"{split}.json").read_text())[0][0]
+    path = change(next((own_tree / "manipulated_sequences/Face2Face/c23/videos").glob(f"{first}_*.mp4")))
+    why = f"1 clip changed, first {path.relative_to(own_tree)}"
+    found, baselines = planned(finished, own_tree)
+    assert {one.state for one in found} == {"stale"}
+    assert all(one.why.startswith(why) for one in found)
+    assert baselines
+    main(words("plan", finished / "tables", finished / "runs", own_tree))
+    assert why in capsys.readouterr().out
+    if split == "test":  # the checkpoint stands, its metrics do not
+        return
+    runs = shutil.copytree(finished / "runs", tmp_path / "runs", symlinks=True)
+    row = ["-c", str(finished / "tables/base.yaml"), "-c", str(finished / "tables/small/a.yaml")]
+    to = [f"--data.init_args.root={own_tree}", f"--trainer.default_root_dir={runs / 'small/a/seed0'}"]
+    with pytest.raises(SystemExit) as ended:
+        main(["test", *with_table_base([*row, *to])])
+    assert ended.value.code
+    assert f"learnt by other data than there are now ({why})" in capsys.readouterr().err
+
+
+def test_files_that_are_gone_or_new_are_named(finished, own_tree):
+    gone = next((own_tree / "manipulated_sequences/FaceSwap/c23/videos").glob("*.mp4"))
+    gone.rename(gone.with_name("away"))
+    why = f"1 clip gone, first {gone.relative_to(own_tree)}"
+    assert all(why in reason for _, reason in states(finished, own_tree))
+
+
+def test_where_data_are_not_to_be_had_settings_alone_are_compared(finished, tmp_path, capsys):
+    assert states(finished, tmp_path / "nowhere") == {("done", "")}
+    main(words("plan", finished / "tables", finished / "runs", tmp_path / "nowhere"))
+    said = capsys.readouterr().err.splitlines()
+    assert len([line for line in said if "their settings alone are: " in line and "nowhere" in line]) == 1
+    found, _ = planned(finished, tmp_path / "nowhere", tmp_path / "runs")
+    assert {one.state for one in found} == {"missing"}
+
+
+def test_what_another_row_has_trained_is_not_shared_by_one_of_other_data(finished, own_tree, tmp_path):
+    change(next((own_tree / "original_sequences/youtube/c23/videos").glob("*.mp4")))
+    rows = {**ROWS, "c": f"data: {{init_args: {{root: {own_tree}}}}}"}
+    write(tmp_path / "tables", rows)
+    for root, homes in ((own_tree, {"a"}), (tmp_path / "nowhere", set())):
+        lines = ["plan", "small/a", "small/c", "--tables", str(tmp_path / "tables"), "--runs", str(tmp_path / "runs")]
+        write(tmp_path / "tables", {"a": f"data: {{init_args: {{root: {root}}}}}"})
+        _, wanted = read_wanted(parser_of("plan", ""), lines[1:])
+        assert {one.home.parts[-2] for one in plan(wanted.jobs, wanted.runs) if one.home} == homes
+
+
+def test_runs_that_kept_no_table_of_their_data_are_known_by_where_their_data_lay(finished, tree, tmp_path):
+    runs = shutil.copytree(finished / "runs", tmp_path / "runs", symlinks=True)
+    for path in runs.glob("*/*/seed0/data*.parquet"):
+        path.unlink()
+    assert states(finished, tree, runs) == {("done", "")}
+    moved = shutil.copytree(tree, tmp_path / "moved")
+    assert all(
+        state == "stale" and f"root was {tree}, is {moved}" in why for state, why in states(finished, moved, runs)
+    )
 
 
 def start(tables, runs, tree):
