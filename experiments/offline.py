@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def files_of(folder: Path, run_id: str | None = None) -> list[Path]:
         run_id: Of the run that is asked for; by default all.
     """
     found = folder.rglob(f"wandb/*run-*-{run_id or '*'}/run-*.wandb")
-    return sorted(found, key=lambda path: (_started(path), path))
+    return sorted(found, key=lambda path: (_start(path), path))
 
 
 def id_of(file: Path) -> str:
@@ -36,7 +36,7 @@ def id_of(file: Path) -> str:
     return file.stem.removeprefix("run-")
 
 
-def _started(file: Path) -> str:
+def _start(file: Path) -> str:
     """When it was, as W&B names the folder: `offline-run-20261125_221504-<id>`, or `run-...` where it was online."""
     return file.parent.name.partition("run-")[2].partition("-")[0]
 
@@ -97,6 +97,11 @@ def history(file: Path) -> Iterator[dict[str, Any]]:
             yield {**row, "_step": record.history.step.num}
 
 
+def started(file: Path) -> Any:
+    """What a run was begun as (`wandb_internal_pb2.RunRecord`), its names and tags; None where that was not written."""
+    return next((record.run for record in records(file) if record.WhichOneof("record_type") == "run"), None)
+
+
 def is_offline(file: Path) -> bool:
     """Whether it was written offline, and is to be sent."""
     return file.parent.name.startswith("offline-run-")
@@ -138,14 +143,36 @@ class Rows:
     def __init__(self, begun: int = 0, done: int = 0) -> None:
         self.begun = begun
         self.done = done
+        self.since = ""
+        """When the oldest file was begun, as W&B names folders."""
+        self.cut = False
+        """Whether of rows behind those that are there W&B has lost some, for the process was killed that logged them
+        offline; not known of one that logged online."""
+        self._unsure = False
+        self._held: set[str] = set()
         self._ahead: int | None = None
 
     def add(self, file: Path) -> None:
         """Counts the rows of a file as there; what a killed process logged online W&B may lack, so it is repeated."""
-        kept = is_offline(file) or is_complete(file)
+        self.since = min(self.since or _start(file), _start(file))
+        offline, complete, trained = is_offline(file), is_complete(file), False
+        kept = offline or complete
         for row in history(file):
             self.begun = max(self.begun, row["_step"] + 1)
-            self.done = max(self.done, row.get(STEP, 0) if kept else 0)
+            step = row.get(STEP, 0)
+            trained |= step > 0
+            if kept and step >= self.done:
+                self._held = row.keys() | (self._held if step == self.done else set())
+                self.done = step
+        self._unsure = not kept or (self._unsure and not trained)
+        self.cut = offline and not self._unsure and (not complete or (self.cut and not trained))
+
+    def lacking(self, step: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        """What of an optimiser step's figures is not there; the epoch is said anew beside what is not."""
+        if step < self.done:
+            return {}
+        held = self._held if step == self.done else set()
+        return {key: value for key, value in metrics.items() if key == "epoch" or key not in held}
 
     def of(self, step: int) -> int | None:
         """The row of an optimiser step, None for one that is done.

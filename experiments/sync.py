@@ -14,11 +14,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from .lost_rows import complete
 from .offline import HEADER, files_of, id_of, is_complete, is_offline, whole_bytes
 from .tracking import what_lacks
 
 UNLOCKED_S = 3600
 """Seconds without a change after which a run counts as ended where the file system has no locks."""
+
+UNHEEDED = ("WANDB_MODE", "WANDB_QUIET", "WANDB_SILENT")
+"""What the environment may say to W&B's command that would keep it from sending, or from saying why it does not."""
 
 
 def waiting(runs: Path) -> list[Path]:
@@ -32,7 +36,7 @@ def send(file: Path) -> str | None:
     Returns:
         None if it was sent, else why it was not.
     """
-    environment = {key: value for key, value in os.environ.items() if key != "WANDB_MODE"}
+    environment = {key: value for key, value in os.environ.items() if key not in UNHEEDED}
     command = [sys.executable, "-m", "wandb", "sync", str(file.parent)]
     ended = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -41,7 +45,9 @@ def send(file: Path) -> str | None:
         return None
     lines = [line.removeprefix("wandb: ").strip() for line in ended.stdout.splitlines() if line.strip()]
     wrong = [line for line in lines if line.startswith("ERROR") or "rror:" in line]
-    return (wrong or lines or [f"wandb sync ended with status {ended.returncode} and said nothing"])[-1]
+    reason = (wrong or lines or [f"wandb sync ended with status {ended.returncode} and said nothing"])[-1]
+    elsewhere = f" (wandb sync --entity NAME {file.parent} sends it to another one)"
+    return reason + elsewhere if "entity" in reason else reason
 
 
 def send_all(files: Sequence[Path]) -> dict[Path, str]:
@@ -71,6 +77,18 @@ def send_all(files: Sequence[Path]) -> dict[Path, str]:
     return left
 
 
+def complete_all(files: Sequence[Path]) -> None:
+    """Has what W&B lost of runs whose processes were killed logged anew, into further offline folders of theirs.
+
+    Args:
+        files: Those that wait, the oldest first.
+    """
+    newest = {(file.parents[2], id_of(file)): file for file in files}
+    for file in newest.values():
+        if not _is_held(file) and (reason := complete(file)):
+            tqdm.write(f"{file.parents[2]}: what W&B lost of it when it was killed stays lost: {reason}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Sends what waits and says what was not sent.
 
@@ -88,6 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if lack:
         print(f"error: {lack}: {len(files)} folders in {runs} wait; make wandb-sync sends them then", file=sys.stderr)
         return 2
+    complete_all(files)
+    files = waiting(runs)
     left = send_all(files)
     print(f"sent {len(files) - len(left)} of {len(files)} folders" + "".join(f"\nnot sent: {f.parent}" for f in left))
     return 1 if left else 0

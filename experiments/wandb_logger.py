@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +18,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from .folder import RunFolder, surroundings
 from .logged import note_test
+from .lost_rows import lost_rows, of_training
 from .offline import STEP, Rows, files_of, summary
 from .pictures import Overlay
 from .reading import read_figures
@@ -72,7 +75,7 @@ class ResumableWandbLogger(WandbLogger):
 
         known = self._experiment
         try:
-            run = super().experiment
+            run = self._run()
         except Exception as error:  # a key that is refused, a server that falls silent, settings that cannot be
             os.environ["WANDB_MODE"] = "offline"
             wandb.teardown()  # it forgets the run it was refused, and what it read from the environment
@@ -91,33 +94,48 @@ class ResumableWandbLogger(WandbLogger):
         import wandb
 
         with suppress(Exception):
-            return super().experiment
+            return self._run()
         for name in ("WANDB_BASE_URL", "WANDB_API_KEY", "WANDB_RUN_ID", "WANDB_ENTITY", "WANDB_PROJECT"):
             os.environ.pop(name, None)
         wandb.teardown()
         try:
-            return super().experiment
+            return self._run()
         except Exception as error:
             given = {name: self._wandb_init[name] for name in ("project", "entity", "id")}
             raise ValueError(
                 f"W&B takes no run of {given} ({one_line(error)}): correct them, or set WANDB_MODE=disabled"
             ) from error
 
+    def _run(self) -> Any:
+        """Lightning's, refused where W&B would write offline what its server never takes.
+
+        Raises:
+            ValueError: The entity is no name.
+        """
+        entity = self._wandb_init["entity"] or os.environ.get("WANDB_ENTITY") or ""
+        if self._experiment is None and self.enabled and not re.fullmatch(r"[^\s/\\#?%:]*", entity):
+            raise ValueError(f"entity is {entity!r}, wanted the name of a user or a team, without spaces and slashes")
+        return super().experiment
+
     def _begin(self, run: Any, folder: RunFolder) -> None:
         """Tells W&B what the run is, and finds out where its history ends."""
+        own = Path(run.settings.sync_file)
         with suppress(OSError):  # where the file system has no locks
-            self._held = Path(run.settings.sync_file).open("rb")
+            self._held = own.open("rb")
             fcntl.flock(self._held, fcntl.LOCK_SH)
         self._rows = Rows(run.step, run.summary.get(STEP) or 0)  # where W&B knows of an earlier part
         for file in files_of(folder.path, run.id):
+            if file.resolve() == own.resolve():
+                continue
             with suppress(ValueError):  # a damaged file is told by who sends it; a training goes on
                 self._rows.add(file)
                 if run.offline:  # when offline folders are sent, the summary of one replaces that of the one before
                     run.summary.update({key: value for key, value in summary(file).items() if key[0] != "_"})
         trained = folder.noted("fit")
         if trained:  # nothing is repeated, and each test is a row, also where earlier folders have been removed
-            self._rows.done = 0
-            self._rows.begun = max(self._rows.begun, trained["steps"] + sum(folder.noted("test_evaluations").values()))
+            self.catch_up()
+            tests = sum(folder.noted("test_evaluations").values())
+            self._rows = Rows(max(self._rows.begun, trained["steps"] + tests))
         run.config.update(_description(folder), allow_val_change=True)
 
     @property
@@ -128,11 +146,27 @@ class ResumableWandbLogger(WandbLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Adds to the row of an optimiser step; a test's figures come from its file instead."""
+        self.catch_up(before=step or 0)
+        self._log(of_training(metrics), step or 0)
+
+    def catch_up(self, before: float = math.inf) -> None:
+        """Logs, once, what W&B has lost of an earlier process of the run that was killed, see `lost_rows`.
+
+        Args:
+            before: The optimiser step from which on this process logs by itself.
+        """
         run = self.experiment
-        shown = {key: value for key, value in metrics.items() if not key.startswith("test/")}
-        row = self._rows.of(step or 0)
-        if row is not None and shown.keys() - {"epoch"}:
-            run.log({**shown, STEP: step or 0}, step=row)
+        lost = lost_rows(RunFolder(Path(str(self.save_dir))), self._rows, before)
+        self._rows.cut = False
+        for step, row in lost:
+            self._log(row, step)
+        if lost:
+            self._rows.begun = run.step + 1
+
+    def _log(self, metrics: Mapping[str, Any], step: int) -> None:
+        lacking = self._rows.lacking(step, metrics)
+        if lacking.keys() - {"epoch"}:
+            self.experiment.log({**lacking, STEP: step}, step=self._rows.of(step))
 
     def log_overlays(self, key: str, overlays: Sequence[Overlay], step: int) -> None:
         """Logs frames twice: as rendered pictures, and with masks as layers that W&B shows and hides."""
@@ -158,6 +192,7 @@ class ResumableWandbLogger(WandbLogger):
         import wandb
 
         run = self.experiment
+        self.catch_up()
         table = frame_table(folder, name)
         for limit in ("MAX_ROWS", "MAX_ARTIFACT_ROWS"):  # 10,000 would be shown, and the rest left out
             setattr(wandb.Table, limit, max(getattr(wandb.Table, limit), len(table)))

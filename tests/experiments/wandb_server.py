@@ -68,7 +68,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif self.path.endswith("/graphql"):
             asked = json.loads(body)
             name = re.search(r"(?:query|mutation)\s+(\w+)", asked["query"]).group(1)
-            self.reply({"data": self.answer(name, asked.get("variables") or {})})
+            given = asked.get("variables") or {}
+            if name == "UpsertBucket" and given.get("entity") not in (None, "", "me"):
+                sentence = f"entity {given['entity']} not found during upsertBucket"
+                self.reply({"errors": [{"message": sentence, "path": ["upsertBucket"]}], "data": None}, 404)
+            else:
+                self.reply({"data": self.answer(name, given)})
         else:
             self.reply({})
 
