@@ -14,9 +14,14 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from .checkpoints import read_checkpoint
+from .monitors import refuse_unknown_monitors
 
 OF_MODEL = ("epoch", "global_step", "pytorch-lightning_version", "state_dict", "hparams_name", "hyper_parameters")
 """Parts that Lightning gives a checkpoint without which no model can be built from it."""
+
+
+YEAR = 365 * 24 * 60
+"""In minutes."""
 
 
 class OutOfTimeError(Exception):
@@ -85,9 +90,11 @@ class BestCheckpoint(RunCheckpoint):
         self._measured: dict[str, Tensor] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Learns what to choose by."""
+        """Learns what to choose by, and refuses that any callback goes by what is never measured."""
         if self._by_module:
             self.monitor = f"val/{pl_module.headline}"
+        if stage == TrainerFn.FITTING:
+            refuse_unknown_monitors(trainer, pl_module)
         super().setup(trainer, pl_module, stage)
 
     def state_dict(self) -> dict[str, Any]:
@@ -208,6 +215,8 @@ class RecentCheckpoint(RunCheckpoint):
     """
 
     def __init__(self, minutes: float = 15) -> None:
+        if not 0 <= minutes < YEAR:
+            raise ValueError(f"minutes is {minutes}, wanted 0 or more, and less than a year's")
         super().__init__("last", interval=timedelta(minutes=minutes))
 
     def on_train_batch_end(self, trainer: Trainer, *batch: Any) -> None:

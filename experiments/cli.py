@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import logging
 import os
 import re
@@ -13,12 +14,15 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytorch_lightning
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 import datamodules
 import lightning_modules
 
 from .at_work import is_first
+from .folder import RunFolder
 from .keys import check_keys, read_layers
 from .parser import fail
 from .row import ForensicsCLI
@@ -28,6 +32,25 @@ from .tracking import finish
 ROOMS = [Path(str(room.__file__)).resolve().parent for room in (datamodules, lightning_modules)] + [
     Path(__file__).resolve().parent
 ]
+
+LIGHTNING = Path(str(pytorch_lightning.__file__)).resolve().parent
+
+LIGHTNINGS = (LIGHTNING / "callbacks", LIGHTNING / "loops" / "fit_loop.py")
+"""Where Lightning checks settings once it has data and figures."""
+
+BUILDS_TRAINER = inspect.unwrap(pytorch_lightning.Trainer.__init__).__code__
+"""What of Lightning's code sees nothing but settings."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Reasons why writing fails that are known when a file is open already, whose name is then not said."""
+
+UNWRITABLE = {
+    **dict.fromkeys(FULL, "make room and start again"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "give this user the right to, or name another place"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR), "move away what is in its place, or name another"),
+    errno.ENAMETOOLONG: "give it a shorter name",
+}
+"""Reasons why a file or folder cannot be written that are the user's to mend, and how."""
 
 # Advertisements, and calls of Lightning 2.6 that torch 2.14 and jsonargparse 4.53 deprecate.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
@@ -180,17 +203,38 @@ def _carry_out_on_a_row(command: str, words: list[str]) -> None:
 def _our_sentence(error: BaseException | None) -> str | None:
     """What a check said, also where the parser or a decoding worker wrapped it; None for an error that is a bug.
 
-    Checks are this project's own `raise` statements, and Lightning's of what a Trainer is given.
+    Checks are this project's own `raise` statements, and Lightning's of what a Trainer and its callbacks are given.
     """
     while error is not None:
-        if isinstance(error, MisconfigurationException):
+        if "No supported gpu backend" in str(error):
+            return "trainer.accelerator is gpu, but there is none that torch can use here: use cpu, or another machine"
+        if isinstance(error, MisconfigurationException) or _builds_trainer(error):
+            return " ".join(str(error).split())
+        if isinstance(error, ValueError | OSError) and _is_check(ROOMS, *_raised_at(error)):
             return str(error)
-        if isinstance(error, ValueError | OSError) and _is_check(*_raised_at(error)):
-            return str(error)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"{error.filename or 'a file'} cannot be written ({error.strerror}): make room and start again"
+        if isinstance(error, ValueError | TypeError | RuntimeError) and _is_check(LIGHTNINGS, *_raised_at(error)):
+            return " ".join(str(error).split())
+        if isinstance(error, torch.OutOfMemoryError):
+            return f"{str(error).partition('. ')[0]}: take a smaller data.init_args.batch_size or data.init_args.size"
+        if isinstance(error, OSError) and error.errno and error.errno in (UNWRITABLE if error.filename else FULL):
+            return (
+                f"{error.filename or _written(error)} cannot be written ({error.strerror}): {UNWRITABLE[error.errno]}"
+            )
         error = error.__cause__ or error.__context__
     return None
+
+
+def _written(error: BaseException) -> str:
+    """What an error was at that does not say it itself: the last path, or run's folder, on its way."""
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        for value in frame.f_locals.values():
+            if isinstance(value, Path | RunFolder):
+                return f"a file of {value.path if isinstance(value, RunFolder) else value}"
+    return "a file"
+
+
+def _builds_trainer(error: BaseException) -> bool:
+    return any(frame.f_code is BUILDS_TRAINER for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 NOTED = re.compile(r'File "(?P<file>[^"]+)", line \d+, in \w+\n\s+(?P<line>[^\n]+)\n')
@@ -206,5 +250,5 @@ def _raised_at(error: BaseException) -> tuple[str, str]:
     return last.filename, last.line or ""
 
 
-def _is_check(file: str, line: str) -> bool:
-    return line.startswith("raise ") and any(Path(file).resolve().is_relative_to(room) for room in ROOMS)
+def _is_check(places: Sequence[Path], file: str, line: str) -> bool:
+    return line.startswith("raise ") and any(Path(file).resolve().is_relative_to(place) for place in places)

@@ -7,11 +7,13 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.loggers import Logger
 
 from .tables import TAKES
 
@@ -20,6 +22,18 @@ TOP = ("seed_everything", "trainer", "model", "data", "ckpt_path", "name", "verb
 
 OF_A_TEST = ("optional", "model", "data", "trainer")
 """Keys of each of `tests`."""
+
+OF_A_CLASS = ("class_path", "init_args", "dict_kwargs")
+"""Keys of what names a class."""
+
+CLASSES = ("model", "data")
+"""What is of a class that is named."""
+
+LISTS = ("trainer.callbacks", "trainer.logger")
+"""What may hold several such; on the command line a key is of the one that was named last."""
+
+KINDS = dict(zip((*CLASSES, *LISTS), (LightningModule, LightningDataModule, Callback, Logger), strict=True))
+"""What these classes are."""
 
 HELP = re.compile(r"--(.*\.)?help|--print_config")
 """Options that ask the parser something rather than set a key."""
@@ -51,14 +65,28 @@ def read_layers(arguments: Sequence[str]) -> list[Layer]:
             path = value if equals else words.pop(0) if words else ""
             layers.append((path, read_yaml(Path(path))))
         elif option.startswith("--") and not HELP.fullmatch(option):
-            keys = option[2:].split(".")
-            if keys in (["model"], ["data"]):  # the class by itself
-                keys.append("class_path")
-            settings: Any = (value if equals else words[0] if words else None) if keys[-1] == "class_path" else None
-            for key in reversed(keys):
-                settings = {key: settings}
-            layers.append(("command line", settings))
+            layers.append(("command line", _spelt_out(option[2:], value if equals else words[0] if words else None)))
     return layers
+
+
+def _spelt_out(option: str, value: str | None) -> Mapping[str, Any]:
+    """An option of the command line as a file would have it: `--model NAME` is its class, `--model.lr` an argument."""
+    keys = option.split(".")
+    if option in CLASSES:
+        keys.append("class_path")
+    elif keys[0] in CLASSES and keys[1] not in OF_A_CLASS:
+        keys.insert(1, "init_args")
+    elif ".".join(keys[:2]) in LISTS and len(keys) > 2 and keys[2] not in OF_A_CLASS:
+        keys.insert(2, "init_args")
+    settings: Any = None  # values are the parser's, but for names of classes
+    if keys[-1] == "class_path":
+        settings = value
+    elif option.rstrip("+") in LISTS and value is not None:
+        with suppress(yaml.YAMLError):
+            settings = yaml.safe_load(value)
+    for key in reversed(keys):
+        settings = {key: settings}
+    return cast("Mapping[str, Any]", settings)
 
 
 def read_yaml(path: Path) -> Mapping[str, Any]:
@@ -111,18 +139,25 @@ def _unknown(settings: Mapping[str, Any], classes: dict[str, str]) -> Iterator[t
     trainer = settings.get("trainer")
     if isinstance(trainer, dict):
         yield from _outside(trainer, list(inspect.signature(Trainer).parameters), "trainer.")
-        for name, items in trainer.items():
-            # `--trainer.callbacks.patience 3` is of the last one that was named; the parser knows which
-            for number, item in enumerate(items if isinstance(items, list) else [items]):
-                short = item is items and isinstance(item, dict) and not item.keys() & {"class_path", "init_args"}
-                if name.rstrip("+") in ("callbacks", "logger") and isinstance(item, dict) and not short:
-                    yield from _unknown_of_class(item, f"trainer.{name}[{number}]", {})
+        for name in [name for name in trainer if f"trainer.{name.rstrip('+')}" in LISTS]:
+            yield from _unknown_of_list(trainer[name], f"trainer.{name}", classes)
+
+
+def _unknown_of_list(items: Any, prefix: str, classes: dict[str, str]) -> Iterator[tuple[str, Sequence[str]]]:
+    last = prefix.rstrip("+")
+    for number, item in enumerate(items if isinstance(items, list) else [items]):
+        named = {"class_path": item} if isinstance(item, str) and not Path(item).is_file() else item
+        place = f"{prefix}[{number}]" if isinstance(items, list) else last
+        yield from _unknown_of_class(named, place, classes)
+        classes[last] = classes.get(place, "")
+        if place != last:
+            classes.pop(place, None)  # of a list in another file the first is another
 
 
 def _unknown_of_class(settings: Any, prefix: str, classes: dict[str, str]) -> Iterator[tuple[str, Sequence[str]]]:
     if not isinstance(settings, dict):
         return
-    yield from _outside(settings, ("class_path", "init_args", "dict_kwargs"), f"{prefix}.")
+    yield from _outside(settings, OF_A_CLASS, f"{prefix}.")
     classes[prefix] = settings.get("class_path") or classes.get(prefix, "")
     parameters = _parameters(classes[prefix], prefix)
     if parameters and isinstance(settings.get("init_args"), dict):
@@ -134,15 +169,29 @@ def _outside(settings: Mapping[str, Any], valid: Sequence[str], prefix: str) -> 
 
 
 def _parameters(class_path: str, prefix: str) -> list[str]:
-    """Names of a constructor's arguments; none where they cannot be told (a short name, arguments of any name)."""
+    """Names of a constructor's arguments; none where they cannot be told (no name, any arguments)."""
     module, dot, name = class_path.rpartition(".")
-    if not dot:
-        return []
     try:
-        parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+        kind = getattr(importlib.import_module(module), name) if dot else _known(name, prefix) if name else None
     except (ImportError, AttributeError) as error:
         raise ValueError(
             f"{prefix}.class_path is {class_path!r}, which cannot be imported ({error}): check its spelling"
         ) from error
+    parameters = inspect.signature(kind).parameters if kind else {}
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     return [] if open_ended else list(parameters)
+
+
+def _known(name: str, prefix: str) -> type:
+    """The class of a name without its module, as the parser takes it."""
+    kinds: list[type] = [kind for key, kind in KINDS.items() if prefix.startswith(key)]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    known = {kind.__name__: kind for kind in kinds}
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+        raise ValueError(
+            f"{prefix} names the class {name!r}, which is not known: did you mean {near!r}? A class of your own needs "
+            "its module too, as in package.module.Name"
+        )
+    return known[name]

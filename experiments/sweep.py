@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from .folder import write_text
+from .ranges import seed_of
 from .tables import find_rows
 from .tracking import PROJECT
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser("python -m experiments.sweep", description=__doc__)
     parser.add_argument("table", help="such as table-1")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of every row (default 0)")
+    parser.add_argument("--seeds", type=seed_of, nargs="+", default=[0], help="seeds of every row (default 0)")
     parser.add_argument("--out", type=Path, help="file (default runs/TABLE/sweep.yaml)")
     options = parser.parse_args(arguments)
     try:

@@ -11,6 +11,7 @@ from datamodules.splits import read_splits
 
 from .plan import Job, jobs, resolved
 from .quick import as_changes, as_options, quick
+from .ranges import seed_of
 from .settings import Config, Settings, with_changes
 from .tables import HERE, Row, find_rows
 
@@ -45,7 +46,7 @@ def parser_of(command: str, description: str) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(f"python -m experiments {command}", description=description)
     parser.add_argument("names", nargs="*", help="such as table-1/resnet50-unet or table-1 (default: every table)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of every row (default 0)")
+    parser.add_argument("--seeds", type=seed_of, nargs="+", default=[0], help="of every row (default 0)")
     parser.add_argument("--runs", type=Path, help="folder of runs (default runs, with --quick runs/quick)")
     parser.add_argument("--quick", action="store_true", help="make every row small enough to be tried on a laptop")
     parser.add_argument("--tables", type=Path, default=HERE, help="folder of base.yaml and of the tables' folders")

@@ -22,6 +22,7 @@ from .networks import Network
 from .operating_point import OperatingPoint
 from .optimisation import Recipe, check_recipe, lr_factor, make_optimizer
 from .precision import convert_images_alone
+from .refusals import explained
 from .start import Start, check_start, drop_gradients, set_modes
 from .weights_file import require_file
 
@@ -137,8 +138,13 @@ class ForensicsModule(pl.LightningModule):
     def point(self, point: OperatingPoint) -> None:
         self.validation.point = self.testing.point = point
 
+    def _logits(self, batch: Batch) -> dict[str, Tensor]:
+        with explained(self.network, batch["image"]):
+            logits: dict[str, Tensor] = self(batch["image"])
+        return logits
+
     def _step(self, batch: Batch, stage: Stage) -> Tensor:
-        logits = self(batch["image"])
+        logits = self._logits(batch)
         loss = self.losses(logits, batch)
         training = stage == "train"
         self.log(
@@ -178,7 +184,7 @@ class ForensicsModule(pl.LightningModule):
             and its log-odds `frame_logit`, float64, which rank where scores round to 0 or 1; and from the batch what
             says which frame it was: `label`, `method`, `clip`, `frame`, `box`, as far as they are there.
         """
-        mask_logit, frame_logit = self.predictions(self(batch["image"]))
+        mask_logit, frame_logit = self.predictions(self._logits(batch))
         predicted = {"frame_score": frame_logit.sigmoid().float(), "frame_logit": frame_logit}
         if mask_logit is not None:
             predicted |= {"mask_probability": mask_logit.sigmoid(), "mask_logit": mask_logit}

@@ -38,6 +38,9 @@ class Evaluation(Metric):
         frame_threshold: Score above which a frame or a video is called fake; None is to be chosen.
         methods: Names of the values of `method`, the original first.
 
+    Raises:
+        ValueError: A threshold is no probability.
+
     Attributes:
         point: Thresholds and rule in use; 0.5 and the first rule until others are chosen or assigned.
         measured: What the last `compute` was about.
@@ -59,6 +62,9 @@ class Evaluation(Metric):
         methods: Sequence[str] = METHODS,
     ) -> None:
         super().__init__()
+        for name, given in (("pixel_threshold", pixel_threshold), ("frame_threshold", frame_threshold)):
+            if given is not None and not 0 <= given <= 1:
+                raise ValueError(f"{name} is {given}, wanted a probability from 0 to 1, or null to choose one")
         self.pixels = pixels
         self.choosing = choosing
         self.decisions = tuple(decisions)
@@ -118,6 +124,14 @@ class Evaluation(Metric):
         figures = pixel_figures(measured, self.point.pixel_logit if self.choosing else None, self.methods)
         figures |= frame_figures(measured, *thresholds, column, self.methods)
         return {key: value.float().to(self.device) for key, value in figures.items()}
+
+    def keys(self) -> list[str]:
+        """Keys of `compute` over all frames of originals and of fakes; each may also be there as `<key>/<method>`."""
+        label = torch.tensor([0, 1])
+        small = Evaluation(self.pixels, self.choosing, self.decisions)
+        batch: Batch = {"label": label, "mask": label[:, None, None], "clip": label, "frame": label}
+        small.update(batch, label[:, None, None].double(), label[:, None].double().expand(-1, len(self.decisions)))
+        return list(small.compute())
 
     def as_given(self, point: OperatingPoint) -> OperatingPoint:
         """A point with the thresholds that the constructor was given, and a rule that it knows."""

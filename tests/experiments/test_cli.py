@@ -488,8 +488,8 @@ def test_validating_leaves_the_curves_of_the_training_alone(finished, tree):
         (["--data.init_args.methods=[Deepfake]"], "wanted one or more of Deepfakes"),
         (["--data.init_args.splits=/nowhere"], "/nowhere lacks train.json, val.json, test.json"),
         (["--model.init_args.encoder=resnet9000"], "did you mean"),
-        (["--model.init_args.decoder=unett"], "Got value: unett"),
-        (["--model.init_args.lr=fast"], "Got value: fast"),
+        (["--model.init_args.decoder=unett"], "model.init_args.decoder is 'unett', wanted fcn, unet, "),
+        (["--model.init_args.lr=fast"], "model.init_args.lr is 'fast', wanted a number"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_status_2(options, sentence, tree, tmp_path, capsys):

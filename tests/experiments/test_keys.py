@@ -106,9 +106,51 @@ def test_misspelt_key_of_a_further_test_is_said(test, key, nearest):
         check_keys([*read_layers(["-c", BASE]), ("row.yaml", {"tests": {"x": test}})])
 
 
-def test_a_setting_of_the_callback_that_was_named_last_is_left_to_the_parser(capsys):
-    named = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss"]
-    check_keys(read_layers(["-c", BASE, *named, "--trainer.callbacks.patience=3"]))
+@pytest.mark.parametrize("name", ["EarlyStopping", "pytorch_lightning.callbacks.EarlyStopping"])
+@pytest.mark.parametrize("named", [["--trainer.callbacks+={}"], ["--trainer.callbacks+", "{}"]])
+def test_a_setting_is_of_the_callback_that_was_named_last(name, named, capsys):
+    words = [*(word.format(name) for word in named), "--trainer.callbacks.monitor=val/loss"]
+    check_keys(read_layers(["-c", BASE, *words, "--trainer.callbacks.patience=3"]))
     with pytest.raises(SystemExit):
-        main(["fit", "-c", BASE, *named, "--trainer.callbacks.patienc=3"])
-    assert "patienc" in capsys.readouterr().err
+        main(["fit", "-c", BASE, *words, "--trainer.callbacks.patince=3"])
+    assert capsys.readouterr().err == (
+        "error: command line: unknown key trainer.callbacks.init_args.patince; "
+        "nearest valid key: trainer.callbacks.init_args.patience\n"
+    )
+
+
+def test_a_setting_of_the_last_callback_of_a_file_is_checked_too(tmp_path):
+    row = tmp_path / "row.yaml"
+    row.write_text("trainer: {callbacks+: [{class_path: experiments.callbacks.Overlays}]}\n")
+    check_keys(read_layers(["-c", BASE, "-c", str(row), "--trainer.callbacks.per_method=3"]))
+    with pytest.raises(MisspeltKeyError, match=r"nearest valid key: trainer\.callbacks\.init_args\.per_method"):
+        check_keys(read_layers(["-c", BASE, "-c", str(row), "--trainer.callbacks.per_methd=3"]))
+
+
+@pytest.mark.parametrize(
+    ("option", "nearest"),
+    [("--model.lrr=1", "model.init_args.lr"), ("--data.sise=3", "data.init_args.size")],
+)
+def test_a_misspelt_shorthand_of_an_argument_is_answered_with_the_argument(option, nearest):
+    check_keys(read_layers(["-c", BASE, "--model.lr=1", "--data.size=3"]))
+    with pytest.raises(MisspeltKeyError, match=rf"nearest valid key: {nearest}$"):
+        check_keys(read_layers(["-c", BASE, option]))
+
+
+@pytest.mark.parametrize(
+    ("option", "near"),
+    [
+        ("--trainer.callbacks+=EarlyStoping", "EarlyStopping"),
+        ("--trainer.logger=CSVLoger", "CSVLogger"),
+        ("--model=SegmentationModul", "SegmentationModule"),
+        ("--data=VideoFolderData", "VideoFolderDataModule"),
+    ],
+)
+def test_a_misspelt_class_is_answered_with_the_nearest(option, near):
+    with pytest.raises(ValueError, match=f"did you mean '{near}'"):
+        check_keys(read_layers(["-c", BASE, option]))
+
+
+@pytest.mark.parametrize("value", ["false", "null", "[]", '[{"class_path": "CSVLogger", "init_args": {"name": "x"}}]'])
+def test_what_is_no_name_of_a_class_is_not_taken_for_one(value):
+    check_keys(read_layers(["-c", BASE, f"--trainer.logger={value}"]))
