@@ -10,7 +10,7 @@ JOBS ?= $(if $(LAUNCHER),,$(if $(QUICK),2,1))
 export OMP_WAIT_POLICY ?= passive
 MINI := data/mini
 
-TABLES := $(notdir $(patsubst %/,%,$(sort $(wildcard experiments/table-*/)) $(sort $(wildcard experiments/ablation-*/))))
+TABLES := $(notdir $(patsubst %/,%,$(sort $(wildcard experiments/tables/table-*/)) $(sort $(wildcard experiments/tables/ablation-*/))))
 RUNS := $(if $(QUICK),runs/quick,runs)
 
 # Names may hold any characters: make takes these as they are written, and the shell is given them in quotes, one whole or
@@ -80,13 +80,13 @@ export: $(INSTALLED) ## write a checkpoint as ONNX or torch.export file: CKPT=ru
 
 sweep: $(INSTALLED) ## write a table as a W&B sweep, for agents on any machines: TABLE=table-1 [SEEDS='0 1']
 	@test -n "$$TABLE" || { echo "TABLE is not given, wanted one such as TABLE=table-1"; exit 2; }
-	@$(PY) -m experiments.sweep $(call quoted,$(TABLE)) $(if $(SEEDS),--seeds $(SEEDS))
+	@$(PY) -m experiments sweep $(call quoted,$(TABLE)) $(if $(SEEDS),--seeds $(SEEDS))
 
 sweep-row: $(INSTALLED)
 	@SWEEP_ROW=$(call quoted,$(row)) $(MAKE) --no-print-directory train EXP=$(call quoted,$(row)) SEED=$(call quoted,$(seed))
 
 wandb-sync: $(INSTALLED) ## send what was logged offline to W&B: [RUNS=runs]
-	@$(PY) -m experiments.sync $(if $(RUNS),$(call quoted,$(RUNS)))
+	@$(PY) -m experiments sync $(if $(RUNS),$(call quoted,$(RUNS)))
 
 doctor: $(INSTALLED) ## say what is in a data folder, what is wrong and what each table lacks: DATA=<root> [ARGS='--frames 8 --out runs/doctor']
 	@test -n "$$DATA" || { echo "DATA is not given, wanted the folder of FaceForensics++"; exit 2; }

@@ -5,40 +5,34 @@ from __future__ import annotations
 import math
 import os
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 from pytorch_lightning import LightningDataModule
-from pytorch_lightning.trainer.states import TrainerFn, TrainerStatus
+from pytorch_lightning.trainer.states import TrainerFn
 from tqdm import tqdm
 
 from .batch import Batch
-from .cache import CropCache
-from .faces import FaceTracks
-from .facts import cache_folder
-from .identity import fingerprint, one_row
-from .labels import Labels
-from .loader import EpochLoader
-from .parallel import one_at_a_time
-from .selection import refuse_broken
-from .splits import Split
-from .stream import FrameStream
-from .transforms import CropTransform
-from .video import Backend
-
-SOURCES = ("masks", "dlib", "whole")
-"""What `faces` can be but for a file."""
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""Mean and standard deviation of ImageNet's training images, as torchvision's and most of timm's weights want them."""
-
-Triple = tuple[float, float, float]
+from .clip_source import ClipSource
+from .clips.identity import fingerprint, one_row
+from .clips.index import refuse_broken
+from .clips.splits import Split
+from .crops.cache import CropCache
+from .crops.transforms import CropTransform
+from .faces.tracks import SOURCES, FaceTracks
+from .files import cache_folder
+from .loading.loader import EpochLoader
+from .loading.stream import FrameStream
+from .parallel.pool import one_at_a_time
+from .stages import Triple, batches_done, epoch_of, is_on_gpu, normalisation_for, refuse_test_while_choosing
+from .video.reader import Backend
 
 
-class VideoDataModule(LightningDataModule):
-    """Face crops and truth masks, decoded from videos while training; a subclass says which, see `_found`.
+class VideoDataModule(ClipSource, LightningDataModule):
+    """Face crops and truth masks, decoded from videos while training; a subclass says which, see `ClipSource`.
 
     The arguments are described in `FaceForensicsDataModule`.
     """
@@ -120,10 +114,10 @@ class VideoDataModule(LightningDataModule):
         """Indexes and selects; the first process says what is left out or not known."""
         clips = self._arrange(stage)
         if not self._noted and (self.trainer is None or self.trainer.is_global_zero):
-            for note in self._notes(clips):
+            for note in self.notes(clips):
                 tqdm.write(note)
         self._noted = True
-        self._refuse(clips, stage)
+        self.check_clips(clips, stage)
         self._may_test = stage in ("test", "predict") or (self._may_test and stage != "fit")
 
     def train_dataloader(self) -> EpochLoader:
@@ -200,7 +194,7 @@ class VideoDataModule(LightningDataModule):
         self._stage = stage
         if self.clips is None or self.tracks is None:
             with one_at_a_time(cache_folder(self.cache_dir) / "arranging"):
-                self.clips, self.tracks, self.canvas_tracks = self._found()
+                self.clips, self.tracks, self.canvas_tracks = self.find_clips()
         if self.unusable is not None:
             self._without_unusable(self.unusable)
         return self.clips
@@ -208,7 +202,7 @@ class VideoDataModule(LightningDataModule):
     def _without_unusable(self, clips: pd.DataFrame) -> pd.DataFrame:
         """Leaves out, to predict, clips that cannot be read at all; for every other stage they are refused."""
         if self._stage != "predict":
-            refuse_broken(clips, self._place)
+            refuse_broken(clips, self.place)
         if self.unusable is None:
             self.unusable = clips[clips.frames == 0]
         return clips[clips.frames > 0]
@@ -225,46 +219,12 @@ class VideoDataModule(LightningDataModule):
             FileNotFoundError: None of the files is there.
             ValueError: What names them cannot be read.
         """
-        rows = [self._files()]
+        rows = [self.list_files()]
         if self.faces not in SOURCES:
             rows.append(one_row("faces file", fingerprint(self.faces, whole=True)))
         if self.clips is not None and self.tracks is not None:
             rows.append(one_row("faces", self.tracks.digest_of(self.clips.target)))
         return pd.concat(rows, ignore_index=True)
-
-    def _files(self) -> pd.DataFrame:
-        """The first rows of `files`."""
-        raise NotImplementedError
-
-    @property
-    def _place(self) -> Path:
-        """What names the clips."""
-        raise NotImplementedError
-
-    def _found(self) -> tuple[pd.DataFrame, FaceTracks, FaceTracks]:
-        """The clips with their `split` and their `pair`, what crops are cut out by, and where pixels are measured."""
-        raise NotImplementedError
-
-    def _labels(self) -> Labels:
-        """What is forged."""
-        raise NotImplementedError
-
-    def _notes(self, clips: pd.DataFrame) -> Iterable[str]:
-        """Says what a selection leaves out or does not know."""
-        raise NotImplementedError
-
-    def _refuse(self, clips: pd.DataFrame, stage: str) -> None:
-        """Raises ValueError where a stage cannot be run on these clips."""
-        raise NotImplementedError
-
-    def _as_model_wants(self, name: Literal["mean", "std"], usual: Triple) -> Sequence[float]:
-        model = self.trainer.lightning_module if self.trainer else None
-        own, wanted = getattr(self, name), getattr(model, name, None)
-        if own is not None and wanted is not None and tuple(own) != tuple(wanted):
-            raise ValueError(
-                f"data.init_args.{name} is {list(own)}, but the encoder's weights want {list(wanted)}: leave it out"
-            )
-        return own or wanted or usual
 
     def _stream(
         self,
@@ -279,7 +239,7 @@ class VideoDataModule(LightningDataModule):
         if self.clips is None or self.tracks is None:
             raise RuntimeError("the loaders were asked for before setup(stage): call it first, or let a Trainer do it")
         # Asked here and not in setup, for only after it a Trainer restores the checkpoint, which knows better.
-        mean, std = self._as_model_wants("mean", IMAGENET[0]), self._as_model_wants("std", IMAGENET[1])
+        mean, std = normalisation_for(self.trainer, self.mean, self.std)
         return FrameStream(
             self.clips[self.clips.split == split],
             self.tracks,
@@ -289,7 +249,7 @@ class VideoDataModule(LightningDataModule):
             train=train,
             seed=self.seed,
             margin=self.margin,
-            labels=self._labels(),
+            labels=self.make_labels(),
             balance=self.balance,
             redraw=self.redraw,
             open_clips=self.open_clips,
@@ -312,7 +272,7 @@ class VideoDataModule(LightningDataModule):
         on_unreadable: Literal["raise", "skip"] = "raise",
     ) -> EpochLoader:
         if split == "test":
-            self._refuse_test_while_fitting()
+            refuse_test_while_choosing(self.trainer, self._may_test or self.clips is None)
         rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         whole = train or on_unreadable == "skip"
         limit = getattr(self.trainer, f"limit_{split}_batches", 1.0) if not whole else 1.0
@@ -322,37 +282,13 @@ class VideoDataModule(LightningDataModule):
             tqdm.write(f"{stream.left_out} of {stream.samples} training frames fill no batch; others in each epoch")
         loader = EpochLoader(
             stream,
-            self._epoch,
-            self._consumed,
+            partial(epoch_of, self),
+            partial(batches_done, self),
             num_workers=self.num_workers,
             prefetch=self.prefetch,
             finished=self.trainer is None,
-            pin_memory=self._on_gpu(),
+            pin_memory=is_on_gpu(self.trainer),
             same=train and getattr(self.trainer, "overfit_batches", 0) > 0,
         )
         self._loaders.add(loader)
         return loader
-
-    def _refuse_test_while_fitting(self) -> None:
-        """What is chosen with the test split in sight cannot be tested on it."""
-        state = self.trainer.state if self.trainer else None
-        if state and state.status == TrainerStatus.RUNNING and state.fn in (TrainerFn.FITTING, TrainerFn.VALIDATING):
-            raise RuntimeError(
-                f"the test split was asked for while the Trainer runs {state.fn.value}, but nothing may be chosen by "
-                "it: use the validation split, and test when training has ended"
-            )
-        if self.clips is not None and not self._may_test:
-            raise RuntimeError(
-                "the test split was asked for before setup('test'), but nothing may be chosen by it: use the "
-                "validation split, and call setup('test') when training has ended"
-            )
-
-    def _epoch(self) -> int:
-        return self.trainer.current_epoch if self.trainer else 0
-
-    def _consumed(self) -> int:
-        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current if self.trainer else None
-        return progress.processed if progress else 0
-
-    def _on_gpu(self) -> bool:
-        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

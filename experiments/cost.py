@@ -20,12 +20,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from .cli import with_table_base
-from .folder import write_text
-from .keys import check_keys, read_layers
-from .reading import read_csv
-from .row import ForensicsCLI
-from .tables import HERE, find_rows
+from .config.keys import check_keys
+from .config.layers import read_layers, with_table_base
+from .config.rows import HERE, find_rows
+from .runs.files import write_text
+from .runs.reading import read_csv
+from .training.lightning_cli import ForensicsCLI
 
 WARM_UP = 2  # forward passes that are not timed
 

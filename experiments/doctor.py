@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from datamodules import FaceForensicsDataModule
+from datamodules.clips.index import FOLDERS
 from datamodules.doctor import Part, run
 from datamodules.doctor.parts import parts_for
-from datamodules.index import FOLDERS
 from lightning_modules import ClassificationModule
 
-from .keys import read_yaml
+from .config.layers import read_yaml
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "tables"
 DEFAULTS = {
     name: parameter.default for name, parameter in inspect.signature(FaceForensicsDataModule).parameters.items()
 }

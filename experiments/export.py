@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from datamodules import VideoReader, probe
 from lightning_modules.base import HEAD, ForensicsModule
 
-from .checkpoints import read_checkpoint
-from .folder import RunFolder
+from .runs.checkpoints import read_checkpoint
+from .runs.folder import RunFolder
 
 TOLERANCE = 1e-4
 """How far a probability may be from the module's own; rounding commonly gives 1e-6."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-
-from pytorch_lightning.utilities.exceptions import SIGTERMException
+from typing import NoReturn
 
 STARTER = "PIXEL_FORENSICS_STARTER"
 """Environment variable that holds the process whose end shall be that of the one it starts."""
@@ -79,7 +79,8 @@ def status_of(error: BaseException) -> int | None:
     """The exit status of a command that a signal or Ctrl-C has ended; None where neither did."""
     if _told:
         return 128 + _told[0]
-    if isinstance(error, SIGTERMException):
+    lightning = sys.modules.get("pytorch_lightning.utilities.exceptions")  # where it is not imported, it raised nothing
+    if lightning and isinstance(error, lightning.SIGTERMException):
         return 128 + signal.SIGTERM
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
         return 128 + signal.SIGINT
@@ -115,3 +116,16 @@ def leading() -> Iterator[None]:
         yield
     finally:
         os.environ.pop(STARTER, None)
+
+
+def is_first() -> bool:
+    """Whether this is the first of the processes that do one training, or the only one."""
+    lightning = sys.modules.get("pytorch_lightning.utilities")  # which no process of several is without
+    node = os.environ.get("NODE_RANK") or os.environ.get("GROUP_RANK") or "0"
+    return getattr(lightning and lightning.rank_zero_only, "rank", 0) == 0 and node == "0"
+
+
+def fail(sentence: str) -> NoReturn:
+    """Ends the program with one sentence on stderr."""
+    print(f"error: {sentence}", file=sys.stderr)
+    raise SystemExit(2)

@@ -16,15 +16,15 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from .batch import Batch
-from .encoders import normalisation
-from .metrics import Evaluation
-from .networks import Network
-from .operating_point import OperatingPoint
+from .metrics.evaluation import Evaluation
+from .metrics.operating_point import OperatingPoint
+from .networks.encoders import normalisation
+from .networks.network import Network
+from .networks.refusals import explained
+from .networks.weights_file import require_file
 from .optimisation import Recipe, check_recipe, lr_factor, make_optimizer
 from .precision import convert_images_alone
-from .refusals import explained
 from .start import Start, check_start, drop_gradients, set_modes
-from .weights_file import require_file
 
 Stage = Literal["train", "val", "test"]
 

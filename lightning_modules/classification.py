@@ -9,7 +9,7 @@ from torch import Tensor
 from .base import HEAD, ForensicsModule, Speed
 from .batch import Batch
 from .losses import frame_loss
-from .networks import Network
+from .networks.network import Network
 from .optimisation import OptimizerName, Recipe, ScheduleName
 from .start import Start
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from .base import HEAD, ForensicsModule, Speed
 from .batch import METHODS, UNKNOWN, Batch
-from .decisions import DECISIONS, Decision, frame_scores
-from .decoders import DecoderName
 from .losses import frame_loss
-from .networks import Network
+from .metrics.decisions import DECISIONS, Decision, frame_scores
+from .networks.decoders import DecoderName
+from .networks.network import Network
 from .optimisation import OptimizerName, Recipe, ScheduleName
 from .pixel_loss import PixelLoss
 from .start import Start

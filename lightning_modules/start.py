@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
-from .encoders import Encoder
+from .networks.encoders import Encoder
 
 
 class Start(NamedTuple):

@@ -61,7 +61,7 @@ def make(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     os.utime(tmp_path / "pyproject.toml", (0, 0))
-    (tmp_path / "experiments/table-1").mkdir(parents=True)
+    (tmp_path / "experiments/tables/table-1").mkdir(parents=True)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "GNUMAKE"))}
 
     def run(*words, environment=None, rc=0):
@@ -92,8 +92,8 @@ def test_a_name_arrives_as_it_was_written(make, name):
     [
         ("compare", {"A": NASTY, "B": f"b {NASTY}"}, ["experiments", "compare", NASTY, f"b {NASTY}"]),
         ("collect", {"RUNS": NASTY}, ["experiments", "collect", NASTY]),
-        ("wandb-sync", {"RUNS": NASTY}, ["experiments.sync", NASTY]),
-        ("sweep", {"TABLE": NASTY}, ["experiments.sweep", NASTY, "--seeds", "0"]),
+        ("wandb-sync", {"RUNS": NASTY}, ["experiments", "sync", NASTY]),
+        ("sweep", {"TABLE": NASTY}, ["experiments", "sweep", NASTY, "--seeds", "0"]),
         ("cost", {"EXP": f"{WORD} x", "TABLE": WORD}, ["experiments", "cost", WORD, "x", WORD]),
         (
             "export",
@@ -144,4 +144,4 @@ def test_without_what_is_needed_a_sentence_comes(make):
     assert "TABLE is not given" in make("sweep", rc=2)
     assert only(make("plan")) == ["-m", "experiments", "plan", "--seeds", "0", "--"]
     assert only(make("collect")) == ["-m", "experiments", "collect", "runs"]
-    assert only(make("wandb-sync", "QUICK=1")) == ["-m", "experiments.sync", "runs/quick"]
+    assert only(make("wandb-sync", "QUICK=1")) == ["-m", "experiments", "sync", "runs/quick"]

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..index import index_all
-from ..masks import THRESHOLDS
-from ..parallel import in_parallel
-from ..splits import Splits, home_of, read_pairs
+from ..clips.index import index_all
+from ..clips.masks import THRESHOLDS
+from ..clips.splits import Splits, home_of, read_pairs
+from ..parallel.pool import in_parallel
 from .closure import of_clips, of_lists, proof
 from .counts import clip_counts, mask_counts
 from .findings import Finding, examine, found

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from ..index import ON_DISK
-from ..splits import SPLITS, Splits, home_of, missing_clips
+from ..clips.index import ON_DISK
+from ..clips.splits import SPLITS, Splits, home_of, missing_clips
 from .findings import Finding, found
 
 OFFICIAL = {"train": 360, "val": 70, "test": 70}

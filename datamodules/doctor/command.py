@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..index import Clip
+from ..clips.index import Clip
 from .audit import USUAL, audit, stocks
 from .page import write_page
 from .parts import Part

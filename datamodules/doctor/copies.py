@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..index import Compression
-from ..masks import Mask
-from ..video import Image
+from ..clips.index import Compression
+from ..clips.masks import Mask
+from ..video.reader import Image
 
 Copy = Literal["bit for bit", "encoded anew"]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..index import clips_of
-from ..masks import THRESHOLDS, mask_shift
-from ..splits import SPLITS, Splits, home_of
+from ..clips.index import clips_of
+from ..clips.masks import THRESHOLDS, mask_shift
+from ..clips.splits import SPLITS, Splits, home_of
 from .findings import expected_length, unpairable
 from .looks import Look
 

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ..detection import ORIGINALS
-from ..index import Clip, clips_of
-from ..masks import UNKNOWN, Mask, read_masks
-from ..splits import SPLITS
-from ..video import Image, VideoReader
+from ..clips.index import Clip, clips_of
+from ..clips.masks import UNKNOWN, Mask, read_masks
+from ..clips.splits import SPLITS
+from ..faces.detection import ORIGINALS
+from ..video.reader import Image, VideoReader
 from .faces import jpeg
 
 WIDTH_PX = 320

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from ..detection import PREFERENCE
-from ..faces import FaceTracks
-from ..index import Clip
-from ..masks import Mask
-from ..video import Image
+from ..clips.index import Clip
+from ..clips.masks import Mask
+from ..faces.detection import PREFERENCE
+from ..faces.tracks import FaceTracks
+from ..video.reader import Image
 
 ALIGNING = ("Face2Face", "NeuralTextures", "DeepFakeDetection", "FaceSwap", "Deepfakes")
 """Whose mask shows how a face lies: a rendered model follows it best, a rectangle worst."""

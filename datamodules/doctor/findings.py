@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..index import ON_DISK, Clip, clips_of
-from ..mask_check import LONGER
-from ..masks import THRESHOLDS, mask_shift
+from ..clips.index import ON_DISK, Clip, clips_of
+from ..clips.mask_check import LONGER
+from ..clips.masks import THRESHOLDS, mask_shift
 
 
 class Finding(NamedTuple):

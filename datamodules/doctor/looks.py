@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..detection import ORIGINALS
-from ..faces import FaceTracks
-from ..index import ON_DISK, Clip, clips_of
-from ..mask_check import covers_everything
-from ..masks import THRESHOLDS, Mask, forged_region, mask_shift
-from ..proof import damaged_ranges
-from ..sampling import even_frames
-from ..video import Image, VideoReader
+from ..clips.index import ON_DISK, Clip, clips_of, even_frames
+from ..clips.mask_check import covers_everything
+from ..clips.masks import THRESHOLDS, Mask, forged_region, mask_shift
+from ..faces.detection import ORIGINALS
+from ..faces.tracks import FaceTracks
+from ..video.proof import damaged_ranges
+from ..video.reader import Image, VideoReader
 from .copies import copy_of
 from .faces import crops_of, portraits, thumbnail_of, track_of
 from .findings import name_of

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..masks import THRESHOLDS
-from ..splits import home_of
+from ..clips.masks import THRESHOLDS
+from ..clips.splits import home_of
 from .audit import EVERYWHERE, Audit
 from .examples import examples
 from .report import depth, people

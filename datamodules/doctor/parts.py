@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from ..index import Compression
-from ..masks import THRESHOLDS
-from ..splits import SPLITS, Splits
+from ..clips.index import Compression
+from ..clips.masks import THRESHOLDS
+from ..clips.splits import SPLITS, Splits
 
 ACTORS = "actors"
 """What a part is called that holds the originals of DeepFakeDetection."""

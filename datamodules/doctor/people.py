@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..masks import Mask
-from ..video import Image
+from ..clips.masks import Mask
+from ..video.reader import Image
 from .portraits import FACE, HAIR, HAIRLINE, HEAD, WINDOW, Plane, axes, blur, portrait, small, structure_of
 
 FINE, COARSE = 48, 12

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..masks import Mask
-from ..video import Image
+from ..clips.masks import Mask
+from ..video.reader import Image
 
 Plane = NDArray[np.float32]
 

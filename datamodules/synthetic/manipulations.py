@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..video import Image
+from ..video.reader import Image
 from .charts import REACH, SIDE, Face, Plane, grid, hill, paste, project, shading, unroll
 
 U, V = grid()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..video import Image
+from ..video.reader import Image
 from .charts import Plane
 
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..detection import face_detector
-from ..scan import probe
-from ..video import Image, VideoReader
+from ..faces.detection import face_detector
+from ..video.reader import Image, VideoReader
+from ..video.scan import probe
 from .charts import Face, Take
 from .plan import Pair
 from .takes import speech

@@ -11,8 +11,9 @@ from typing import Literal, get_args
 import numpy as np
 from tqdm import tqdm
 
-from ..parallel import in_parallel
-from ..video import Image, write_video
+from ..parallel.pool import in_parallel
+from ..video.reader import Image
+from ..video.writer import write_video
 from .charts import Take
 from .manipulations import FORGERS, Forgery, random_style
 from .plan import METHODS, Fake, Pair, fake_path, files, mask_path, original_path, plan

@@ -30,11 +30,11 @@ import cv2
 import torch
 from tqdm import tqdm
 
-from .clips import CLIPS, FRAMES, clip_paths, write_clip
-from .contestants import Clips, Result, median
-from .evaluation import forward, growth_by_measuring
-from .memory import growth_by_opening, growth_in_one_process, left_behind, worker_memory
-from .training import loop_step, module_step
+from tests.benchmarks.clips import CLIPS, FRAMES, clip_paths, write_clip
+from tests.benchmarks.contestants import Clips, Result, median
+from tests.benchmarks.evaluation import forward, growth_by_measuring
+from tests.benchmarks.memory import growth_by_opening, growth_in_one_process, left_behind, worker_memory
+from tests.benchmarks.training import loop_step, module_step
 
 Contest = tuple[str, float, Callable[[], Result], Callable[[], Result]]
 """Name, bound, ours, theirs."""

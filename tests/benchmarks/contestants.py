@@ -23,8 +23,8 @@ from datamodules import (
     index,
     read_crops,
 )
-from datamodules.cache import CropCache
-from datamodules.masks import THRESHOLDS
+from datamodules.clips.masks import THRESHOLDS
+from datamodules.crops.cache import CropCache
 
 SIDE = 256
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

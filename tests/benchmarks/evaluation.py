@@ -10,9 +10,8 @@ import torch
 from tqdm import tqdm
 
 from lightning_modules import Evaluation, SegmentationModule
-
-from .contestants import Result
-from .memory import MB
+from tests.benchmarks.contestants import Result
+from tests.benchmarks.memory import MB
 
 BATCH, SIZE, BATCHES = 32, 256, 3
 FRAMES_A_CLIP = 100

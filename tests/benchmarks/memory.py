@@ -9,9 +9,8 @@ import psutil
 from tqdm import tqdm
 
 from datamodules import CropTransform, EpochLoader
-from datamodules.packets import decode
-
-from .contestants import IMAGENET, Clips
+from datamodules.video.packets import decode
+from tests.benchmarks.contestants import IMAGENET, Clips
 
 MB = 2**20
 

@@ -15,8 +15,7 @@ from torch.optim import AdamW
 from torch.utils.data import DataLoader
 
 from lightning_modules import SegmentationModule
-
-from .contestants import Result
+from tests.benchmarks.contestants import Result
 
 BATCH, SIZE, STEPS = 8, 224, 6
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules import cache, crop_file
-from datamodules.cache import CropCache, Cut
+from datamodules.crops import cache, crop_file
+from datamodules.crops.cache import CropCache, Cut
 
 KEY = "ab" * 32
 FORK, SPAWN = (multiprocessing.get_context(how) for how in ("fork", "spawn"))

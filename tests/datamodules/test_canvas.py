@@ -5,15 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import (
-    UNKNOWN,
-    FaceForensicsDataModule,
-    clips_of,
-    index,
-    index_all,
-    read_masks,
-)
-from datamodules.faces import canvas_tracks, face_tracks
+from datamodules import UNKNOWN, FaceForensicsDataModule, clips_of, index, index_all, read_masks
+from datamodules.faces.tracks import canvas_tracks, face_tracks
 
 
 def ready(root, stage="test", **how):

@@ -4,7 +4,7 @@ import codecs
 
 import pytest
 
-from datamodules.csv_lines import read_lines
+from datamodules.clips.csv_lines import read_lines
 
 MEANT = [["a.mp4", "0"], ["né.mp4", "1"]]
 PLAIN = "path,label\na.mp4,0\nné.mp4,1\n"

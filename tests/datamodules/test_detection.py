@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from datamodules.detection import LASTING, face_detector, follow, overlap
+from datamodules.faces.detection import LASTING, face_detector, follow, overlap
 
 LEFT, RIGHT = (10.0, 10.0, 50.0, 50.0), (100.0, 10.0, 140.0, 50.0)
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from datamodules import VideoReader, index, write_video
+from datamodules.clips.index import clips_of
+from datamodules.clips.masks import read_masks
 from datamodules.doctor.audit import audit
 from datamodules.doctor.command import run
 from datamodules.doctor.copies import copy_of
 from datamodules.doctor.looks import errands, look
-from datamodules.faces import face_tracks
-from datamodules.index import clips_of
-from datamodules.masks import read_masks
-from datamodules.scan import probe
+from datamodules.faces.tracks import face_tracks
+from datamodules.video.scan import probe
 
 ORIGINALS = "original_sequences/youtube/c23/videos"
 

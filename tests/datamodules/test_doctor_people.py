@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from datamodules import read_splits
+from datamodules.clips.splits import home_of
 from datamodules.doctor.audit import audit
 from datamodules.doctor.people import FEWEST, bound_of, nearest, scores_of
-from datamodules.splits import home_of
 from datamodules.synthetic.charts import Take
 from datamodules.synthetic.heads import Head, random_look
 from datamodules.synthetic.plan import plan
@@ -134,8 +134,8 @@ def test_the_bound_rises_with_the_number_of_pairs():
 
 
 def test_a_pair_within_one_split_is_no_leak(strangers, tmp_path):
+    from datamodules.clips.index import index
     from datamodules.doctor.looks import errands, look
-    from datamodules.index import index
 
     faces = {each.target: each.face for each in map(look, errands(index(strangers[0]), 8))}
     names = sorted(faces)

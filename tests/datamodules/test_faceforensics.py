@@ -10,7 +10,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import nn
 
 from datamodules import METHODS, FaceForensicsDataModule, index
-from datamodules.index import clips_of
+from datamodules.clips.index import clips_of
 
 FOUR = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 
@@ -670,7 +670,7 @@ def test_mixed_shows_every_clip_at_every_quality_a_third_of_the_frames_each(thre
 
 
 def test_mixed_compares_a_fake_with_its_original_of_the_same_quality(three_qualities):
-    labels = ready(three_qualities, compression="mixed", labels="difference")._labels()
+    labels = ready(three_qualities, compression="mixed", labels="difference").make_labels()
     mixed = ready(three_qualities, compression="mixed")
     for clip in clips_of(mixed.clips[mixed.clips["label"] == 1]):
         assert f"/{clip.compression}/" in labels.files(clip)[0]

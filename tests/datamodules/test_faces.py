@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from datamodules import clips_of, face_tracks, index, index_all, read_crops, write_video
-from datamodules.detection import PREFERENCE, overlap
-from datamodules.masks import RULE
+from datamodules.clips.masks import RULE
+from datamodules.faces.detection import PREFERENCE, overlap
 from datamodules.synthetic.takes import film as film_head
 
 BOXES = {  # where each method's mask shows the face, so that it can be told whose was taken
@@ -315,7 +315,7 @@ def test_masks_are_read_again_when_the_original_is_longer_than_it_was(film, tmp_
 def test_masks_are_read_again_when_their_rule_changes(put, tmp_path, monkeypatch):
     root, cache = put("Deepfakes"), tmp_path / "cache"
     tracked(root, cache_dir=cache)
-    monkeypatch.setattr("datamodules.tracking.RULE", RULE + 1)
+    monkeypatch.setattr("datamodules.faces.search.RULE", RULE + 1)
     tracked(root, cache_dir=cache)
     assert len(list(cache.glob("tracks-*"))) == 2
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from datamodules.identity import fingerprint
+from datamodules.clips.identity import fingerprint
 from tests.datamodules.test_faceforensics import data
 
 

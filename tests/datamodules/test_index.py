@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from datamodules import METHODS, Clip, clips_of, facts, index, index_all
-from datamodules.scan import glance
+from datamodules import METHODS, Clip, clips_of, index, index_all
+from datamodules.clips import facts
+from datamodules.video.scan import glance
 
 ORIGINALS = Path("original_sequences/youtube/c23/videos")
 

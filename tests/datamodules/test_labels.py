@@ -18,9 +18,9 @@ from datamodules import (
     read_masks,
     write_video,
 )
-from datamodules.cache import CropCache
-from datamodules.labels import DIFFERENCE, REACH, Labels, hull
-from datamodules.masks import NOT_KNOWN, NOTHING, Truth
+from datamodules.clips.masks import NOT_KNOWN, NOTHING, Truth
+from datamodules.crops.cache import CropCache
+from datamodules.crops.labels import DIFFERENCE, REACH, Labels, hull
 
 WIDTH, HEIGHT, FRAMES = 192, 160, 8
 EDIT = (72, 56, 120, 104)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from datamodules import VideoReader, probe
-from datamodules.h264 import Headers, Order
-from datamodules.packets import decode
+from datamodules.video.h264 import Headers, Order
+from datamodules.video.packets import decode
 from tests.datamodules import odd_clips
 from tests.datamodules.odd_clips import COUNT, h264, lost, pictures, x264
 

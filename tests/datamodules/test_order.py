@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datamodules.order import batches_of_rank, batches_of_worker, divide, pair_of, training_order
-from datamodules.sampling import Visit, frames_per_visit, training_plan
+from datamodules.loading.order import batches_of_rank, batches_of_worker, divide, pair_of, training_order
+from datamodules.loading.sampling import Visit, frames_per_visit, training_plan
 
 
 def people(pairs=6, methods=4, length=40, sizes=((640, 480),)):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.parallel import in_parallel, one_at_a_time
+from datamodules.parallel.pool import in_parallel, one_at_a_time
 
 PID = "__import__('os').getpid()"
 SLEEP = "__import__('time').sleep(60)"
@@ -73,7 +73,7 @@ def test_a_script_needs_no_guard_and_its_processes_end_with_it(tmp_path, stop):
     script = tmp_path / "script.py"
     work = f"__import__('os').write(1, b'%d\\n' % {PID}) and __import__('time').sleep(60)"
     script.write_text(
-        f"from datamodules.parallel import in_parallel\nlist(in_parallel(eval, [{work!r}] * 2, workers=2))"
+        f"from datamodules.parallel.pool import in_parallel\nlist(in_parallel(eval, [{work!r}] * 2, workers=2))"
     )
     with subprocess.Popen(
         [sys.executable, script],

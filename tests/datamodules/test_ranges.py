@@ -5,7 +5,7 @@ import math
 import pytest
 
 from datamodules import FaceForensicsDataModule, VideoFolderDataModule
-from datamodules.transforms import CropTransform
+from datamodules.crops.transforms import CropTransform
 
 OUT_OF_RANGE = [
     ("size", 0),

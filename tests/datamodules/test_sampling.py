@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datamodules.sampling import (
+from datamodules.clips.index import even_frames
+from datamodules.loading.sampling import (
     Visit,
     evaluation_plan,
-    even_frames,
     frames_per_visit,
     section,
     share,

@@ -17,9 +17,9 @@ from datamodules import (
     index,
     read_crops,
 )
-from datamodules.cache import CropCache
-from datamodules.index import ON_DISK
-from datamodules.self_blend import drawn
+from datamodules.clips.index import ON_DISK
+from datamodules.crops.cache import CropCache
+from datamodules.crops.self_blend import drawn
 
 KEYS = [(0, epoch, 3, frame) for epoch in range(10) for frame in range(20)]
 SIZE = 32

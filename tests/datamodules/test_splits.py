@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from datamodules import index, read_splits, split_of
-from datamodules.splits import home_of, missing_clips
+from datamodules.clips.splits import home_of, missing_clips
 
 GOOD = {"train": [["000", "001"]], "val": [["002", "003"]], "test": [["004", "005"]]}
 

@@ -18,8 +18,8 @@ from datamodules import (
     read_splits,
     split_of,
 )
-from datamodules.cache import CropCache
-from datamodules.sampling import evaluation_plan, training_plan
+from datamodules.crops.cache import CropCache
+from datamodules.loading.sampling import evaluation_plan, training_plan
 from tests.datamodules.test_video import encode, numbered, packet_of
 
 SIZE = 32

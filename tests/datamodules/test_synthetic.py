@@ -9,15 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules.detection import face_detector
-from datamodules.masks import THRESHOLDS, forged_region
-from datamodules.scan import probe
+from datamodules.clips.masks import THRESHOLDS, forged_region
+from datamodules.faces.detection import face_detector
 from datamodules.synthetic import write_tree
 from datamodules.synthetic.__main__ import main
 from datamodules.synthetic.plan import METHODS, fake_path, mask_path, original_path, plan, split_names
 from datamodules.synthetic.sources import cast
 from datamodules.synthetic.takes import film
-from datamodules.video import VideoReader, write_video
+from datamodules.video.reader import VideoReader
+from datamodules.video.scan import probe
+from datamodules.video.writer import write_video
 
 PAIRS, SEED, FRAMES, SIZE = 3, 2, 16, (160, 128)
 TINY = {"pairs": 3, "seed": 0, "frames": 8, "size": (96, 96), "qualities": ("c23",)}

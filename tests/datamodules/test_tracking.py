@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from datamodules import face_tracks, index, write_video
-from datamodules.detection import face_detector
-from datamodules.parallel import in_parallel
+from datamodules.faces.detection import face_detector
+from datamodules.faces.search import FRAMES_FOR_PROCESSES
+from datamodules.parallel.pool import in_parallel
 from datamodules.synthetic.takes import film as film_head
-from datamodules.tracking import FRAMES_FOR_PROCESSES
 
 SOURCES = ["masks", "dlib"]
 

@@ -7,10 +7,12 @@ import av
 import numpy as np
 import pytest
 
-from datamodules import VideoReader, planes, probe, video, write_video
-from datamodules.packets import Packet, UnreadableError, decode, passes
-from datamodules.planes import Converter
-from datamodules.player import REORDERED, Player
+from datamodules import VideoReader, probe, write_video
+from datamodules.video import planes
+from datamodules.video import reader as video
+from datamodules.video.packets import Packet, UnreadableError, decode, passes
+from datamodules.video.planes import Converter
+from datamodules.video.player import REORDERED, Player
 
 try:
     import torchcodec.decoders  # noqa: F401

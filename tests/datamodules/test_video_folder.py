@@ -9,8 +9,8 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import nn
 
 from datamodules import METHODS, UNKNOWN, VideoFolderDataModule, read_masks
-from datamodules.index import clips_of
-from datamodules.video_table import read_video_table
+from datamodules.clips.index import clips_of
+from datamodules.layouts.video_table import read_video_table
 
 SIZE, FACE = (96, 64), (32, 16, 64, 48)
 

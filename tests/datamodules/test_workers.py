@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from datamodules import CropTransform, EpochLoader, FrameStream, face_tracks, index
-from datamodules.cache import CropCache
+from datamodules.crops.cache import CropCache
 
 PLAIN = CropTransform(32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from experiments.at_work import AtWorkError, alone_at
 from experiments.cli import main
-from experiments.folder import RunFolder
+from experiments.runs.at_work import AtWorkError, alone_at
+from experiments.runs.folder import RunFolder
 from tests.experiments.test_cli import run
 
 HOLDS = """

@@ -13,11 +13,12 @@ import torch
 from PIL import Image
 from pytorch_lightning import Callback
 
-from experiments.callbacks import RecentCheckpoint, extreme_frames
+from experiments.callbacks import RecentCheckpoint
+from experiments.callbacks.overlays import extreme_frames
 from experiments.cli import main
 from tests.datamodules.test_video import packet_of
 
-FILES = ["-c", "experiments/base.yaml", "-c", "experiments/demo/segmentation.yaml"]
+FILES = ["-c", "experiments/tables/base.yaml", "-c", "experiments/tables/demo/segmentation.yaml"]
 SMALL = [
     "--model.init_args.encoder=test_resnet",
     "--model.init_args.decoder=fcn",

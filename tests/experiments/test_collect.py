@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from experiments.cli import main
-from experiments.columns import best, published
-from experiments.folder import RunFolder
-from experiments.printed import latex, markdown, text
-from experiments.runs import over_seeds, results, timings
-from experiments.share import link
+from experiments.report.columns import best, published
+from experiments.report.printed import latex, markdown, text
+from experiments.report.results import over_seeds, results, timings
+from experiments.runs.folder import RunFolder
+from experiments.runs.share import link
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from experiments.cli import main
+from experiments.config.rows import find_rows
 from experiments.cost import CONVENTION, flops, milliseconds
-from experiments.tables import find_rows
 
 COLUMNS = "table row size parameters trained_parameters flops ms batch_size precision device threads".split()
 QUICK = ["--repeats", "1"]

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from experiments.cli import main
-from experiments.plan import FAILED
-from experiments.result import Result, write_result
-from experiments.runs import results
-from experiments.wanted import parser_of, read_wanted
+from experiments.evaluation.result import Result, write_result
+from experiments.launch.plan import FAILED
+from experiments.launch.wanted import parser_of, read_wanted
+from experiments.report.results import results
 from lightning_modules import OperatingPoint
-from lightning_modules.measured import BINS
+from lightning_modules.metrics.measured import BINS
 
 ROW = """
 model: {class_path: lightning_modules.ClassificationModule, init_args: {encoder: test_resnet, pretrained: false}}
@@ -63,7 +63,7 @@ def whole(tmp_path_factory):
     """Three rows that are trained and tested, as far as their files tell."""
     base = tmp_path_factory.mktemp("whole")
     (base / "tables" / "small").mkdir(parents=True)
-    shutil.copy("experiments/base.yaml", base / "tables" / "base.yaml")
+    shutil.copy("experiments/tables/base.yaml", base / "tables" / "base.yaml")
     for number, row in enumerate("abc"):
         (base / "tables" / "small" / f"{row}.yaml").write_text(
             f"{ROW.rstrip()[:-1]}, log_every_n_steps: {number + 1}}}\n"
@@ -223,7 +223,7 @@ def test_a_parquet_file_of_something_else_is_named(base, capsys):
 
 
 def test_what_json_has_no_words_for_is_written_as_null(whole, tmp_path):
-    from experiments.folder import RunFolder
+    from experiments.runs.folder import RunFolder
 
     RunFolder(tmp_path).note("fit", {"selected_at": float("-inf"), "all": [float("nan"), 1.5]})
     assert RunFolder(tmp_path).noted("fit") == {"selected_at": None, "all": [None, 1.5]}

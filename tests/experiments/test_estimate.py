@@ -2,10 +2,10 @@
 
 import pytest
 
-from experiments.estimate import CPU_S, START_S, estimate, spoken, work
-from experiments.plan import jobs, plan, resolved
-from experiments.settings import Settings
-from experiments.tables import find_rows
+from experiments.config.rows import find_rows
+from experiments.launch.estimate import CPU_S, START_S, estimate, spoken, work
+from experiments.launch.plan import jobs, plan, resolved
+from experiments.training.settings import Settings
 
 PAIRS = (360, 70, 70)
 

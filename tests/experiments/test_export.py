@@ -11,9 +11,9 @@ from PIL import Image
 
 from experiments import export
 from experiments.cli import main
-from experiments.row import ForensicsCLI
+from experiments.training.lightning_cli import ForensicsCLI
 
-BASE = "experiments/base.yaml"
+BASE = "experiments/tables/base.yaml"
 SIZE = 75  # no multiple of any stride
 SMALL = [
     f"--data.init_args.size={SIZE}",
@@ -46,7 +46,7 @@ def seed_of_this_test_alone(monkeypatch):
 def finished(tree, tmp_path_factory):
     """Folder of a joint model that was trained a little, and the options of its row."""
     folder = tmp_path_factory.mktemp("runs") / "demo" / "joint" / "seed0"
-    row = ["-c", BASE, "-c", "experiments/demo/joint.yaml", f"--data.init_args.root={tree}"]
+    row = ["-c", BASE, "-c", "experiments/tables/demo/joint.yaml", f"--data.init_args.root={tree}"]
     row += [f"--trainer.default_root_dir={folder}", "--data.init_args.batch_size=4", *SMALL]
     main(["fit", *row])
     return folder, row
@@ -70,7 +70,16 @@ def untrained(network, folder):
     """Checkpoint of a row whose batch-norm statistics have moved, and its module."""
     row = "classification" if network == "classifier" else "segmentation"
     model = [f"--model.init_args.{option}" for option in NETWORKS[network]]
-    words = ["-c", BASE, "-c", "experiments/demo/_base.yaml", "-c", f"experiments/demo/{row}.yaml", *SMALL, *model]
+    words = [
+        "-c",
+        BASE,
+        "-c",
+        "experiments/tables/demo/_base.yaml",
+        "-c",
+        f"experiments/tables/demo/{row}.yaml",
+        *SMALL,
+        *model,
+    ]
     cli = ForensicsCLI([*words, f"--trainer.default_root_dir={folder}"], run=False)
     with torch.no_grad():
         cli.model.network.train()(torch.randn(4, 3, SIZE, SIZE))

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from experiments.folder import RunFolder, config_hash, differing_keys, write_metrics
+from experiments.config.hashes import config_hash, differing_keys
+from experiments.runs.folder import RunFolder, write_metrics
 
 CONFIG = {"model": {"lr": 0.1}, "data": {"init_args": {"size": 64, "cache_dir": "a"}}, "trainer": {"x": 1}}
 OTHER = {"model": {"lr": 0.2}, "data": {"init_args": {"size": 64, "cache_dir": "b"}}, "trainer": {"x": 1}}

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
-from experiments.folder import RunFolder, measured_hash
-from experiments.further import further_tests, put_aside
-from experiments.settings import Settings
-from experiments.wanted import parser_of, read_wanted
+from experiments.config.hashes import measured_hash
+from experiments.launch.wanted import parser_of, read_wanted
+from experiments.runs.folder import RunFolder
+from experiments.training.further_tests import further_tests, put_aside
+from experiments.training.settings import Settings
 
-FILES = ["-c", "experiments/base.yaml", "-c", "experiments/demo/segmentation.yaml"]
+FILES = ["-c", "experiments/tables/base.yaml", "-c", "experiments/tables/demo/segmentation.yaml"]
 CHANGES = [
     {"data": {"init_args": {"margin": 2}}},
     {"data": {"init_args": {"margin": "2"}}},
@@ -39,8 +40,8 @@ def test_the_same_written_otherwise_is_the_same(tmp_path):
     _, config = settings.parse(FILES)
     margin = config["data"]["init_args"]["margin"]
     (tmp_path / "demo").mkdir()
-    (tmp_path / "base.yaml").write_text(Path("experiments/base.yaml").read_text())
-    (tmp_path / "demo" / "one.yaml").write_text(Path("experiments/demo/segmentation.yaml").read_text())
+    (tmp_path / "base.yaml").write_text(Path("experiments/tables/base.yaml").read_text())
+    (tmp_path / "demo" / "one.yaml").write_text(Path("experiments/tables/demo/segmentation.yaml").read_text())
     tests = {
         name: {"data": {"init_args": {"margin": value}}} for name, value in (("a", str(margin)), ("b", 2), ("c", 2.0))
     }

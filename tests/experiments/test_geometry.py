@@ -5,7 +5,7 @@ import pytest
 
 from datamodules import FaceForensicsDataModule, FaceTracks, face_tracks
 from datamodules.synthetic import write_tree
-from experiments.geometry import CROP_FEATURES, FILE_FEATURES, GeometryTrees, auroc_without_ties
+from experiments.training.geometry import CROP_FEATURES, FILE_FEATURES, GeometryTrees, auroc_without_ties
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.trainer.states import RunningStage
 
-from experiments.checkpoint_callbacks import BestCheckpoint, timers
-from experiments.checkpoints import UNFINISHED, damage
-from experiments.cli import main, with_table_base  # noqa: F401, of the process that is killed
-from experiments.folder import RunFolder
-from experiments.going_on import last_checkpoint
-from experiments.row import ForensicsCLI
+from experiments.callbacks.checkpoints import BestCheckpoint, timers
+from experiments.config.layers import with_table_base
+from experiments.runs.checkpoints import UNFINISHED, damage
+from experiments.runs.folder import RunFolder
+from experiments.training.going_on import last_checkpoint
+from experiments.training.lightning_cli import ForensicsCLI
 from tests.experiments.test_cli import FILES, SMALL, run
 
 HERE = "tests.experiments.test_going_on"

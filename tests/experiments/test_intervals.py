@@ -7,9 +7,9 @@ import torch
 from scipy.stats import norm as normal
 from sklearn import metrics as sk
 
-from experiments.intervals import _comparison, compared, draws, ends, intervals
-from experiments.resampling import weighted_figures
-from experiments.result import Result, result_of
+from experiments.evaluation.intervals import _comparison, compared, draws, ends, intervals
+from experiments.evaluation.resampling import weighted_figures
+from experiments.evaluation.result import Result, result_of
 from lightning_modules import METHODS, Evaluation, OperatingPoint
 from tests.lightning_modules.test_metrics import split
 

@@ -3,10 +3,11 @@
 import pytest
 import yaml
 
-from experiments.cli import main, with_table_base
-from experiments.keys import MisspeltKeyError, check_keys, read_layers
+from experiments.cli import main
+from experiments.config.keys import MisspeltKeyError, check_keys
+from experiments.config.layers import read_layers, with_table_base
 
-BASE = "experiments/base.yaml"
+BASE = "experiments/tables/base.yaml"
 
 MISSPELT = {
     "model.init_args.decodr": ({"model": {"init_args": {"decodr": "fpn"}}}, "model.init_args.decoder"),
@@ -83,12 +84,12 @@ def test_file_that_is_no_configuration_is_a_sentence(text, sentence, tmp_path, c
 
 def test_wrong_name_of_a_row_is_answered_with_the_nearest(capsys):
     with pytest.raises(SystemExit):
-        main(["fit", "-c", BASE, "-c", "experiments/table-1/resnet5-unet.yaml"])
-    assert "did you mean experiments/table-1/resnet50-unet.yaml?" in capsys.readouterr().err
+        main(["fit", "-c", BASE, "-c", "experiments/tables/table-1/resnet5-unet.yaml"])
+    assert "did you mean experiments/tables/table-1/resnet50-unet.yaml?" in capsys.readouterr().err
 
 
 def test_table_base_goes_before_its_row_once():
-    row, base = "experiments/demo/joint.yaml", "experiments/demo/_base.yaml"
+    row, base = "experiments/tables/demo/joint.yaml", "experiments/tables/demo/_base.yaml"
     wanted = ["fit", "-c", BASE, "-c", base, "-c", row]
     assert with_table_base(["fit", "-c", BASE, "-c", row]) == wanted
     assert with_table_base(wanted) == wanted

@@ -12,13 +12,13 @@ import pytest
 import yaml
 from pytorch_lightning import Callback
 
-from experiments import offline, sync
-from experiments.folder import RunFolder
-from experiments.logged import run_id
-from experiments.lost_rows import complete, lost_rows
-from experiments.offline import Rows, files_of
-from experiments.tracking import finish
-from experiments.wandb_logger import ResumableWandbLogger
+from experiments.runs.folder import RunFolder
+from experiments.tracking import offline, sync
+from experiments.tracking.logged import run_id
+from experiments.tracking.logger import ResumableWandbLogger
+from experiments.tracking.lost_rows import complete, lost_rows
+from experiments.tracking.mode import finish
+from experiments.tracking.offline import Rows, files_of
 from tests.experiments.test_cli import FILES
 from tests.experiments.test_wandb import OFTEN, run_apart
 from tests.experiments.test_wandb_settings import wait_for_end

@@ -7,9 +7,10 @@ import torch
 import yaml
 
 from experiments.cli import main
-from experiments.folder import RunFolder, config_hash, differing_keys
+from experiments.config.hashes import config_hash, differing_keys
+from experiments.runs.folder import RunFolder
 
-ROW = ["-c", "experiments/base.yaml", "-c", "experiments/demo/segmentation.yaml"]
+ROW = ["-c", "experiments/tables/base.yaml", "-c", "experiments/tables/demo/segmentation.yaml"]
 SMALL = [
     "--model.init_args.encoder=test_resnet",
     "--model.init_args.decoder=fcn",

@@ -7,15 +7,16 @@ import shutil
 import pytest
 
 from experiments.cli import main
-from experiments.folder import RunFolder
-from experiments.page.curves import history, shortened
-from experiments.page.gallery import drawn, embedded
-from experiments.page.grids import grid_of_tests, grids_of_methods, in_order
-from experiments.page.plots import Point, draw_points
-from experiments.page.sheet import first, sheet
-from experiments.page.write import write_page
-from experiments.result import read_result
-from experiments.runs import over_seeds, results, run_folders
+from experiments.evaluation.result import read_result
+from experiments.report.page.curves import history, shortened
+from experiments.report.page.gallery import drawn, embedded
+from experiments.report.page.grids import grid_of_tests, grids_of_methods, in_order
+from experiments.report.page.plots import Point, draw_points
+from experiments.report.page.sheet import first, sheet
+from experiments.report.page.write import write_page
+from experiments.report.results import over_seeds, results
+from experiments.runs.folder import RunFolder
+from experiments.runs.run import run_folders
 from tests.experiments.test_cli import SMALL, run
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">&"
@@ -32,7 +33,7 @@ def runs(tree, tmp_path_factory):
         run("test", tree, folder, "--trainer.log_every_n_steps=2")
         run("test", tree, folder, "--name=fewer", "--data.init_args.eval_frames_per_clip=1")
         run("baselines", tree, folder)
-        files = ["-c", "experiments/base.yaml", "-c", "experiments/demo/classification.yaml"]
+        files = ["-c", "experiments/tables/base.yaml", "-c", "experiments/tables/demo/classification.yaml"]
         here = [f"--data.init_args.root={tree}", f"--trainer.default_root_dir={runs / 'demo/classification/seed0'}"]
         for command in ("fit", "test"):
             main([command, *files, *here, *(option for option in SMALL if "decoder" not in option)])

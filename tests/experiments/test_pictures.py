@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.pictures import CAPTION_PX, triptych
+from experiments.evaluation.pictures import CAPTION_PX, triptych
 
 
 def test_three_parts_under_a_caption_and_each_tinted_where_it_says_forged():

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from experiments.further import further_tests
-from experiments.plan import FAILED, jobs, needed_row, plan, resolved
-from experiments.share import link, move_aside
-from experiments.tables import Row, find_rows
+from experiments.config.rows import Row, find_rows
+from experiments.launch.plan import FAILED, jobs, needed_row, plan, resolved
+from experiments.runs.share import link, move_aside
+from experiments.training.further_tests import further_tests
 
 BASE = {
     "seed_everything": 0,

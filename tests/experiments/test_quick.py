@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from experiments.folder import config_hash
-from experiments.plan import jobs, resolved
-from experiments.quick import FACTOR, LEAST_STEPS, as_changes, as_options, quick
-from experiments.settings import Settings, with_changes
-from experiments.tables import find_rows
+from experiments.config.hashes import config_hash
+from experiments.config.layers import as_changes, as_options, with_changes
+from experiments.config.rows import find_rows
+from experiments.launch.plan import jobs, resolved
+from experiments.launch.quick import FACTOR, LEAST_STEPS, quick
+from experiments.training.settings import Settings
 
 PAIRS = 6  # of the mini tree's training split
 

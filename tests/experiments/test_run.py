@@ -13,11 +13,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.baseline_steps import baseline_steps
-from experiments.cli import main, with_table_base
-from experiments.plan import plan
-from experiments.trivial import NAMES
-from experiments.wanted import parser_of, read_wanted
+from experiments.cli import main
+from experiments.config.layers import with_table_base
+from experiments.launch.baselines import baseline_steps
+from experiments.launch.plan import plan
+from experiments.launch.wanted import parser_of, read_wanted
+from experiments.training.baselines import NAMES
 
 ROWS = {
     "_base": "model: {init_args: {encoder: test_resnet, decoder: fcn, pretrained: false, warmup_steps: 2}}\n"
@@ -33,7 +34,7 @@ TRAINED, EVERY = ("a", "b"), ("a", "b", "c", "d")
 
 def write(folder, rows):
     (folder / "small").mkdir(parents=True, exist_ok=True)
-    (folder / "base.yaml").write_text(Path("experiments/base.yaml").read_text())
+    (folder / "base.yaml").write_text(Path("experiments/tables/base.yaml").read_text())
     for name, text in rows.items():
         (folder / "small" / f"{name}.yaml").write_text(text + "\n")
 

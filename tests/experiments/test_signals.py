@@ -13,9 +13,9 @@ import pytest
 from pytorch_lightning import Callback
 
 from experiments.cli import main
-from experiments.launch import Local
+from experiments.launch.local import Local
+from experiments.launch.steps import Step, carry_out
 from experiments.signals import listening
-from experiments.steps import Step, carry_out
 from tests.experiments.test_cli import run
 
 
@@ -146,7 +146,7 @@ def test_ctrl_c_is_status_130_without_a_traceback(tmp_path, monkeypatch, capsys)
     def interrupt(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("experiments.collect.collect", interrupt)
+    monkeypatch.setattr("experiments.report.collect.collect", interrupt)
     with pytest.raises(SystemExit) as ended:
         main(["collect"])
     assert ended.value.code == 130

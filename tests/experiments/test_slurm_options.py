@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from experiments.cli import main
-from experiments.launch import Resources
-from experiments.slurm import asked_for, sbatch_options
-from experiments.slurm_queue import job_name
+from experiments.launch.launcher import Resources
+from experiments.launch.slurm import asked_for, sbatch_options
+from experiments.launch.slurm_queue import job_name
 
 
 @pytest.mark.parametrize(

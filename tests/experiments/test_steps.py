@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from experiments.launch import Local
-from experiments.steps import Step, carry_out, last_sentence, progress
+from experiments.launch.local import Local
+from experiments.launch.steps import Step, carry_out, last_sentence, progress
 
 
 @pytest.fixture

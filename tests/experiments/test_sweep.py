@@ -8,7 +8,7 @@ import pytest
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from experiments.sweep import main
+from experiments.tracking.sweep import main
 from tests.experiments.test_tables import ROWS
 
 TABLE = [str(row) for row in ROWS if row.table == "table-1"]

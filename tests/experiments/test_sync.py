@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from experiments import sync
-from experiments.offline import files_of, id_of, is_complete
+from experiments.tracking import sync
+from experiments.tracking.offline import files_of, id_of, is_complete
 from tests.experiments.wandb_server import serving
 
 LOG = """

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from experiments.cli import main, with_table_base
-from experiments.keys import check_keys, read_layers
-from experiments.row import ForensicsCLI
-from experiments.settings import Settings, with_changes
-from experiments.tables import all_rows, find_rows
+from experiments.cli import main
+from experiments.config.keys import check_keys
+from experiments.config.layers import read_layers, with_changes, with_table_base
+from experiments.config.rows import all_rows, find_rows
+from experiments.training.lightning_cli import ForensicsCLI
+from experiments.training.settings import Settings
 
-BASE = "experiments/base.yaml"
+BASE = "experiments/tables/base.yaml"
 ROWS = all_rows()
 SMALL = ["--data.init_args.size=64", "--data.init_args.batch_size=4", "--data.init_args.num_workers=0"]
 METHODS = ["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures"]

@@ -6,7 +6,7 @@ import time
 import pytest
 from pytorch_lightning.utilities import rank_zero_only
 
-from experiments import tracking
+from experiments.tracking import mode as tracking
 from tests.experiments.wandb_server import serving
 
 

@@ -14,14 +14,14 @@ import yaml
 from PIL import Image
 from pytorch_lightning import Callback
 
-from experiments import offline, sync
-from experiments.folder import RunFolder
-from experiments.further import further_tests, take_own
-from experiments.log_rows import log_missing
-from experiments.logged import run_id, unlogged
-from experiments.runs import Run
-from experiments.share import link, move_aside
-from experiments.wandb_logger import frame_table
+from experiments.runs.folder import RunFolder
+from experiments.runs.run import Run
+from experiments.runs.share import link, move_aside
+from experiments.tracking import offline, sync
+from experiments.tracking.log_rows import log_missing
+from experiments.tracking.logged import run_id, unlogged
+from experiments.tracking.logger import frame_table
+from experiments.training.further_tests import further_tests, take_own
 from tests.experiments.test_cli import FILES, METHODS, SMALL, run
 from tests.experiments.wandb_server import serving
 
@@ -302,7 +302,7 @@ def test_online_too_an_interrupted_run_goes_on_under_its_id(tree, tmp_path):
 
 
 def test_a_classifier_s_probes_have_two_parts_and_one_layer_and_a_sweep_s_run_its_agent_s_id(tree, tmp_path):
-    row = [*FILES[:2], "-c", "experiments/demo/classification.yaml"]
+    row = [*FILES[:2], "-c", "experiments/tables/demo/classification.yaml"]
     agent = {"WANDB_SWEEP_ID": "abcdefgh", "WANDB_RUN_ID": "fromagent"}
     small = [word for word in SMALL if "decoder" not in word]
     status, output = run_apart("fit", tree, tmp_path, row=row, small=small, **agent)

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from experiments import sync
-from experiments.offline import files_of, is_complete, started
-from experiments.tracking import finish
-from experiments.wandb_logger import ResumableWandbLogger
+from experiments.tracking import sync
+from experiments.tracking.logger import ResumableWandbLogger
+from experiments.tracking.mode import finish
+from experiments.tracking.offline import files_of, is_complete, started
 from tests.experiments.wandb_server import serving
 
 

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning import Callback
 
 from experiments.cli import main
-from experiments.ranges import RULES
+from experiments.config.ranges import RULES
 from tests.experiments.test_cli import run
 
 
@@ -93,7 +93,7 @@ def test_every_rule_has_a_test():
 )
 def test_what_lightning_has_a_meaning_for_is_left_to_it(option, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["fit", "-c", "experiments/base.yaml", f"--trainer.{option}", "--print_config"])
+        main(["fit", "-c", "experiments/tables/base.yaml", f"--trainer.{option}", "--print_config"])
     assert ended.value.code == 0
     assert capsys.readouterr().err == ""
 

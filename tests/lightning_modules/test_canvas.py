@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightning_modules import UNKNOWN, Evaluation, paste
-from lightning_modules.canvas import _between, _between_exact
+from lightning_modules.metrics.canvas import _between, _between_exact
 
 WHOLE = torch.tensor([[0.0, 0.0, 8.0, 8.0]])
 

@@ -5,7 +5,7 @@ from decimal import Decimal, localcontext
 import pytest
 import torch
 
-from lightning_modules.decisions import DECISIONS, frame_scores, video_scores
+from lightning_modules.metrics.decisions import DECISIONS, frame_scores, video_scores
 
 MASK = torch.linspace(0, 1, 100, dtype=torch.float64).view(1, 10, 10).logit()
 

@@ -9,9 +9,9 @@ import timm
 import torch
 from torch.nn import functional as F
 
-from lightning_modules import weights
-from lightning_modules.borders import repeat_borders
-from lightning_modules.encoders import Encoder, normalisation
+from lightning_modules.networks import weights
+from lightning_modules.networks.borders import repeat_borders
+from lightning_modules.networks.encoders import Encoder, normalisation
 
 SIZES = [(64, 96), (65, 97), (113, 81)]
 

@@ -9,9 +9,9 @@ import pytorch_lightning as pl
 import torch
 
 from lightning_modules import METHODS, UNKNOWN, ClassificationModule, SegmentationModule
-from lightning_modules.decisions import DECISIONS
-from lightning_modules.decoders import DECODERS
-from lightning_modules.encoders import Encoder
+from lightning_modules.metrics.decisions import DECISIONS
+from lightning_modules.networks.decoders import DECODERS
+from lightning_modules.networks.encoders import Encoder
 
 QUIET = {
     "accelerator": "cpu",

@@ -6,8 +6,8 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 
-from lightning_modules.decoders import DECODERS
-from lightning_modules.networks import Network
+from lightning_modules.networks.decoders import DECODERS
+from lightning_modules.networks.network import Network
 from tests.matrix.pairings import NAMED
 
 TINY = ["test_resnet", "test_efficientnet", "test_convnext", "test_vit"]

@@ -8,10 +8,10 @@ import torch
 from sklearn import metrics as sk
 
 from lightning_modules import UNKNOWN, Evaluation
-from lightning_modules.log_odds import log_odds
-from lightning_modules.measured import BINS, edge_of
-from lightning_modules.operating_point import best_threshold
-from lightning_modules.pixel_metrics import counts_at
+from lightning_modules.metrics.log_odds import log_odds
+from lightning_modules.metrics.measured import BINS, edge_of
+from lightning_modules.metrics.operating_point import best_threshold
+from lightning_modules.metrics.pixels import counts_at
 from tests.lightning_modules.test_metrics import split
 
 

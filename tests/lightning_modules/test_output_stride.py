@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.encoders import Encoder
-from lightning_modules.output_stride import join, joined_channels
+from lightning_modules.networks.encoders import Encoder
+from lightning_modules.networks.output_stride import join, joined_channels
 
 DILATED = ["legacy_xception", "vgg11", "swin_tiny_patch4_window7_224", "densenet121", "test_convnext", "mobilevit_xxs"]
 

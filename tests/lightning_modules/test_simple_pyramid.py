@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lightning_modules.encoders import Encoder
-from lightning_modules.simple_pyramid import SimplePyramid, _sample
+from lightning_modules.networks.encoders import Encoder
+from lightning_modules.networks.simple_pyramid import SimplePyramid, _sample
 
 
 @pytest.mark.parametrize("name", ["test_vit", "vit_small_patch14_dinov2", "vit_tiny_patch16_224"])

@@ -11,9 +11,8 @@ from pathlib import Path
 import pandas as pd
 import torch.multiprocessing as mp
 
-from lightning_modules.decoders import DECODERS
-
-from .pairings import NAMED, PROCESSES, TINY, work
+from lightning_modules.networks.decoders import DECODERS
+from tests.matrix.pairings import NAMED, PROCESSES, TINY, work
 
 
 def main() -> None:

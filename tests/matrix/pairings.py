@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from lightning_modules.networks import Network
+from lightning_modules.networks.network import Network
 
 TINY = ("test_resnet", "test_efficientnet", "test_convnext", "test_vit")
 NAMED = (

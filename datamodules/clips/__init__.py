@@ -1,0 +1,1 @@
+"""What lies on disk: clips, their masks and splits, what is known of their files."""

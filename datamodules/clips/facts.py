@@ -1,0 +1,120 @@
+"""Facts about files on disk, found once and remembered: what a clip truly holds, and why a file cannot be read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from ..files import cache_folder, write_parquet
+from ..parallel.pool import cores, in_parallel
+from ..video.scan import VideoFacts, glance, scan
+
+_STAMP = ["path", "size", "mtime_ns", "inode"]
+
+
+_FACTS = {"path": str} | dict.fromkeys((*_STAMP[1:], *VideoFacts._fields), "int64") | {"fps": float}
+
+
+VERSION = 2
+"""Of what is remembered: raise it with every change of what `scan` answers, and files are looked at anew."""
+
+
+FILES_FOR_PROCESSES = 8
+"""Files to decode from which processes pay."""
+
+
+Answer = tuple[VideoFacts | None, str]
+
+
+def video_facts(paths: Sequence[str], root: Path, cache_dir: Path | None) -> pd.DataFrame:
+    """Finds out what video files hold, or recalls it where size, time of change and inode are the same.
+
+    Headers are read by threads; files whose headers prove nothing are decoded once, by processes. Only what was found
+    is remembered: a file that cannot be read is tried again each time.
+
+    Args:
+        paths: Of the files.
+        root: Whose files they are; each has a cache of its own.
+        cache_dir: Where facts are kept; by default the user's cache folder.
+
+    Returns:
+        One row a file: `path`, the fields of `VideoFacts`, and `problem`: "", or a sentence that says why it cannot be
+        used; such a file has 0 frames.
+    """
+    digest = hashlib.sha256(os.fsencode(Path(root).resolve())).hexdigest()[:16]
+    cache = cache_folder(cache_dir) / f"facts-{VERSION}-{digest}.parquet"
+    stamps, problems = _stamps(dict.fromkeys(paths))
+    known = _recalled(cache)
+    facts = stamps.merge(known, on=_STAMP)
+    others = known[~known.path.isin(stamps.path)]
+    new = stamps.path[~stamps.path.isin(facts.path)].tolist()
+    found: dict[str, VideoFacts] = {}
+    try:
+        for path, (fact, problem) in _looked_at(new):
+            if fact:
+                found[path] = fact
+            else:
+                problems[path] = problem
+    finally:
+        if found:  # also in a run that is cut short
+            read = pd.DataFrame([(path, *fact) for path, fact in found.items()], columns=["path", *VideoFacts._fields])
+            facts = pd.concat([facts, stamps.merge(read, on="path").astype(_FACTS)])
+            kept = pd.concat([others, facts], ignore_index=True)
+            write_parquet(kept.assign(path=kept.path.map(os.fsencode)), cache)
+    columns = ["path", *VideoFacts._fields]
+    broken = pd.DataFrame([(path, *VideoFacts(0, 0, 0, 0.0)) for path in problems], columns=columns)
+    table = pd.concat([facts[columns], broken.astype({name: _FACTS[name] for name in columns})], ignore_index=True)
+    return table.assign(problem=[problems.get(path, "") for path in table.path])
+
+
+def _stamps(paths: Iterable[str]) -> tuple[pd.DataFrame, dict[str, str]]:
+    rows, problems = [], {}
+    for path in paths:
+        try:
+            status = os.stat(path)
+            rows.append((path, status.st_size, status.st_mtime_ns, status.st_ino))
+        except OSError as error:
+            link = " is a link to what is not there" if os.path.islink(path) else ""
+            problems[path] = f"{path}{link or f' cannot be reached ({error.strerror})'}: download or copy it again"
+    return pd.DataFrame(rows, columns=_STAMP).astype({name: _FACTS[name] for name in _STAMP}), problems
+
+
+def _recalled(cache: Path) -> pd.DataFrame:
+    if not cache.is_file():
+        return pd.DataFrame(columns=list(_FACTS)).astype(_FACTS)
+    known = pd.read_parquet(cache)
+    return known.assign(path=known.path.map(os.fsdecode)).astype(_FACTS)
+
+
+def _looked_at(paths: Sequence[str]) -> Iterator[tuple[str, Answer]]:
+    """Looks at headers first; yields facts or the reason why there are none, as they are found."""
+    unproven = []
+    pool = ThreadPoolExecutor(cores() + 1)
+    try:
+        answers = pool.map(partial(_answered, glance), paths)
+        for path, answer in tqdm(answers, "reading headers", len(paths), unit="file", disable=not paths):
+            if answer == (None, ""):
+                unproven.append(path)
+            else:
+                yield path, answer
+    finally:
+        pool.shutdown(cancel_futures=True)
+    workers = None if len(unproven) >= FILES_FOR_PROCESSES else 1
+    work = in_parallel(partial(_answered, scan), unproven, "decoding once what headers do not prove", "file", workers)
+    with closing(work) as scanned:  # type: ignore[type-var]
+        yield from scanned
+
+
+def _answered(look: Callable[[str], VideoFacts | None], path: str) -> tuple[str, Answer]:
+    try:
+        return path, (look(path), "")
+    except (OSError, ValueError) as error:
+        return path, (None, str(error))

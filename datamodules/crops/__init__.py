@@ -1,0 +1,1 @@
+"""One clip to crops with their truth."""

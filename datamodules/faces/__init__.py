@@ -1,0 +1,1 @@
+"""Where the face is, in every frame of a clip."""

@@ -1,0 +1,1 @@
+"""How data lie on disk: FaceForensics++, videos named by a CSV."""

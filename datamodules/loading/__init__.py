@@ -1,0 +1,1 @@
+"""An epoch: which frames, in which order, read by processes."""

@@ -1,0 +1,1 @@
+"""Work spread over processes that know only this room."""

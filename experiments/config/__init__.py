@@ -1,0 +1,1 @@
+"""Settings: YAML files, options, rows and what tells them apart; knows no other room."""

@@ -1,0 +1,146 @@
+"""Layers of settings: YAML files and options, each over those before."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from .rows import TAKES
+
+TOP = ("seed_everything", "trainer", "model", "data", "ckpt_path", "name", "verbose", "weights_only", *TAKES, "tests")
+"""Keys at the top of a configuration."""
+
+OF_A_CLASS = ("class_path", "init_args", "dict_kwargs")
+"""Keys of what names a class."""
+
+CLASSES = ("model", "data")
+"""What is of a class that is named."""
+
+LISTS = ("trainer.callbacks", "trainer.logger")
+"""What may hold several such; on the command line a key is of the one that was named last."""
+
+HELP = re.compile(r"--(.*\.)?help|--print_config")
+"""Options that ask the parser something rather than set a key."""
+
+
+Config = dict[str, Any]
+
+
+Layer = tuple[str, Mapping[str, Any]]
+"""Where settings come from (a file, or `command line`), and the settings."""
+
+
+def read_layers(arguments: Sequence[str]) -> list[Layer]:
+    """Reads the settings that arguments name, in their order.
+
+    Args:
+        arguments: As on the command line: `-c FILE`, `--config=FILE`, `--a.b value`, `--a.b=value`.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A file is no YAML mapping.
+    """
+    layers: list[Layer] = []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        option, equals, value = word.partition("=")
+        if option in ("-c", "--config"):
+            path = value if equals else words.pop(0) if words else ""
+            layers.append((path, read_yaml(Path(path))))
+        elif option.startswith("--") and not HELP.fullmatch(option):
+            layers.append(("command line", _spelt_out(option[2:], value if equals else words[0] if words else None)))
+    return layers
+
+
+def _spelt_out(option: str, value: str | None) -> Mapping[str, Any]:
+    """An option of the command line as a file would have it: `--model NAME` is its class, `--model.lr` an argument."""
+    keys = option.split(".")
+    if option in CLASSES:
+        keys.append("class_path")
+    elif keys[0] in CLASSES and keys[1] not in OF_A_CLASS:
+        keys.insert(1, "init_args")
+    elif ".".join(keys[:2]) in LISTS and len(keys) > 2 and keys[2] not in OF_A_CLASS:
+        keys.insert(2, "init_args")
+    settings: Any = None  # values are the parser's, but for names of classes
+    if keys[-1] == "class_path":
+        settings = value
+    elif option.rstrip("+") in LISTS and value is not None:
+        with suppress(yaml.YAMLError):
+            settings = yaml.safe_load(value)
+    for key in reversed(keys):
+        settings = {key: settings}
+    return cast("Mapping[str, Any]", settings)
+
+
+def read_yaml(path: Path) -> Mapping[str, Any]:
+    """Reads a configuration file.
+
+    Raises:
+        FileNotFoundError: It is missing.
+        ValueError: It is no YAML mapping.
+    """
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, [file.name for file in path.parent.glob("*.yaml")], n=1)
+        raise FileNotFoundError(f"{path} does not exist" + (f": did you mean {path.parent / near[0]}?" if near else ""))
+    try:
+        settings = yaml.safe_load(path.read_text("utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} holds {type(settings).__name__}, wanted keys such as {', '.join(TOP[:4])}")
+    return settings
+
+
+def with_table_base(arguments: Sequence[str]) -> list[str]:
+    """Puts a table's `_base.yaml` before each of its rows."""
+    words: list[str] = []
+    for position, word in enumerate(arguments):
+        option, equals, value = word.partition("=")
+        row = Path(value) if equals else Path(arguments[position + 1]) if position + 1 < len(arguments) else None
+        if option in ("-c", "--config") and row is not None:
+            base = row.with_name("_base.yaml")
+            if base.is_file() and row != base and str(base) not in words:
+                words += ["-c", str(base)]
+        words.append(word)
+    return words
+
+
+def as_options(small: dict[str, Any]) -> list[str]:
+    """The same as words of the command line."""
+    return [f"--{key}={json.dumps(value) if isinstance(value, bool) else value}" for key, value in small.items()]
+
+
+def as_changes(small: dict[str, Any]) -> Config:
+    """The same as nested settings."""
+    changes: Config = {}
+    for key, value in small.items():
+        *parts, last = key.split(".")
+        inner = changes
+        for part in parts:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
+    return changes
+
+
+def named_row(arguments: Sequence[str]) -> tuple[str, str]:
+    """Table and row that the last YAML file stands for."""
+    files = [Path(origin) for origin, _ in read_layers(arguments) if origin != "command line"]
+    return (files[-1].resolve().parent.name, files[-1].stem) if files else ("unnamed", "unnamed")
+
+
+def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
+    """A configuration with some values replaced; mappings are joined."""
+    changed = dict(config)
+    for key, value in changes.items():
+        known = changed.get(key)
+        both = isinstance(value, Mapping) and isinstance(known, Mapping)
+        changed[key] = with_changes(dict(known), value) if both else value  # type: ignore[arg-type]
+    return changed

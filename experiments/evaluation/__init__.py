@@ -1,0 +1,1 @@
+"""One test: its frames and pixels, intervals, pictures."""

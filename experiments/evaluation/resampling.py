@@ -1,0 +1,167 @@
+"""Every figure of an evaluation under weights on its identity pairs: the arithmetic of the bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from lightning_modules import METHODS, video_scores
+from lightning_modules.metrics.pixels import iou_of, pooled
+
+from .result import COUNTS, Result
+
+Floats = NDArray[np.float64]
+Figures = dict[str, Floats]
+
+AT_ONCE = 5_000_000
+"""Weighted frames that are ranked at once: 40 MB an array."""
+
+
+def weighted_figures(result: Result, weights: Floats, by: str = "pair") -> Figures:
+    """Computes the figures of `pixel_figures` and `frame_figures` as if each pair were there as often as it weighs.
+
+    Args:
+        result: An evaluation.
+        weights: (R, P), R weightings of the P values of `by`, ascending.
+        by: Column of the frames that names what is weighted.
+
+    Returns:
+        By key, (R,); with weights of 1 the figures themselves.
+    """
+    units = pd.Index(sorted(result.frames[by].unique()))
+    methods = pd.Index(METHODS if result.frames["method"].isin(METHODS).all() else [])  # else none is told apart
+    frames, groups = (_numbered(table, methods, units, by) for table in (result.frames, result.groups))
+    frames["video"] = result.frames.groupby(["method", "clip"], observed=True).ngroup()
+    found: Figures = {}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for suffix, rows, histogram_rows in _scopes(frames, groups):
+            figures = _frames(rows, weights, result.point.frame_logit)
+            figures |= _videos(rows, weights, result.point.video_logit)
+            if "tp" in rows:
+                counted = groups.loc[histogram_rows, "unit"].to_numpy()
+                figures |= _pixels(rows, weights, not suffix)
+                if any(key.startswith("pixel") for key in figures):
+                    figures |= _binned(result.histograms[histogram_rows], counted, weights)
+            found |= {key + suffix: value for key, value in figures.items()}
+    return found
+
+
+def _numbered(table: pd.DataFrame, methods: pd.Index, units: pd.Index, by: str) -> pd.DataFrame:
+    """The numbers of a table, with methods by their position, 0 for any other, and what is weighted in `unit`."""
+    numbers = table.select_dtypes("number")
+    method = methods.get_indexer(table["method"]).clip(min=0)
+    return numbers.assign(method=method, unit=units.get_indexer(table[by]))
+
+
+def _scopes(frames: pd.DataFrame, groups: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.bool_]]]:
+    """All frames together, and then every method's fakes with the originals."""
+    yield "", frames, np.ones(len(groups), bool)
+    for number in np.unique(frames["method"][(frames["label"] == 1) & (frames["method"] > 0)]):
+        own, grouped = (
+            np.where(table["label"] == 1, table["method"] == number, table["method"] == 0) for table in (frames, groups)
+        )
+        yield f"/{METHODS[number]}", frames[own], grouped.astype(bool)
+
+
+def _sums(values: NDArray[np.generic], unit: NDArray[np.int64], weights: Floats) -> Floats:
+    """Weighted sums of rows (N, ...) over units: (R, ...)."""
+    total = np.zeros((weights.shape[1], *values.shape[1:]))
+    np.add.at(total, unit, values)
+    return np.tensordot(weights, total, axes=1)
+
+
+def _pixels(rows: pd.DataFrame, weights: Floats, pooled: bool) -> Figures:
+    unit, label = rows["unit"].to_numpy(), rows["label"].to_numpy()
+    counts = rows[COUNTS].to_numpy()
+    known = counts.sum(1) > 0
+    if not pooled and not (known & (label == 1)).any():
+        return {}
+    reals, fakes = (_sums((known & (label == kind)).astype(float), unit, weights) for kind in (0, 1))
+    figures = _iou(counts, unit, label, weights, reals, fakes)
+    fake = (label == 1) & known
+    iou = iou_of(torch.from_numpy(counts[fake])).numpy()
+    figures["pixel_iou_per_frame"] = _sums(iou, unit[fake], weights) / fakes
+    if "own_tp" in rows:
+        own = rows[[f"own_{name}" for name in COUNTS]].to_numpy()
+        by_own = _iou(own, unit, label, weights, reals, fakes)
+        figures |= {f"{key}_own": by_own[key] for key in ("pixel_iou", "pixel_iou_balanced")}
+    return figures
+
+
+def _iou(
+    counts: NDArray[np.int64],
+    unit: NDArray[np.int64],
+    label: NDArray[np.int64],
+    weights: Floats,
+    reals: Floats,
+    fakes: Floats,
+) -> Figures:
+    real, fake = (_sums(counts[label == kind], unit[label == kind], weights) for kind in (0, 1))
+    found = pooled(*(torch.from_numpy(values) for values in (real.T, fake.T, reals, fakes)))
+    return {key: value.numpy() for key, value in found.items()}
+
+
+def _binned(histograms: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats) -> Figures:
+    real, forged = np.moveaxis(_sums(histograms, unit, weights), 1, 0)[:, :, ::-1]  # highest scores first
+    auroc, precision, _ = _ranked(forged.cumsum(1), real.cumsum(1))
+    return {"pixel_auroc": auroc, "pixel_ap": precision}
+
+
+def _frames(rows: pd.DataFrame, weights: Floats, threshold: float) -> Figures:
+    label, logit, unit = (rows[name].to_numpy() for name in ("label", "logit", "unit"))
+    fakes, reals = (_sums((label == kind).astype(float), unit, weights) for kind in (1, 0))
+    right = (logit > threshold) == (label == 1)
+    right_fakes, right_reals = (_sums((right & (label == kind)).astype(float), unit, weights) for kind in (1, 0))
+    auroc, precision, eer = _ranking(logit, label, unit, weights)
+    return {
+        "frame_accuracy": (right_fakes + right_reals) / (fakes + reals),
+        "frame_accuracy_balanced": (right_fakes / fakes + right_reals / reals) / 2,
+        "frame_accuracy_always_fake": fakes / (fakes + reals),
+        "frame_accuracy_always_real": reals / (fakes + reals),
+        "frame_auroc": auroc,
+        "frame_ap": precision,
+        "frame_eer": eer,
+    }
+
+
+def _videos(rows: pd.DataFrame, weights: Floats, threshold: float) -> Figures:
+    _, first, video = np.unique(rows["video"], return_index=True, return_inverse=True)
+    fake = (rows["label"] == 1) | (rows["method"] > 0)
+    logit = video_scores(torch.tensor(rows["logit"].to_numpy()), torch.from_numpy(video))[1].numpy()
+    label, unit = np.bincount(video, fake) > 0, rows["unit"].to_numpy()[first]
+    right = ((logit > threshold) == label).astype(float)
+    auroc, _, _ = _ranking(logit, label.astype(int), unit, weights)
+    return {"video_accuracy": _sums(right, unit, weights) / weights[:, unit].sum(1), "video_auroc": auroc}
+
+
+def _ranking(
+    logit: Floats, label: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """AUROC, average precision and equal error rate, each (R,), of log-odds (N,) that weigh as their units do."""
+    order = np.argsort(-logit, kind="stable")
+    fake, unit = label[order] == 1, unit[order]
+    ends = np.append(np.flatnonzero(np.diff(logit[order])), len(order) - 1)  # the last of each score
+    parts = []
+    for part in np.array_split(weights, -(-weights.size * len(order) // (weights.shape[1] * AT_ONCE)) or 1):
+        weight = part[:, unit]
+        parts.append(_ranked((weight * fake).cumsum(1)[:, ends], (weight * ~fake).cumsum(1)[:, ends]))
+    return tuple(np.concatenate(values) for values in zip(*parts, strict=True))  # type: ignore[return-value]
+
+
+def _ranked(hits: Floats, alarms: Floats) -> tuple[Floats, Floats, Floats]:
+    """AUROC, average precision and equal error rate of counts (R, K) called from the highest score downwards."""
+    fakes, reals = hits[:, -1:], alarms[:, -1:]
+    zero = np.zeros_like(fakes)
+    tpr, fpr = (np.concatenate([zero, counts / total], axis=1) for counts, total in ((hits, fakes), (alarms, reals)))
+    auroc = np.trapezoid(tpr, fpr, axis=1)
+    called = hits + alarms
+    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+    average = (np.diff(tpr, axis=1) * precision).sum(1)
+    nearest = np.abs(fpr - (1 - tpr)).argmin(1)[:, None]
+    eer = (np.take_along_axis(fpr, nearest, 1) + 1 - np.take_along_axis(tpr, nearest, 1))[:, 0] / 2
+    undefined = (fakes == 0)[:, 0] | (reals == 0)[:, 0]
+    return tuple(np.where(undefined, np.nan, values) for values in (auroc, average, eer))  # type: ignore[return-value]

@@ -1,0 +1,115 @@
+"""The baselines that stand beside a table's rows: computed once for each setting of the data, shared by links."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ..config.rows import Row
+from ..doctor import PIXEL_FREE
+from ..runs.at_work import AtWorkError, alone_at
+from ..runs.folder import RunFolder
+from ..runs.reading import DamagedFileError
+from ..training.baselines import NAMES, Asked, at_work_at
+from .launcher import PROGRAM, Resources
+from .plan import Job
+from .steps import Step
+
+
+def baseline_steps(jobs: Sequence[Job], runs: Path, options: Mapping[Row, list[str]]) -> list[Step]:
+    """Steps that leave the baselines in the folder of every table that has a row with masks.
+
+    Where a table's rows differ in their data, those of the row are taken whose data most rows of all tables have.
+
+    Args:
+        jobs: Of whose tables.
+        runs: Folder of runs.
+        options: Of each row's command.
+    """
+    chosen = _chosen(jobs)
+    first: dict[Asked, str] = {}
+    steps = []
+    for job in chosen:
+        key = _asked(job)
+        name, table = f"baselines of {job.row.table} seed{job.seed}", runs / job.row.table
+        if done(table, job.seed, key):
+            first.setdefault(key, name)
+            continue
+        home = _home(runs, job.seed, key)
+        waits = (first[key],) if home is None and key in first else ()
+        first.setdefault(key, name)
+        steps.append(_step(job, key, name, runs, waits, options[job.row]))
+    return steps
+
+
+def _chosen(jobs: Sequence[Job]) -> list[Job]:
+    counted = Counter(_asked(job) for job in jobs if job.row.listed)
+    tables: dict[tuple[str, int], list[Job]] = {}
+    for job in jobs:
+        if job.row.listed:
+            tables.setdefault((job.row.table, job.seed), []).append(job)
+    return [
+        max(rows, key=lambda job: counted[_asked(job)])
+        for rows in tables.values()
+        if any(job.config["model"]["class_path"] != PIXEL_FREE for job in rows)
+    ]
+
+
+def _asked(job: Job) -> Asked:
+    return Asked.of(job.config, job.data)
+
+
+def done(table: Path, seed: int, asked: Asked) -> bool:
+    """Whether a table's folder holds all baselines of some data."""
+    try:
+        return all(asked.lies_in(RunFolder(table / name / f"seed{seed}")) for name in NAMES)
+    except DamagedFileError:  # which the command that makes them will name
+        return False
+
+
+def _home(runs: Path, seed: int, key: Asked) -> Path | None:
+    """A table that has them already; none where nobody can tell which data are wanted."""
+    for folder in sorted(runs.glob(f"*/{NAMES[0]}/seed{seed}")) if key.known else ():
+        if not folder.is_symlink() and done(folder.parents[1], seed, key):
+            return folder.parents[1]
+    return None
+
+
+def _step(job: Job, key: Asked, name: str, runs: Path, waits: tuple[str, ...], options: Sequence[str]) -> Step:
+    table = runs / job.row.table
+
+    def command() -> list[str] | None:
+        with suppress(AtWorkError), alone_at(at_work_at(table, f"seed{job.seed}"), wait=False):
+            for baseline in NAMES:
+                folder = table / baseline / f"seed{job.seed}"
+                if folder.is_symlink():
+                    folder.unlink()
+            if home := _home(runs, job.seed, key):
+                for baseline in NAMES:
+                    _link(home / baseline / f"seed{job.seed}", table / baseline / f"seed{job.seed}")
+                return None
+        alone = ["--trainer.devices=1", "--trainer.num_nodes=1"]
+        words = [*job.row.files, *options, *alone, f"--seed_everything={job.seed}"]
+        folder = table / job.row.name / f"seed{job.seed}"
+        return [*PROGRAM, "baselines", *words, f"--trainer.default_root_dir={folder}"]
+
+    def lacking() -> str:
+        return "" if done(table, job.seed, key) else "ended, but not all baselines are there"
+
+    resources = Resources(workers=job.config["data"]["init_args"]["num_workers"])
+    return Step(name, waits, command, lacking, table / f"baselines-seed{job.seed}.txt", resources)
+
+
+def _link(home: Path, folder: Path) -> None:
+    """Puts a link to a baseline's folder in the place of what other data have left there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while folder.exists():
+        aside = folder.with_name(f"{folder.name}-stale-{number}")
+        if not aside.exists():
+            folder.rename(aside)
+        number += 1
+    folder.symlink_to(os.path.relpath(home, folder.parent))

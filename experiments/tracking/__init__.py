@@ -1,0 +1,1 @@
+"""Weights & Biases: what is logged, offline as well, and sent."""

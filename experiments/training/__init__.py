@@ -1,0 +1,1 @@
+"""One row: built, trained, gone on with, tested."""

@@ -1,0 +1,84 @@
+"""Frame and video metrics: how well fake frames and fake videos are told from real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_eer
+
+from ..batch import METHODS
+from .decisions import video_facts
+from .measured import Measured, scopes
+
+
+def frame_figures(
+    measured: Measured,
+    frame_threshold: float = 0.0,
+    video_threshold: float = 0.0,
+    column: int = 0,
+    methods: Sequence[str] = METHODS,
+) -> dict[str, Tensor]:
+    """Figures of frames and videos; "fake" is the positive class.
+
+    Over all frames, and again under `<key>/<method>` over that method's fakes and all originals:
+
+    - `frame_accuracy`, and `frame_accuracy_always_fake` and `frame_accuracy_always_real`, what a constant would reach.
+    - `frame_accuracy_balanced`: mean of the accuracy on real and on fake frames.
+    - `frame_auroc`, `frame_ap`, `frame_eer`: area under the ROC curve, average precision, equal error rate; exact,
+      for frames are ranked by log-odds, which tell scores apart that round to 0 or 1.
+    - `video_accuracy`, `video_auroc`: a video's score is the mean of its frames'; four fakes of one pair are four.
+
+    A frame is fake by its label: an untouched frame of a fake clip is a real frame, though in no method's figures,
+    since it is no original either. A video is fake if it was made by a method or has a fake frame. What needs both
+    classes is NaN where only one is seen. Without clips there are no video keys.
+
+    Args:
+        measured: An evaluation.
+        frame_threshold: Log-odds of the score above which a frame is called fake.
+        video_threshold: Log-odds of the score above which a video is called fake.
+        column: Of `measured.logits`.
+        methods: Names of the values of `method`, the original first.
+
+    Returns:
+        Figures by key, float64 scalars.
+    """
+    logit, label = measured.logits[:, column], measured.label
+    figures: dict[str, Tensor] = {}
+    for suffix, frames, _ in scopes(measured, methods):
+        found = _of_frames(logit[frames], label[frames], frame_threshold)
+        if (measured.clip[frames] >= 0).all():
+            video_logit, video_label = video_facts(measured, logit, frames)
+            found["video_accuracy"] = ((video_logit > video_threshold) == (video_label == 1)).double().mean()
+            found["video_auroc"] = ranked(binary_auroc, video_logit, video_label)
+        figures |= {key + suffix: value for key, value in found.items()}
+    return figures
+
+
+def _of_frames(logit: Tensor, label: Tensor, threshold: float) -> dict[str, Tensor]:
+    right = ((logit > threshold) == (label == 1)).double()
+    always_fake = label.double().mean()
+    return {
+        "frame_accuracy": right.mean(),
+        "frame_accuracy_balanced": (right[label == 0].mean() + right[label == 1].mean()) / 2,
+        "frame_accuracy_always_fake": always_fake,
+        "frame_accuracy_always_real": 1 - always_fake,
+        "frame_auroc": ranked(binary_auroc, logit, label),
+        "frame_ap": ranked(binary_average_precision, logit, label),
+        "frame_eer": ranked(binary_eer, logit, label),
+    }
+
+
+def ranked(figure: Callable[[Tensor, Tensor], Tensor], logit: Tensor, label: Tensor) -> Tensor:
+    """A figure of the ranking of scores, NaN unless there are both classes to rank.
+
+    Args:
+        figure: Of torchmetrics; it gets ranks in [0, 1], for what lies outside it would squeeze into there, with ties.
+        logit: (N,), anything that ranks as the scores do.
+        label: int64 (N,), 0 or 1.
+    """
+    if len(label.unique()) < 2:
+        return torch.tensor(torch.nan, dtype=torch.float64)
+    values, place = logit.unique(return_inverse=True)
+    return figure(place.double() / len(values), label).double()

@@ -1,0 +1,1 @@
+"""Encoders of timm, decoders, and what joins them."""
