@@ -30,6 +30,13 @@ HELP = re.compile(r"--(.*\.)?help|--print_config")
 """Options that ask the parser something rather than set a key."""
 
 
+RENAMED = {
+    "experiments.probes.ProbeFrames": "experiments.callbacks.ProbeFrames",
+    "experiments.wandb_logger.ResumableWandbLogger": "experiments.tracking.logger.ResumableWandbLogger",
+}
+"""Classes that configurations of finished runs name as they were called then."""
+
+
 Config = dict[str, Any]
 
 
@@ -144,3 +151,12 @@ def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
         both = isinstance(value, Mapping) and isinstance(known, Mapping)
         changed[key] = with_changes(dict(known), value) if both else value  # type: ignore[arg-type]
     return changed
+
+
+def with_new_names(settings: Any) -> Any:
+    """Settings with classes called as they are now, see `RENAMED`."""
+    if isinstance(settings, Mapping):
+        return {key: with_new_names(value) for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [with_new_names(value) for value in settings]
+    return RENAMED.get(settings, settings) if isinstance(settings, str) else settings

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from ..config.hashes import FREE_IN_TEST, MEASURED, differing_keys, training_key
+from ..config.layers import with_new_names
 from .files import write_text
 from .reading import OF_RUN, in_json, read_mapping, read_object, reading
 
@@ -96,7 +97,7 @@ class RunFolder:
 
     def known(self) -> dict[str, Any]:
         """The configuration that the run here was begun with, from its config.yaml."""
-        known = read_mapping(self.config)
+        known: dict[str, Any] = with_new_names(read_mapping(self.config))
         with reading(self.config):
             for part in ("model", "data", "trainer"):
                 if not isinstance(known[part], dict):

@@ -1,10 +1,11 @@
 """What a run's folder keeps, and refuses."""
 
+import importlib
 import json
 
 import pytest
 
-from experiments.config.hashes import config_hash, differing_keys
+from experiments.config.hashes import config_hash, differing_keys, training_key
 from experiments.runs.folder import RunFolder, write_metrics
 
 CONFIG = {"model": {"lr": 0.1}, "data": {"init_args": {"size": 64, "cache_dir": "a"}}, "trainer": {"x": 1}}
@@ -92,3 +93,18 @@ def test_notes_of_stages_stand_side_by_side(tmp_path):
     assert json.loads((tmp_path / "provenance.json").read_text()) == {"fit": {"epochs": 2}, "test": {"seconds": 1.0}}
     assert folder.noted("fit") == {"epochs": 2}
     assert folder.noted("predict") == {}
+
+
+def test_a_run_of_before_is_known_though_its_classes_have_moved(tmp_path):
+    def config(logger, probes):
+        trainer = {"logger": [{"class_path": logger}], "callbacks": [{"class_path": probes, "init_args": {"clips": 2}}]}
+        return {"model": {"class_path": "A", "init_args": {}}, "data": {"class_path": "B"}, "trainer": trainer}
+
+    folder = RunFolder(tmp_path / "seed0")
+    folder.keep_config(config("experiments.wandb_logger.ResumableWandbLogger", "experiments.probes.ProbeFrames"))
+    for name in ("experiments.tracking.logger.ResumableWandbLogger", "experiments.callbacks.ProbeFrames"):
+        module, _, kind = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), kind)
+    now = config("experiments.tracking.logger.ResumableWandbLogger", "experiments.callbacks.ProbeFrames")
+    assert folder.differing(now) == []
+    assert folder.key == training_key(now)
