@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
-from torch import Tensor
+if TYPE_CHECKING:  # names and values below are read by reports, which do without torch
+    from torch import Tensor
 
-Batch = Mapping[str, Tensor]
+Batch: TypeAlias = "Mapping[str, Tensor]"
 """What a loader yields.
 
 `image`: float32 (B, 3, H, W), RGB, normalised by the `mean` and `std` of the module.

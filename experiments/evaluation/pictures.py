@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from torch import Tensor
+
+if TYPE_CHECKING:  # reports draw without torch
+    from torch import Tensor
 
 Pixels = NDArray[np.uint8]
 FORGED, UNKNOWN = (230, 60, 40), (90, 110, 200)
@@ -65,7 +66,8 @@ def overlays(
 
 def _shown(images: Tensor, module: Any) -> list[Pixels]:
     """Undoes the normalisation: (B, 3, H, W) to images (H, W, 3), 0 to 255."""
-    pixels = images * torch.tensor(module.std)[:, None, None] + torch.tensor(module.mean)[:, None, None]
+    mean, std = (images.new_tensor(values)[:, None, None] for values in (module.mean, module.std))
+    pixels = images * std + mean
     return list((pixels.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy())
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from datamodules.files import write_parquet
-from lightning_modules import Evaluation, OperatingPoint
-from lightning_modules.metrics.log_odds import log_odds
+from lightning_modules import OperatingPoint
+from lightning_modules.metrics.operating_point import LARGEST
 
 from ..runs.folder import RunFolder
+
+if TYPE_CHECKING:  # reports read results without torch
+    from torch import Tensor
+
+    from lightning_modules import Evaluation
 
 COUNTS = ["tp", "fp", "fn", "tn"]
 """Columns of a frame's pixels on the canvas; with `own_` before them, of those by the labels that were trained on."""
@@ -112,5 +115,6 @@ def read_result(folder: RunFolder, name: str | None = None) -> Result:
     noted = folder.noted(f"test-{name}" if name else "test")["operating_point"]
     frames = pd.read_parquet(path)
     if "logit" not in frames:  # written before there were log-odds
-        frames["logit"] = log_odds(torch.from_numpy(frames["score"].to_numpy(copy=True))).numpy()
+        with np.errstate(divide="ignore"):
+            frames["logit"] = (np.log(frames["score"]) - np.log1p(-frames["score"])).clip(-LARGEST, LARGEST)
     return Result(frames, groups, histograms, OperatingPoint.read(noted))

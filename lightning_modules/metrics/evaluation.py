@@ -16,8 +16,9 @@ from .canvas import paste
 from .frames import frame_figures
 from .log_odds import finite, log_odds
 from .measured import BINS, Measured, Rows, bins_of, joined
-from .operating_point import OperatingPoint, chosen
+from .operating_point import OperatingPoint
 from .pixels import pixel_figures
+from .thresholds import choose_point
 
 
 class Evaluation(Metric):
@@ -31,7 +32,7 @@ class Evaluation(Metric):
 
     Args:
         pixels: Whether masks are judged; if not, pixel keys are absent.
-        choosing: Whether `compute` chooses the operating point first, see `chosen`, and computes the figures at it: for
+        choosing: Whether `compute` chooses the operating point first, see `choose_point`, and computes them at it: for
             the validation split, and for no other.
         decisions: Names of the rules by which frames are scored; among several, `choosing` chooses.
         pixel_threshold: Probability from which on a pixel is called forged; None is to be chosen.
@@ -117,7 +118,7 @@ class Evaluation(Metric):
         """Figures by key, float32 scalars, over the frames of all processes."""
         self.measured = measured = self._measured()
         if self.choosing:
-            self.point = chosen(measured, self.decisions, *self.given)
+            self.point = choose_point(measured, self.decisions, *self.given)
         several = measured.logits.shape[1] > 1
         column = self.decisions.index(self.point.decision) if several else 0
         thresholds = self.point.frame_logit, self.point.video_logit

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-LARGEST = torch.finfo(torch.float32).max
-"""Log-odds of 1, and with a minus of 0: finite, so that means and files can hold them."""
+from .operating_point import LARGEST
 
 
 def log_odds(probability: Tensor | float) -> Tensor:
