@@ -32,6 +32,10 @@ METHODS = (*ON_DISK, "SelfBlended")
 """Names of the values of a batch's `method`; the last has no folder, it is made of originals, see `SelfBlend`."""
 
 
+FOUR_METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+"""Those of the first version of FaceForensics++, on which most results are published."""
+
+
 FOLDERS: dict[Compression, tuple[str, ...]] = {"raw": ("raw", "c0"), "c23": ("c23",), "c40": ("c40",)}
 """Names of the folder of each quality; `raw` and `c0` are one thing."""
 

@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 
 from ..clips.identity import identified
-from ..clips.index import FOLDERS, Compression, clips_of, index_all, listed
+from ..clips.index import FOLDERS, FOUR_METHODS, Compression, clips_of, index_all, listed
 from ..clips.masks import THRESHOLDS
 from ..clips.splits import Split, read_splits, split_of
 from ..crops.labels import Labels, Variant
@@ -80,7 +80,7 @@ class FaceForensicsDataModule(VideoDataModule):
     def __init__(
         self,
         root: str,
-        methods: Sequence[str] = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures"),
+        methods: Sequence[str] = FOUR_METHODS,
         compression: Compression | Literal["mixed"] = "c23",
         splits: str | None = None,
         missing: Literal["error", "skip"] = "error",

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+from ..clips.index import FOUR_METHODS
+
 CROPPED = 0.282
 """Share of Face2Face and of NeuralTextures that are centred crops of the target; 282 of 1000."""
 
@@ -27,7 +28,7 @@ class Fake(NamedTuple):
     """One forged clip.
 
     Attributes:
-        method: One of `METHODS`.
+        method: One of `FOUR_METHODS`.
         target: Position of the target in its pair, 0 or 1; the other is the source.
         frames: Length.
         fps: In the header; now and then not the target's.
@@ -79,7 +80,7 @@ def plan(pairs: int, seed: int, frames: int, width: int) -> list[Pair]:
         rates = rng.choice(RATES, 2)
         originals = [Original(names[2 * number + n], lengths[n], int(rates[n])) for n in (0, 1)]
         fakes = []
-        for order, method in enumerate(METHODS):
+        for order, method in enumerate(FOUR_METHODS):
             for target in (0, 1):
                 clip = 2 * number + target
                 length = {"Deepfakes": lengths[target], "Face2Face": lengths[1 - target]}.get(method, min(lengths))

@@ -11,12 +11,13 @@ from typing import Literal, get_args
 import numpy as np
 from tqdm import tqdm
 
+from ..clips.index import FOUR_METHODS
 from ..parallel.pool import in_parallel
 from ..video.reader import Image
 from ..video.writer import write_video
 from .charts import Take
 from .manipulations import FORGERS, Forgery, random_style
-from .plan import METHODS, Fake, Pair, fake_path, files, mask_path, original_path, plan
+from .plan import Fake, Pair, fake_path, files, mask_path, original_path, plan
 from .sources import Role, cast, film_person, find_people
 from .takes import film
 
@@ -114,7 +115,7 @@ def write_takes(out: Path, pair: Pair, takes: Sequence[Take], seed: int, qualiti
         for quality in qualities:
             write_video(original_path(out, who.name, quality), take.frames, quality, who.fps)
     for fake in pair.fakes:
-        rng = np.random.default_rng([seed, 2, METHODS.index(fake.method), int(pair.originals[fake.target].name)])
+        rng = np.random.default_rng([seed, 2, FOUR_METHODS.index(fake.method), int(pair.originals[fake.target].name)])
         forged = list(forge(fake, takes[fake.target], takes[1 - fake.target], rng))
         name = pair.name(fake)
         for quality in qualities:

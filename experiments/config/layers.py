@@ -143,13 +143,23 @@ def named_row(arguments: Sequence[str]) -> tuple[str, str]:
     return (files[-1].resolve().parent.name, files[-1].stem) if files else ("unnamed", "unnamed")
 
 
-def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
-    """A configuration with some values replaced; mappings are joined."""
+def with_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
+    """Lays settings over others as the command line does: mappings are joined, `key+` appends, all else is replaced.
+
+    Args:
+        config: Which is not changed.
+        changes: What differs.
+    """
     changed = dict(config)
     for key, value in changes.items():
-        known = changed.get(key)
-        both = isinstance(value, Mapping) and isinstance(known, Mapping)
-        changed[key] = with_changes(dict(known), value) if both else value  # type: ignore[arg-type]
+        name = str(key).removesuffix("+")
+        known = changed.get(name)
+        if name != key:
+            changed[name] = [*(known or []), *(value if isinstance(value, list) else [value])]
+        elif isinstance(value, Mapping) and isinstance(known, Mapping):
+            changed[name] = with_changes(known, value)
+        else:
+            changed[name] = value
     return changed
 
 

@@ -13,7 +13,8 @@ from datamodules.clips.masks import THRESHOLDS, forged_region
 from datamodules.faces.detection import face_detector
 from datamodules.synthetic import write_tree
 from datamodules.synthetic.__main__ import main
-from datamodules.synthetic.plan import METHODS, fake_path, mask_path, original_path, plan, split_names
+from datamodules.synthetic.plan import FOUR_METHODS as METHODS
+from datamodules.synthetic.plan import fake_path, mask_path, original_path, plan, split_names
 from datamodules.synthetic.sources import cast
 from datamodules.synthetic.takes import film
 from datamodules.video.reader import VideoReader

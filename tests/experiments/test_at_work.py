@@ -19,7 +19,7 @@ from tests.experiments.test_cli import run
 HOLDS = """
 import sys, time
 from pathlib import Path
-from datamodules.parallel import one_at_a_time
+from datamodules.parallel.pool import one_at_a_time
 with one_at_a_time(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -1,13 +1,23 @@
+import inspect
 import json
 import shutil
 
 import pytest
 
+from datamodules import FaceForensicsDataModule
 from datamodules.doctor import Part
 from experiments.cli import main
-from experiments.doctor import HERE, needs
+from experiments.doctor import DEFAULTS, HERE, PIXEL_FREE, needs
+from lightning_modules import ClassificationModule
 
 METHODS = ["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures"]
+
+
+def test_what_a_row_leaves_out_is_what_the_data_module_takes_by_default():
+    parameters = inspect.signature(FaceForensicsDataModule).parameters
+    assert {name: parameters[name].default for name in DEFAULTS} == DEFAULTS
+    module, _, name = PIXEL_FREE.rpartition(".")
+    assert (module, name) == ("lightning_modules", ClassificationModule.__name__)
 
 
 def run(capsys, *words):

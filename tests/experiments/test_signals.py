@@ -154,8 +154,8 @@ def test_ctrl_c_is_status_130_without_a_traceback(tmp_path, monkeypatch, capsys)
 
 STARTS = """
 import sys
-from experiments.launch import Local
-from experiments.steps import Step, carry_out
+from experiments.launch.local import Local
+from experiments.launch.steps import Step, carry_out
 from pathlib import Path
 child = [sys.executable, "-c", {code!r}]
 carry_out([Step("a", (), lambda: child, lambda: "", Path({log!r}))], Local())

@@ -26,7 +26,7 @@ run.finish()
 
 LOG_AND_WAIT = """
 import sys, time
-from experiments.wandb_logger import ResumableWandbLogger
+from experiments.tracking.logger import ResumableWandbLogger
 logger = ResumableWandbLogger(save_dir=sys.argv[1], id=sys.argv[2])
 for step in range(5):
     logger.log_metrics({"loss": float(step), "_": "x" * 20000}, step)

@@ -299,7 +299,7 @@ READ = """
 import typing
 typing.Optional[typing.Union[{first}]]
 from pytorch_lightning import Trainer
-from experiments.parser import SentenceParser
+from experiments.config.parser import SentenceParser
 parser = SentenceParser()
 parser.add_lightning_class_args(Trainer, "trainer")
 for value in ("1", "1.0", "0.5"):
