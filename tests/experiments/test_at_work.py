@@ -120,7 +120,7 @@ def test_run_moves_no_folder_away_from_under_a_training(held, tmp_path, capsys):
     tables = tmp_path / "tables"
     (tables / "demo").mkdir(parents=True)
     for name in ("base.yaml", "demo/segmentation.yaml"):
-        shutil.copy(f"experiments/{name}", tables / name)
+        shutil.copy(f"experiments/tables/{name}", tables / name)
     folder.keep_config({"model": {"lr": 1}, "data": {}, "trainer": {}})
     folder.note("fit", {"epochs": 1})
     where = ["--tables", str(tables), "--runs", str(tmp_path / "runs")]

@@ -179,7 +179,7 @@ def repeated(files):
 
 
 FILES = [with_table_base(row.files)[1::2] for row in ROWS] + [
-    [BASE, str(path)] for path in sorted(Path("experiments").glob("*/_base.yaml"))
+    [BASE, str(path)] for path in sorted(Path("experiments/tables").glob("*/_base.yaml"))
 ]
 
 
@@ -215,7 +215,7 @@ STEPS += ["ablation-crop/whole-frame", "ablation-efficiency/mobilenetv3_small_10
 
 @pytest.mark.parametrize("row", STEPS)
 def test_one_row_of_a_table_takes_a_real_step(row, tree, tmp_path):
-    files = ["-c", BASE, "-c", f"experiments/{row}.yaml", f"--data.init_args.root={tree}", *SMALL]
+    files = ["-c", BASE, "-c", f"experiments/tables/{row}.yaml", f"--data.init_args.root={tree}", *SMALL]
     files += [f"--trainer.default_root_dir={tmp_path}"]
     offline = ["--trainer.fast_dev_run=1", "--model.init_args.pretrained=false"]
     main(["fit", *files, *offline])
