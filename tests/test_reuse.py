@@ -1,4 +1,4 @@
-"""The wheel and the README's script: the modules learn from somebody else's data, without this repository."""
+"""The wheel and the models' README: the modules learn from somebody else's data, without this repository."""
 
 import os
 import re
@@ -17,8 +17,7 @@ import pytest
 
 from tests.test_walls import IN_ROOMS, ROOT, absolute_imports
 
-PACKAGES = ("datamodules", "datamodules/doctor", "datamodules/synthetic", "lightning_modules")
-SECTION = "## Use the modules in your own project"
+SECTION = "## Use the models in your own project"
 OPTIONAL = {"dlib", "jinja2", "matplotlib", "torchcodec"}  # imported where they are asked for
 SIZE = 48  # pixels of the drawn crops, each way
 ALL_FORGED = 0.3  # a script that calls every pixel forged has a lower IoU
@@ -35,8 +34,8 @@ for room in ("datamodules", "lightning_modules"):
 
 @pytest.fixture(scope="module")
 def blocks():
-    """Python blocks of the README's section: the script, the classifier, the data."""
-    section = (ROOT / "README.md").read_text().split(f"{SECTION}\n")[1].split("\n## ")[0]
+    """Python blocks of the section of the models' README: the script, the classifier."""
+    section = (ROOT / "lightning_modules" / "README.md").read_text().split(f"{SECTION}\n")[1].split("\n## ")[0]
     return re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
 
 
@@ -74,7 +73,7 @@ def run(words, cwd, **variables):
 
 
 def run_script(python, block, folder, cwd, **variables):
-    """Runs the README's script beside nothing, returns the IoU it prints."""
+    """Runs the script beside nothing, returns the IoU it prints."""
     cwd.mkdir()
     script = cwd / "train.py"
     script.write_text(block)
@@ -152,8 +151,9 @@ def test_the_wheel_holds_the_two_rooms_and_nothing_else(tmp_path):
         held = {name for name in archive.namelist() if not name.endswith("/")}
     info = next(name.split("/")[0] for name in held if name.endswith(".dist-info/METADATA"))
     about = {f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "top_level.txt", "licenses/LICENSE")}
-    sources = {path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).glob("*.py")}
-    others = {"datamodules/py.typed", "datamodules/doctor/page.html", "lightning_modules/py.typed"}
+    sources = {path.as_posix() for path in IN_ROOMS}
+    typed = {f"{room}/{name}" for room in ("datamodules", "lightning_modules") for name in ("py.typed", "__init__.pyi")}
+    others = {"datamodules/doctor/page.html", *typed}
     assert held == sources | others | about
 
 

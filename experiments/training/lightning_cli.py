@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,9 @@ class ForensicsCLI(LightningCLI):
         """The resolved configuration of the command."""
         return self.config[self.subcommand] if self.subcommand else self.config
 
-    @property
+    @cached_property
     def resolved(self) -> dict[str, Any]:
-        """The same as plain types, as it is written to config.yaml."""
+        """The settings as plain types, as config.yaml has them; asked for once classes are built."""
         config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, format="yaml"))
         plain: dict[str, Any] = config[self.subcommand] if self.subcommand else config
         if self.settings.encoder_from:  # which says it all, wherever that run lies
