@@ -12,7 +12,14 @@ from typing import Any
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
+from datamodules import FaceForensicsDataModule, VideoFolderDataModule
+from lightning_modules import ClassificationModule, SegmentationModule
+
 from .layers import CLASSES, LISTS, OF_A_CLASS, TOP, Layer
+
+OURS = (FaceForensicsDataModule, VideoFolderDataModule, ClassificationModule, SegmentationModule)
+"""Classes of this project: once they are imported, the parser knows them by their names alone."""
+
 
 OF_A_TEST = ("optional", "model", "data", "trainer")
 """Keys of each of `tests`."""

@@ -16,6 +16,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.trainer.states import RunningStage
 
 from experiments.callbacks.checkpoints import BestCheckpoint, timers
+from experiments.cli import main  # noqa: F401 - of the process that is killed
 from experiments.config.layers import with_table_base
 from experiments.runs.checkpoints import UNFINISHED, damage
 from experiments.runs.folder import RunFolder
