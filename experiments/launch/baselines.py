@@ -13,7 +13,7 @@ from ..doctor import PIXEL_FREE
 from ..runs.at_work import AtWorkError, alone_at
 from ..runs.folder import RunFolder
 from ..runs.reading import DamagedFileError
-from ..training.baselines import NAMES, Asked, at_work_at
+from ..training.baseline_folders import NAMES, Asked, at_work_at
 from .launcher import PROGRAM, Resources
 from .plan import Job
 from .steps import Step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -25,46 +25,19 @@ from lightning_modules import (
     colour_features,
 )
 
-from ..config.hashes import data_key
 from ..evaluation.intervals import write_intervals
 from ..evaluation.result import result_of, write_result
 from ..runs.at_work import alone_at
-from ..runs.data_used import SPLITS, Data, data_of
+from ..runs.data_used import data_of
 from ..runs.folder import RunFolder, write_metrics
 from ..runs.provenance import data_facts, surroundings
+from .baseline_folders import NAMES, OF_PIXELS, Asked, at_work_at
 from .geometry import CROP_FEATURES, FILE_FEATURES, GeometryTrees, auroc_without_ties
 from .lightning_cli import ForensicsCLI
 
-OF_PIXELS = ("baseline-all-fake", "baseline-all-real", "baseline-centre-box", "baseline-mean-mask")
-NAMES = (*OF_PIXELS, "baseline-colour-regression", "baseline-geometry-crop", "baseline-geometry-file")
-
-
-class Asked(NamedTuple):
-    """What the baselines of a table are wanted for.
-
-    Attributes:
-        key: Hash of the settings of the data.
-        data: Hash of the data files; "" where they are not known, which holds for any.
-        known: Whether that tells them from the data of other tables.
-    """
-
-    key: str
-    data: str
-    known: bool
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any], data: Data) -> Asked:
-        """What a row's configuration asks for, with its data as they are now."""
-        return cls(data_key(config), data.digest(SPLITS), data.clips is not None or not data.places)
-
-    def lies_in(self, folder: RunFolder) -> bool:
-        """Whether a baseline's folder holds it."""
-        noted = folder.noted("test")
-        same = noted.get("config") == self.key and (not self.data or noted.get("data") == self.data)
-        return same and folder.metrics(None).is_file()
-
-
 Prediction = tuple[Tensor | None, Tensor]
+
+
 Baseline = Callable[[Batch], Prediction]
 
 
@@ -119,11 +92,6 @@ def run_baselines(cli: ForensicsCLI) -> None:
     table, seed = cli.folder.path.parents[1], cli.folder.path.name
     with alone_at(at_work_at(table, seed)):
         _run_baselines(cli, table, seed)
-
-
-def at_work_at(table: Path, seed: str) -> RunFolder:
-    """The folder that stands for all baselines of a table where one process at a time works at them."""
-    return RunFolder(table / f"baselines-{seed}")
 
 
 def _run_baselines(cli: ForensicsCLI, table: Path, seed: str) -> None:

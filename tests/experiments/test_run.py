@@ -18,7 +18,7 @@ from experiments.config.layers import with_table_base
 from experiments.launch.baselines import baseline_steps
 from experiments.launch.plan import plan
 from experiments.launch.wanted import parser_of, read_wanted
-from experiments.training.baselines import NAMES
+from experiments.training.baseline_folders import NAMES
 
 ROWS = {
     "_base": "model: {init_args: {encoder: test_resnet, decoder: fcn, pretrained: false, warmup_steps: 2}}\n"
