@@ -25,7 +25,7 @@ from .quick import HEADING
 from .slurm import Slurm
 from .slurm_queue import SlurmJob, job_name
 from .steps import Step, carry_out
-from .wanted import Wanted, pairs, parser_of, read_wanted
+from .wanted import Wanted, parser_of, read_wanted
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -96,7 +96,7 @@ def show(arguments: Sequence[str]) -> None:
     queue = Slurm(options.slurm).queue.jobs() if options.launcher == "slurm" else {}
     left_out = LeftOut()
     planned = plan(wanted.jobs, wanted.runs, left_out)
-    times = estimate(planned, wanted.runs, pairs(wanted), left_out).seconds
+    times = estimate(planned, wanted.runs, left_out).seconds
     table = ""
     for one, seconds in zip(planned, times, strict=True):
         if one.job.row.table != table:
@@ -154,7 +154,7 @@ def _sum(planned: Sequence[Planned], wanted: Wanted, left_out: LeftOut) -> str:
     left = {one.job.training for one in planned if one.trains and not one.job.config.get("checkpoint_from")}
     rows = [one for one in planned if one.job.row.listed]
     done = sum(one.state == "done" for one in rows)
-    told = estimate(planned, wanted.runs, pairs(wanted), left_out)
+    told = estimate(planned, wanted.runs, left_out)
     return (
         f"{len(rows)} rows, {done} of them done; {len(keys)} distinct trainings, {len(left)} still to be done: "
         f"about {spoken(sum(told.seconds))} one after the other, by {told.source}"

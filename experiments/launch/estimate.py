@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..config.layers import Config
+from ..runs.data_used import count_clips, read_data
 from ..runs.folder import RunFolder
 from ..runs.reading import LeftOut, reading
 from .plan import Planned, tests_due
@@ -46,26 +47,22 @@ class Estimate(NamedTuple):
     source: str
 
 
-def work(config: Config, pairs: tuple[int, int, int]) -> Work:
+def work(config: Config, clips: Mapping[str, int]) -> Work:
     """How much a row computes; a pure function.
 
     Args:
         config: Resolved.
-        pairs: Identity pairs of the training, validation and test split.
+        clips: Of the training, validation and test split, see `count_clips`.
     """
     data, epochs = config["data"]["init_args"], config["trainer"]["max_epochs"]
-    clips = [2 * number * (1 + len(data["methods"])) for number in pairs]
     pixels = data["size"] ** 2 / 1e6
-    seen, looked = clips[0] * data["frames_per_clip"], clips[1] * data["eval_frames_per_clip"]
-    if config.get("checkpoint_from"):
-        return Work(pixels * looked, pixels * clips[2] * data["eval_frames_per_clip"])
-    trained = epochs * ((1 + BACKWARD) * seen + looked)
-    return Work(pixels * trained, pixels * clips[2] * data["eval_frames_per_clip"])
+    seen = clips["train"] * data["frames_per_clip"]
+    looked, tested = (clips[split] * data["eval_frames_per_clip"] for split in ("val", "test"))
+    trained = looked if config.get("checkpoint_from") else epochs * ((1 + BACKWARD) * seen + looked)
+    return Work(pixels * trained, pixels * tested)
 
 
-def estimate(
-    planned: Sequence[Planned], runs: Path, pairs: tuple[int, int, int], left_out: LeftOut | None = None
-) -> Estimate:
+def estimate(planned: Sequence[Planned], runs: Path, left_out: LeftOut | None = None) -> Estimate:
     """Says how long each row of a plan will take, one after the other.
 
     A row's own network is told by runs of it, others by the median over all that have finished under the folder.
@@ -73,7 +70,6 @@ def estimate(
     Args:
         planned: The rows.
         runs: Folder of runs.
-        pairs: Identity pairs of the training, validation and test split.
         left_out: Is told of damaged files, which are passed over.
     """
     known: dict[str, list[float]] = {}
@@ -82,10 +78,10 @@ def estimate(
         if run.config.is_symlink() or not run.config.exists():
             continue
         with (left_out or LeftOut()).noted():
-            config, seconds = run.known(), run.noted("fit").get("seconds")
+            config, seconds, data = run.known(), run.noted("fit").get("seconds"), read_data(run)
             try:
-                done = work(config, pairs).training
-            except (KeyError, TypeError):  # of other data, whose cost is another
+                done = work(config, count_clips(data, config)).training if data else 0.0  # written before it was kept
+            except (KeyError, TypeError):  # of a data module of somebody's own, whose cost is another
                 continue
             with reading(run.provenance):
                 if done and seconds and not config.get("checkpoint_from"):
@@ -96,7 +92,8 @@ def estimate(
     for one in planned:
         config = one.job.config
         rates = known.get(_network(config))
-        rate, amount = statistics.median(rates) if rates else usual, work(config, pairs)
+        rate = statistics.median(rates) if rates else usual
+        amount = work(config, count_clips(one.job.data, config))
         training, tests = amount.training if one.trains else 0.0, _tests(one)
         seconds.append((START_S if training or tests else 0.0) + rate * (training + tests * amount.test))
     counted = f"{len(every)} finished training{'s' if len(every) > 1 else ''}"

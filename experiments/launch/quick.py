@@ -22,14 +22,14 @@ HEADING = (
 """What the tables say of it."""
 
 
-def quick(config: Config, pairs: int) -> dict[str, Any]:
+def quick(config: Config, clips: int) -> dict[str, Any]:
     """Options that make a row small; a pure function.
 
     Numbers are rounded up, so none becomes 0, and those that tables vary stay apart.
 
     Args:
         config: The row's resolved configuration.
-        pairs: Identity pairs of the training split: each gives two originals and two fakes a method.
+        clips: Of the training split.
 
     Returns:
         What replaces what, by dotted key.
@@ -37,7 +37,7 @@ def quick(config: Config, pairs: int) -> dict[str, Any]:
     model, data, trainer = config["model"]["init_args"], config["data"]["init_args"], config["trainer"]
     epochs = math.ceil(FACTOR * trainer["max_epochs"])
     frames = math.ceil(FACTOR * data["frames_per_clip"])
-    seen = 2 * pairs * (1 + len(data["methods"])) * frames * epochs
+    seen = clips * frames * epochs
     return {
         "trainer.max_epochs": epochs,
         "model.init_args.pretrained": False,

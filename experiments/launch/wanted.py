@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from datamodules.clips.splits import read_splits
-
 from ..config.layers import Config, as_changes, as_options, with_changes
 from ..config.ranges import seed_of
 from ..config.rows import HERE, Row, find_rows
+from ..runs.data_used import DataNow, count_clips
 from ..training.settings import Settings
 from .plan import Job, jobs, resolved
 from .quick import quick
-
-OFFICIAL_PAIRS = (360, 70, 70)
-"""Identity pairs of FaceForensics++'s training, validation and test split."""
 
 
 class Wanted(NamedTuple):
@@ -75,8 +71,9 @@ def read_wanted(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tu
     configs = resolved(rows, settings.of)
     made = {row: list(more) for row in configs}
     if options.quick:
+        data_now = DataNow()
         for row, config in configs.items():
-            number = len(read_splits(_splits(config))["train"])
+            number = count_clips(data_now(config), config)["train"]
             asked = {word.removeprefix("--").partition("=")[0] for word in more if word.startswith("--")}
             small = {key: value for key, value in quick(config, number).items() if key not in asked}
             made[row] = [*as_options(small), *more]
@@ -88,17 +85,3 @@ def read_wanted(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tu
                 configs[row] = with_changes(config, {"trainer": {"devices": 1}})
     runs = options.runs or Path("runs", "quick") if options.quick else options.runs or Path("runs")
     return options, Wanted(rows, runs, made, configs, jobs(configs, options.seeds, settings.changed))
-
-
-def _splits(config: Config) -> Path:
-    data = config["data"]["init_args"]
-    return Path(data["splits"] or Path(data["root"], "splits"))
-
-
-def pairs(wanted: Wanted) -> tuple[int, int, int]:
-    """Identity pairs of the training, validation and test split; FaceForensics++'s own where no splits are there."""
-    folder = _splits(next(iter(wanted.configs.values())))
-    if not folder.is_dir():
-        return OFFICIAL_PAIRS
-    splits = read_splits(folder)
-    return len(splits["train"]), len(splits["val"]), len(splits["test"])

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from datamodules.clips.identity import COLUMNS, fingerprint, one_row
+from datamodules.clips.index import FOLDERS, FOUR_METHODS
 from datamodules.files import write_parquet
 from datamodules.video_data import VideoDataModule
 
@@ -58,6 +59,25 @@ class Data(NamedTuple):
         if self.clips is None:
             return ""
         return digest(_of(self.clips, splits)) + self.others.get(FACES_FILE, "")
+
+
+OFFICIAL_PAIRS = {"train": 360, "val": 70, "test": 70}
+"""Identity pairs of FaceForensics++'s splits."""
+
+
+def count_clips(data: Data, config: Mapping[str, Any]) -> dict[str, int]:
+    """Clips of each split, each counted once however many of its qualities are used.
+
+    Args:
+        data: Of a row or a run; where its clips are not known, they are taken to be those of all of FaceForensics++.
+        config: Resolved.
+    """
+    options = config["data"]["init_args"]
+    if data.clips is None:
+        methods = len(options.get("methods", FOUR_METHODS))
+        return {split: 2 * pairs * (1 + methods) for split, pairs in OFFICIAL_PAIRS.items()}
+    qualities = len(FOLDERS) if options.get("compression") == "mixed" else 1
+    return {split: int((data.clips["split"] == split).sum()) // qualities for split in OFFICIAL_PAIRS}
 
 
 class DataNow:
