@@ -58,7 +58,7 @@ class Data(NamedTuple):
         """Short hash of the clips of some splits and of a file of faces; "" where the clips are not known."""
         if self.clips is None:
             return ""
-        return digest(_of(self.clips, splits)) + self.others.get(FACES_FILE, "")
+        return digest(_in_splits(self.clips, splits)) + self.others.get(FACES_FILE, "")
 
 
 OFFICIAL_PAIRS = {"train": 360, "val": 70, "test": 70}
@@ -111,7 +111,7 @@ def data_of(files: pd.DataFrame | None, config: Mapping[str, Any], start: Data |
         start: Data of the training that it starts from; None for none, or where they are not known.
     """
     lying = places(config)
-    data = Data(None, {}, lying) if files is None else _apart(files, lying)
+    data = Data(None, {}, lying) if files is None else _without_others(files, lying)
     if start is not None:
         data.others.update({f"{START}: {name}": value for name, value in start.others.items()})
         if learnt_by := start.digest(TRAINING):
@@ -139,7 +139,7 @@ def read_data(run: RunFolder, name: str | None = None) -> Data | None:
     if not path.is_file():
         return None
     with reading(path, f"put back a sound copy, or remove {path.name}: data are told by their paths then"):
-        return _apart(pd.read_parquet(path)[[*COLUMNS]].astype(str), {})
+        return _without_others(pd.read_parquet(path)[[*COLUMNS]].astype(str), {})
 
 
 def differing_data(run: RunFolder, data: Data, splits: Sequence[str]) -> str:
@@ -175,7 +175,7 @@ def difference(known: Data, now: Data, splits: Sequence[str]) -> str:
     """
     said = []
     if known.clips is not None and now.clips is not None:
-        clips = (_of(known.clips, splits), _of(now.clips, splits))
+        clips = (_in_splits(known.clips, splits), _in_splits(now.clips, splits))
         both = clips[0].merge(clips[1], how="outer", on="name", suffixes=("", " now"), indicator="side")
         unlike = pd.concat([both[name] != both[f"{name} now"] for name in COLUMNS[1:]], axis=1).any(axis=1)
         for what, rows in (
@@ -235,11 +235,13 @@ def keep_tested(run: RunFolder, data: Data, name: str | None) -> None:
     """
     if data.clips is None:
         return
-    tested = _of(data.clips, ["test"])
+    tested = _in_splits(data.clips, ["test"])
     if name:
         _write_data(run, data._replace(clips=tested), name)
     elif (known := read_data(run)) and known.clips is not None:
-        _write_data(run, known._replace(clips=pd.concat([_of(known.clips, TRAINING), tested], ignore_index=True)))
+        _write_data(
+            run, known._replace(clips=pd.concat([_in_splits(known.clips, TRAINING), tested], ignore_index=True))
+        )
 
 
 def _write_data(run: RunFolder, data: Data, name: str | None = None) -> None:
@@ -249,12 +251,12 @@ def _write_data(run: RunFolder, data: Data, name: str | None = None) -> None:
     write_parquet(pd.concat([data.clips, *others], ignore_index=True), run.file("data", name, "parquet"))
 
 
-def _apart(files: pd.DataFrame, lying: dict[str, str]) -> Data:
+def _without_others(files: pd.DataFrame, lying: dict[str, str]) -> Data:
     others = files[files["split"] == ""]
     return Data(files[files["split"] != ""], dict(others[["name", "video"]].itertuples(index=False)), lying)
 
 
-def _of(clips: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:
+def _in_splits(clips: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:
     return clips[clips["split"].isin(splits)]
 
 

@@ -22,7 +22,6 @@ from experiments.tracking.offline import Rows, files_of
 from tests.experiments.test_cli import FILES
 from tests.experiments.test_wandb import OFTEN, run_apart
 from tests.experiments.test_wandb_settings import wait_for_end
-from tests.experiments.wandb_server import serving
 
 NOT_FROM_CSV = ("epoch", "_", "probes", "trainer/global_step", "test/frames")
 
@@ -91,14 +90,6 @@ def at_server(rows):
                 found[row["trainer/global_step"], key].append(value)
     assert all(len(values) == 1 for values in found.values()), found
     return {place: value for place, (value,) in found.items()}
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    with serving() as (address, kept):
-        monkeypatch.setenv("WANDB_BASE_URL", address)
-        yield kept
 
 
 def test_a_training_that_goes_on_logs_what_was_lost_and_all_of_it_is_there_once(tree, tmp_path, server):

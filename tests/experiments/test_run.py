@@ -155,11 +155,13 @@ def test_one_changed_file_makes_rows_stale_and_is_named(split, finished, own_tre
     assert f"learnt by other data than there are now ({why})" in capsys.readouterr().err
 
 
-def test_files_that_are_gone_or_new_are_named(finished, own_tree):
+def test_a_file_that_is_gone_is_named(finished, own_tree):
     gone = next((own_tree / "manipulated_sequences/FaceSwap/c23/videos").glob("*.mp4"))
     gone.rename(gone.with_name("away"))
     why = f"1 clip gone, first {gone.relative_to(own_tree)}"
-    assert all(why in reason for _, reason in states(finished, own_tree))
+    found = states(finished, own_tree)
+    assert found
+    assert all(state == "stale" and why in reason for state, reason in found)
 
 
 def test_where_data_are_not_to_be_had_settings_alone_are_compared(finished, tmp_path, capsys):

@@ -10,7 +10,6 @@ import pytest
 
 from experiments.tracking import sync
 from experiments.tracking.offline import files_of, id_of, is_complete
-from tests.experiments.wandb_server import serving
 
 LOG = """
 import sys, wandb
@@ -56,14 +55,6 @@ def made(tmp_path_factory):
 @pytest.fixture
 def offline(made, tmp_path):
     return shutil.copytree(made, tmp_path / "runs", symlinks=True)
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    with serving() as (address, kept):
-        monkeypatch.setenv("WANDB_BASE_URL", address)
-        yield kept
 
 
 def test_folders_of_a_run_become_one_run_in_their_order_and_none_is_sent_twice(offline, server, capsys):
