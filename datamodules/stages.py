@@ -7,6 +7,8 @@ from typing import Any
 
 from pytorch_lightning.trainer.states import TrainerFn, TrainerStatus
 
+from .errors import DataValueError
+
 Triple = tuple[float, float, float]
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -29,7 +31,7 @@ def normalisation_for(trainer: Any, mean: Triple | None, std: Triple | None) -> 
     for name, own, usual in (("mean", mean, IMAGENET[0]), ("std", std, IMAGENET[1])):
         wanted = getattr(model, name, None)
         if own is not None and wanted is not None and tuple(own) != tuple(wanted):
-            raise ValueError(
+            raise DataValueError(
                 f"data.init_args.{name} is {list(own)}, but the encoder's weights want {list(wanted)}: leave it out"
             )
         found.append(own or wanted or usual)

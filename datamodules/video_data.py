@@ -22,6 +22,7 @@ from .clips.index import refuse_broken
 from .clips.splits import Split
 from .crops.cache import CropCache
 from .crops.transforms import CropTransform
+from .errors import DataValueError
 from .faces.tracks import SOURCES, FaceTracks
 from .files import cache_folder
 from .loading.loader import EpochLoader
@@ -66,7 +67,7 @@ class VideoDataModule(ClipSource, LightningDataModule):
         given = locals()
         for name, smallest in least.items():
             if given[name] is not None and not smallest <= given[name] < math.inf:
-                raise ValueError(f"{name} is {given[name]}, wanted {smallest} or more")
+                raise DataValueError(f"{name} is {given[name]}, wanted {smallest} or more")
         self.margin = margin
         self.size = size
         self.frames_per_clip = frames_per_clip

@@ -136,7 +136,7 @@ def _run(command: Command, words: list[str]) -> None:
         if told := status_of(error):  # what a signal has broken off
             _say_ended(told)
             raise SystemExit(told if is_first() else 0) from error
-        from .errors import sentence_of
+        from .sentences import sentence_of
 
         sentence = sentence_of(error)
         if sentence is None:

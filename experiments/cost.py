@@ -23,6 +23,7 @@ from tqdm import tqdm
 from .config.keys import check_keys
 from .config.layers import read_layers, with_table_base
 from .config.rows import HERE, find_rows
+from .errors import ExperimentValueError
 from .runs.files import write_text
 from .runs.reading import read_csv
 from .training.lightning_cli import ForensicsCLI
@@ -172,7 +173,9 @@ def cost(arguments: Sequence[str]) -> None:
     )
     options = parser.parse_args(arguments)
     if min(options.batch_size, options.repeats) < 1:
-        raise ValueError(f"batch_size is {options.batch_size} and repeats {options.repeats}: give each 1 or more")
+        raise ExperimentValueError(
+            f"batch_size is {options.batch_size} and repeats {options.repeats}: give each 1 or more"
+        )
     rows = {str(row): row.path for row in find_rows(options.names)}
     with _silenced("lightning_fabric.utilities.seed", "pytorch_lightning.utilities.rank_zero"):
         measured = measure(rows, options.batch_size, options.precision, options.repeats)

@@ -1,107 +1,23 @@
-"""Which errors are the user's to mend, and what is said of them."""
+"""Errors that whoever gives a command can mend: each says what is wrong, what was wanted, and what to do."""
 
 from __future__ import annotations
 
-import errno
-import inspect
-import re
-import sys
-import traceback
-from collections.abc import Sequence
-from pathlib import Path
 
-import datamodules
-import lightning_modules
-
-from .runs.folder import RunFolder
-
-ROOMS = [Path(str(room.__file__)).resolve().parent for room in (datamodules, lightning_modules)] + [
-    Path(__file__).resolve().parent
-]
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Reasons why writing fails that are known when a file is open already, whose name is then not said."""
+class ExperimentError(Exception):
+    """What is wrong with a command, a row or a run; raised as one of the classes below."""
 
 
-UNWRITABLE = {
-    **dict.fromkeys(FULL, "make room and start again"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "give this user the right to, or name another place"),
-    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR), "move away what is in its place, or name another"),
-    errno.ENAMETOOLONG: "give it a shorter name",
-}
-"""Reasons why a file or folder cannot be written that are the user's to mend, and how."""
+class ExperimentValueError(ExperimentError, ValueError):
+    """An option, a setting, or what a file holds, is not what is wanted."""
 
 
-def sentence_of(error: BaseException | None) -> str | None:
-    """What a check said, also where the parser or a decoding worker wrapped it; None for an error that is a bug.
-
-    Checks are this project's own `raise` statements, and Lightning's of what a Trainer and its callbacks are given.
-    """
-    while error is not None:
-        if "No supported gpu backend" in str(error):
-            return "trainer.accelerator is gpu, but there is none that torch can use here: use cpu, or another machine"
-        if _is_of(error, "lightning_fabric.utilities.exceptions", "MisconfigurationException") or _builds_trainer(
-            error
-        ):
-            return " ".join(str(error).split())
-        if isinstance(error, ValueError | OSError) and _is_check(ROOMS, *_raised_at(error)):
-            return str(error)
-        if isinstance(error, ValueError | TypeError | RuntimeError) and _is_check(
-            _places_of_lightning(), *_raised_at(error)
-        ):
-            return " ".join(str(error).split())
-        if _is_of(error, "torch", "OutOfMemoryError"):
-            return f"{str(error).partition('. ')[0]}: take a smaller data.init_args.batch_size or data.init_args.size"
-        if isinstance(error, OSError) and error.errno and error.errno in (UNWRITABLE if error.filename else FULL):
-            return (
-                f"{error.filename or _written(error)} cannot be written ({error.strerror}): {UNWRITABLE[error.errno]}"
-            )
-        error = error.__cause__ or error.__context__
-    return None
+class ExperimentFileError(ExperimentError, OSError):
+    """A file cannot be read or written, or a program that is called refuses."""
 
 
-def _written(error: BaseException) -> str:
-    """What an error was at that does not say it itself: the last path, or run's folder, on its way."""
-    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
-        for value in frame.f_locals.values():
-            if isinstance(value, Path | RunFolder):
-                return f"a file of {value.path if isinstance(value, RunFolder) else value}"
-    return "a file"
+class ExperimentMissingError(ExperimentFileError, FileNotFoundError):
+    """A file or folder is not there."""
 
 
-def _is_of(error: BaseException, module: str, name: str) -> bool:
-    """Whether an error is of a class of a package that takes seconds to import: where it is not, nobody raised it."""
-    return module in sys.modules and isinstance(error, getattr(sys.modules[module], name))
-
-
-def _builds_trainer(error: BaseException) -> bool:
-    """Whether it was raised while a Trainer was built, which sees nothing but settings."""
-    if "pytorch_lightning" not in sys.modules:
-        return False
-    build = inspect.unwrap(sys.modules["pytorch_lightning"].Trainer.__init__).__code__
-    return any(frame.f_code is build for frame, _ in traceback.walk_tb(error.__traceback__))
-
-
-def _places_of_lightning() -> Sequence[Path]:
-    """Where Lightning checks settings once it has data and metrics."""
-    if "pytorch_lightning" not in sys.modules:
-        return ()
-    lightning = Path(str(sys.modules["pytorch_lightning"].__file__)).resolve().parent
-    return lightning / "callbacks", lightning / "loops" / "fit_loop.py"
-
-
-NOTED = re.compile(r'File "(?P<file>[^"]+)", line \d+, in \w+\n\s+(?P<line>[^\n]+)\n')
-"""A frame of a traceback as a process of its own notes it."""
-
-
-def _raised_at(error: BaseException) -> tuple[str, str]:
-    """File and line that raised an error, in whichever process."""
-    frames = [frame for note in getattr(error, "__notes__", ()) for frame in NOTED.findall(note)]
-    if frames:
-        return str(frames[-1][0]), str(frames[-1][1])
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return last.filename, last.line or ""
-
-
-def _is_check(places: Sequence[Path], file: str, line: str) -> bool:
-    return line.startswith("raise ") and any(Path(file).resolve().is_relative_to(place) for place in places)
+class ExperimentExistsError(ExperimentFileError, FileExistsError):
+    """Something lies where a file would be written."""

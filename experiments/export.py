@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from datamodules import VideoReader, probe
 from lightning_modules.base import HEAD, ForensicsModule
 
+from .errors import ExperimentExistsError, ExperimentMissingError, ExperimentValueError
 from .runs.checkpoints import read_checkpoint
 from .runs.folder import RunFolder
 
@@ -81,13 +82,13 @@ def load(checkpoint: Path) -> tuple[ForensicsModule, int]:
         FileNotFoundError: There is no such checkpoint, or it does not lie in a run's folder.
     """
     if not checkpoint.is_file():
-        raise FileNotFoundError(
+        raise ExperimentMissingError(
             f"{checkpoint} does not exist: give a run's checkpoint, such as "
             "runs/table-2/resnet50-joint/seed0/checkpoints/best.ckpt"
         )
     path = RunFolder(checkpoint.absolute().parents[1]).config
     if not path.is_file():
-        raise FileNotFoundError(
+        raise ExperimentMissingError(
             f"{checkpoint} does not lie in a run's folder, whose config.yaml says what it holds: {path} does not exist"
         )
     read_checkpoint(checkpoint, "put a whole copy back, or train the row again")
@@ -173,7 +174,7 @@ def random_images(size: int) -> Tensor:
 def video_images(path: Path, size: int) -> Tensor:
     """Reads frames spread over a video, squeezed to (B, 3, size, size), in [0, 1]."""
     if not path.is_file():
-        raise FileNotFoundError(f"--video is {path}, which does not exist")
+        raise ExperimentMissingError(f"--video is {path}, which does not exist")
     count = probe(path).frames
     chosen = sorted({i * count // VIDEO_FRAMES for i in range(VIDEO_FRAMES)})
     frames = [torch.from_numpy(image).permute(2, 0, 1)[None] / 255 for image in VideoReader(path).read(chosen)]
@@ -228,14 +229,14 @@ def export(arguments: Sequence[str]) -> None:
 
 def _check(path: Path, overwrite: bool) -> None:
     if path.suffix not in NEEDED:
-        raise ValueError(f"--out is {path}, wanted a name that ends in {' or '.join(NEEDED)}")
+        raise ExperimentValueError(f"--out is {path}, wanted a name that ends in {' or '.join(NEEDED)}")
     missing = [package for package in NEEDED[path.suffix] if importlib.util.find_spec(package) is None]
     if missing:
-        raise ValueError(
+        raise ExperimentValueError(
             f"{path} needs {', '.join(missing)}, not installed: pip install '.[export]', or export to .pt2"
         )
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists: give another --out, or --overwrite to replace it")
+        raise ExperimentExistsError(f"{path} exists: give another --out, or --overwrite to replace it")
 
 
 def _write(
@@ -250,7 +251,7 @@ def _write(
         differences = {name: largest_difference(module, run, batch) for name, batch in images.items()}
         said = ", ".join(f"{value:.1e} on {len(images[name])} {name}" for name, value in differences.items())
         if not all(value <= tolerance for value in differences.values()):  # not so for NaN
-            raise ValueError(
+            raise ExperimentValueError(
                 f"{path} is not written, for it differs from the checkpoint by {said}: --tolerance allows {tolerance}"
             )
         unfinished.replace(path)

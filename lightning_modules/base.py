@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from .batch import Batch
+from .errors import ModelValueError
 from .metrics.evaluation import Evaluation
 from .metrics.operating_point import OperatingPoint
 from .networks.encoders import normalisation
@@ -235,7 +236,7 @@ class ForensicsModule(pl.LightningModule):
         if math.isfinite(headline):
             return
         label = self.validation.measured.label if self.validation.measured else torch.zeros(0)
-        raise ValueError(
+        raise ModelValueError(
             f"val/{self.headline} is {headline} on the {len(label)} frames of the validation, of which "
             f"{int(label.sum())} are fake, so no model can be chosen by it: validate on originals and on fakes whose "
             "forged pixels are known, and cut the validation less (trainer.limit_val_batches)"

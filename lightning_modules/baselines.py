@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .batch import UNKNOWN, Batch
+from .errors import ModelValueError
 
 BOX_SIDE = 0.5
 """Side of the centre box in sides of the crop: a quarter of its area, where masks cover 24 to 31 % of a common crop."""
@@ -47,7 +48,7 @@ class MeanMask:
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Gives each pixel the part of the training frames that are forged there: (B, H, W) and its mean (B,)."""
         if not isinstance(self.forged, Tensor) or not isinstance(self.known, Tensor):
-            raise ValueError("the mean mask has seen no training batch: call `update` with each of them first")
+            raise ModelValueError("the mean mask has seen no training batch: call `update` with each of them first")
         return _constant(self.forged / self.known.clamp(min=1), batch)
 
 

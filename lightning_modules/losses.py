@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .batch import UNKNOWN
+from .errors import ModelValueError
 
 EPSILON = 1e-6  # pixels; only decides that nothing overlaps nothing perfectly
 FOCAL_GAMMA = 2.0  # what Lin et al. 2017 found best
@@ -147,7 +148,7 @@ def _pixels(
     """Logits and classes (int64), 0 where unknown; where known; weights of the classes. Float32 but for one."""
     count = max(logits.shape[1], 2)
     if class_weights is not None and len(class_weights) != count:
-        raise ValueError(
+        raise ModelValueError(
             f"class_weights are {list(class_weights)}, {len(class_weights)} for {count} classes: wanted "
             + (
                 "that of real and that of forged"

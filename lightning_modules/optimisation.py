@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple, get_args
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from .errors import ModelValueError
+
 OptimizerName = Literal["adamw", "sgd", "adam"]
 ScheduleName = Literal["cosine", "constant", "step"]
 
@@ -51,7 +53,7 @@ def check_recipe(recipe: Recipe) -> None:
     ):
         if not sound:
             more = ": frozen_epochs leaves the encoder alone" if name == "encoder_lr_factor" else ""
-            raise ValueError(f"{name} is {getattr(recipe, name)}, wanted {wanted}{more}")
+            raise ModelValueError(f"{name} is {getattr(recipe, name)}, wanted {wanted}{more}")
 
 
 def make_optimizer(
@@ -81,7 +83,7 @@ def make_optimizer(
         return SGD(trained, lr=lr, weight_decay=weight_decay, momentum=0.9, nesterov=True)
     if recipe.optimizer == "adam":
         return Adam(trained, lr=lr, weight_decay=weight_decay)
-    raise ValueError(f"optimizer is {recipe.optimizer!r}, wanted 'adamw', 'sgd' or 'adam'")
+    raise ModelValueError(f"optimizer is {recipe.optimizer!r}, wanted 'adamw', 'sgd' or 'adam'")
 
 
 def lr_factor(step: int, recipe: Recipe, total_steps: float) -> float:
@@ -94,9 +96,9 @@ def lr_factor(step: int, recipe: Recipe, total_steps: float) -> float:
     """
     warmup, schedule = recipe.warmup_steps, recipe.schedule
     if schedule not in get_args(ScheduleName):
-        raise ValueError(f"schedule is {schedule!r}, wanted 'cosine', 'constant' or 'step'")
+        raise ModelValueError(f"schedule is {schedule!r}, wanted 'cosine', 'constant' or 'step'")
     if schedule != "constant" and not math.isfinite(total_steps):
-        raise ValueError(
+        raise ModelValueError(
             f"schedule {schedule!r} needs the number of steps, but this training has no end: set `trainer.max_steps`, "
             "or `schedule: constant`"
         )

@@ -11,6 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from .errors import ModelValueError
 from .losses import bce, dice, focal, lovasz, tversky
 
 PIXELWISE = {"bce": bce, "focal": focal}
@@ -39,16 +40,16 @@ class PixelLoss:
     def __post_init__(self) -> None:
         names = {name for _, name in _terms(self.text)}
         if not 0 <= self.label_smoothing < 1:
-            raise ValueError(
+            raise ModelValueError(
                 f"label_smoothing is {self.label_smoothing}, wanted a number from 0 to below 1: 0.1 is usual"
             )
         if self.label_smoothing > 0 and not names & PIXELWISE.keys():
-            raise ValueError(
+            raise ModelValueError(
                 f"label_smoothing is {self.label_smoothing}, but of the losses it applies to, {list(PIXELWISE)}, "
                 f"{self.text!r} has none: set it to 0, or try 'bce+{self.text}'"
             )
         if self.class_weights is not None and not all(0 < weight < math.inf for weight in self.class_weights):
-            raise ValueError(
+            raise ModelValueError(
                 f"class_weights are {list(self.class_weights)}, wanted positive numbers: for a class that hardly "
                 "counts give a small one"
             )
@@ -66,7 +67,7 @@ class PixelLoss:
         """
         terms = _terms(self.text)
         if self.class_weights is not None and logits.shape[1] == 1 and all(name in OVERLAPS for _, name in terms):
-            raise ValueError(
+            raise ModelValueError(
                 f"class_weights are {list(self.class_weights)}, but with one logit {self.text!r} has only the forged "
                 f"class's term: leave them out, or try 'bce+{self.text}'"
             )
@@ -88,13 +89,13 @@ def _terms(text: str) -> tuple[tuple[float, str], ...]:
         factor, star, name = (part.strip() for part in term.rpartition("*"))
         if name not in PIXELWISE | OVERLAPS:
             nearest = difflib.get_close_matches(term.lower(), PIXELWISE | OVERLAPS, n=1, cutoff=0.3) or ["bce+dice"]
-            raise ValueError(
+            raise ModelValueError(
                 f"loss is {text!r}, whose term {term.strip()!r} ends on no known name; wanted a sum such as "
                 f"{EXAMPLE!r} of {[*PIXELWISE, *OVERLAPS]}; did you mean {nearest[0]!r}?"
             )
         weight = _number(factor) if star else 1.0
         if not 0 < weight < math.inf:
-            raise ValueError(
+            raise ModelValueError(
                 f"loss is {text!r}, whose weight {factor!r} is not a positive number; wanted a sum such as "
                 f"{EXAMPLE!r}; did you mean {name!r}?"
             )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .base import HEAD, ForensicsModule, Speed
 from .batch import METHODS, UNKNOWN, Batch
+from .errors import ModelValueError
 from .losses import frame_loss
 from .metrics.decisions import DECISIONS, Decision, frame_scores
 from .networks.decoders import DecoderName
@@ -87,7 +88,7 @@ class SegmentationModule(ForensicsModule):
         classes = 1 if pixel_classes == "binary" else len(METHODS)
         for name, weight in (("pixel_loss_weight", pixel_loss_weight), ("frame_loss_weight", frame_loss_weight)):
             if not 0 <= weight < math.inf:
-                raise ValueError(f"{name} is {weight}, wanted 0 or a positive number")
+                raise ModelValueError(f"{name} is {weight}, wanted 0 or a positive number")
         super().__init__(
             Network(encoder, decoder, frame_head, classes, output_stride),
             pixels=True,
@@ -130,7 +131,7 @@ class SegmentationModule(ForensicsModule):
 def _by_method(batch: Batch) -> Tensor:
     """The mask (B, H, W) with the method's number for 1; pixels forged in a way that is not known are unknown."""
     if "method" not in batch:
-        raise ValueError("pixel_classes is 'methods', but the batch has no `method`: add it, or use 'binary'")
+        raise ModelValueError("pixel_classes is 'methods', but the batch has no `method`: add it, or use 'binary'")
     mask, method = batch["mask"], batch["method"]
     named = torch.where(method > 0, method, UNKNOWN)
     return torch.where((mask > 0) & (mask != UNKNOWN), named[:, None, None], mask)

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
+from .errors import ModelValueError
 from .networks.encoders import Encoder
 
 
@@ -39,7 +40,7 @@ class Start(NamedTuple):
 def check_start(start: Start) -> None:
     """Refuses a number of epochs below 0."""
     if start.frozen_epochs != "all" and start.frozen_epochs < 0:
-        raise ValueError(f"frozen_epochs is {start.frozen_epochs}, wanted 0 or more, or 'all'")
+        raise ModelValueError(f"frozen_epochs is {start.frozen_epochs}, wanted 0 or more, or 'all'")
 
 
 def set_modes(encoder: Encoder, start: Start, epoch: int) -> None:

@@ -1,6 +1,7 @@
 """The architecture as a test: who may import what."""
 
 import ast
+import builtins
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,6 +55,7 @@ DIRECTIONS = {
         "parallel": "",
         "files": "",
         "batch": "",
+        "errors": "",
     },
     "lightning_modules": {
         "segmentation": "base losses pixel_loss optimisation start metrics networks batch",
@@ -68,11 +70,12 @@ DIRECTIONS = {
         "metrics": "batch",
         "networks": "",
         "batch": "",
+        "errors": "",
     },
     "experiments": {
         "__main__": "cli",
-        "cli": "errors signals",
-        "errors": "runs",
+        "cli": "sentences signals",
+        "sentences": "runs",
         "launch": "training tracking doctor runs config signals",
         "cost": "training runs config",
         "training": "callbacks tracking evaluation runs config signals",
@@ -86,9 +89,24 @@ DIRECTIONS = {
         "config": "signals",
         "tables": "",
         "signals": "",
+        "errors": "",
     },
 }
-"""What each file or sub-room of a room may import of the others; a sub-room its own files as well."""
+"""What each file or sub-room of a room may import of the others; a sub-room its own files, and all of them errors."""
+
+ERRORS = {
+    name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, ValueError | OSError)
+}
+"""What is raised of wrong input and of files; here by the classes of a room's errors.py, which tell it from a bug."""
+
+PLAIN = {
+    "datamodules/crops/cache.py": "the disk's, as a number; the cache then does without",
+    "datamodules/crops/crop_file.py": "the disk's, as a number",
+    "experiments/evaluation/sound.py": "what is wrong with a file, for the error that names it",
+    "experiments/launch/steps.py": "a plan that contradicts itself",
+    "experiments/runs/reading.py": "what is wrong with a file, for the error that names it",
+}
+"""Files that raise such an error as it is, and of what."""
 
 
 def module_of(path: Path) -> str:
@@ -127,7 +145,7 @@ def test_imports_follow_the_directions(path):
     for name, _ in imported(path):
         room, *rest = name.split(".")
         if room == own[0] and len(own) > 1 and rest and rest[0] != own[1]:
-            assert rest[0] in DIRECTIONS[room][own[1]].split(), f"{path} imports {name}"
+            assert rest[0] in {*DIRECTIONS[room][own[1]].split(), "errors"}, f"{path} imports {name}"
 
 
 @pytest.mark.parametrize("room", DIRECTIONS)
@@ -187,6 +205,22 @@ def test_a_relative_import_stays_in_its_room(path):
 @pytest.mark.parametrize("name", ["METHODS", "UNKNOWN"])
 def test_rooms_that_do_not_know_each_other_read_a_batch_alike(name):
     assert getattr(datamodules, name) == getattr(lightning_modules, name)
+
+
+def plain_errors(path: Path) -> set[int]:
+    """Lines of a file that make an error of Python's own classes for wrong input, or a class of them."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        named = [node.func] if isinstance(node, ast.Call) else node.bases if isinstance(node, ast.ClassDef) else []
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            named = [node.exc]
+        found |= {node.lineno for each in named if isinstance(each, ast.Name) and each.id in ERRORS}
+    return found
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name != "errors.py"], ids=str)
+def test_what_a_user_can_mend_is_raised_as_an_error_of_the_room(path):
+    assert bool(plain_errors(path)) == (str(path) in PLAIN)
 
 
 @pytest.mark.parametrize("package", DOORS)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..errors import DataValueError
+
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 """What may stand between values; Excel writes semicolons where decimals have commas."""
 
@@ -59,18 +61,18 @@ def read_lines(path: Path, needed: Sequence[str], optional: Sequence[str] = (), 
     absent = [name for name in needed if name not in names]
     if absent:
         got = repr(separator.join(names)) if names else "empty"
-        raise ValueError(f"{path} lacks the columns {absent}: wanted {wanted} in line {header}, which is {got}")
+        raise DataValueError(f"{path} lacks the columns {absent}: wanted {wanted} in line {header}, which is {got}")
     twice = sorted({name for name in known if names.count(name) > 1})
     if twice:
-        raise ValueError(f"{path} has the columns {twice} more than once: keep one of each in line {header}")
+        raise DataValueError(f"{path} has the columns {twice} more than once: keep one of each in line {header}")
     other = sorted({*names} - {*known})
     if other and not others:
-        raise ValueError(f"{path} has the columns {other}, which nothing reads: wanted {wanted}")
+        raise DataValueError(f"{path} has the columns {other}, which nothing reads: wanted {wanted}")
     width = len(names)
     lines = {number: row if len(row) == width else _without_tail(row, width) for number, row in rows[1:]}
     uneven = [f"{len(row)} in line {number}" for number, row in lines.items() if len(row) != width]
     if uneven:
-        raise ValueError(
+        raise DataValueError(
             f"{path} has {len(uneven)} lines with more or fewer values than its {width} columns, {named(uneven)}: "
             f"correct them, close every quote, and put a value that has a {SEPARATORS[separator]} in it in quotes"
         )
@@ -98,7 +100,7 @@ def refuse_unnameable(path: Path) -> None:
         try:
             name.decode()
         except UnicodeDecodeError as error:
-            raise ValueError(
+            raise DataValueError(
                 f"the path {name!r} is not UTF-8 (byte {name[error.start]:#04x}), and tables cannot hold such names: "
                 "rename the file or folder"
             ) from error
@@ -109,12 +111,14 @@ def _text(path: Path) -> str:
     encoding = next((name for mark, name in MARKS.items() if data.startswith(mark)), "UTF-8")
     before, nul, _ = data.decode(encoding, "replace").partition("\0")
     if nul:
-        raise ValueError(f"{path} has a NUL byte in line {_line(before)}, as no text has: save it as a CSV in UTF-8")
+        raise DataValueError(
+            f"{path} has a NUL byte in line {_line(before)}, as no text has: save it as a CSV in UTF-8"
+        )
     try:
         return data.decode(encoding).lstrip("\ufeff")
     except UnicodeDecodeError as error:
         line = _line(data[: error.start].decode(encoding, "ignore"))
-        raise ValueError(
+        raise DataValueError(
             f"{path} is not {encoding} (byte {data[error.start]:#04x} in line {line}): save it as UTF-8"
         ) from error
 
@@ -153,7 +157,7 @@ def _rows(path: Path, text: str, separator: str) -> list[tuple[int, list[str]]]:
                 rows.append((line, cells))
             line = reader.line_num + 1
     except csv.Error as error:
-        raise ValueError(
+        raise DataValueError(
             f"{path} cannot be divided into columns from line {line} on ({error}): close the quote that is opened "
             "there, and write a quote that is part of a value twice"
         ) from error

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
+from ..errors import DataMissingError, DataValueError
 from .csv_lines import refuse_unnameable
 from .facts import video_facts
 
@@ -172,7 +173,7 @@ def listed(root: Path, qualities: Sequence[Compression], needed: Sequence[Compre
     found = {quality: list(_clips(root, quality, passed_over)) for quality in qualities}
     if not any(found[quality] for quality in needed):
         folders = sorted(path.name for path in root.iterdir())[:5] if root.is_dir() else "no such folder"
-        raise FileNotFoundError(
+        raise DataMissingError(
             f"{root} holds no {' or '.join(needed)} video of FaceForensics++: wanted original_sequences/youtube/"
             f"{'|'.join(needed)}/videos/NNN.mp4, found {folders}; give the folder above these, or another quality"
         )
@@ -263,4 +264,4 @@ def refuse_broken(clips: pd.DataFrame, place: object) -> None:
         shown = "; ".join(broken.problem[:NAMED])
         more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
         remedy = "so download or copy them again, or leave them out"
-        raise ValueError(f"{len(broken)} clips of {place} cannot be read, {remedy}: {shown}{more}")
+        raise DataValueError(f"{len(broken)} clips of {place} cannot be read, {remedy}: {shown}{more}")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..errors import DataValueError
 from ..files import cache_folder, write_parquet
 from ..parallel.pool import in_parallel
 from ..video.reader import VideoReader
@@ -134,7 +135,7 @@ def refuse_false_masks(clips: Sequence[Clip], seen: Mapping[tuple[str, int], Mas
     if empty:
         brightest = [(part[0], seen[part].brightest) for part in dict.fromkeys(map(used_part, empty))]
         values = ", ".join(f"{path} (brightest value {value})" for path, value in brightest[:10])
-        raise ValueError(
+        raise DataValueError(
             f"{len(empty)} masks of fakes are empty in every frame at mask_threshold {threshold}, so the fakes would "
             f"count as real: {values}; where forged pixels have a low value, give a lower mask_threshold, else correct "
             "label or mask_path"
@@ -142,7 +143,7 @@ def refuse_false_masks(clips: Sequence[Clip], seen: Mapping[tuple[str, int], Mas
     other = [clip for clip in clips if clip.mask_frames > LONGER * clip.frames > 0]
     if other:
         lengths = ", ".join(f"{clip.mask_path} ({clip.mask_frames} for {clip.frames})" for clip in other[:10])
-        raise ValueError(
+        raise DataValueError(
             f"{len(other)} masks have many more frames than their clip, but frames are paired by number: {lengths}; "
             "bring mask and clip to one frame rate"
         )

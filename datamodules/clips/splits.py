@@ -9,6 +9,8 @@ from typing import Literal, cast
 
 import pandas as pd
 
+from ..errors import DataMissingError, DataValueError
+
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Splits = dict[Split, list[tuple[str, str]]]
@@ -29,7 +31,7 @@ def read_splits(folder: Path) -> Splits:
     twice = [(name, split) for split in SPLITS for pair in splits[split] for name in pair if home[name] != split]
     if twice:
         identity, split = twice[0]
-        raise ValueError(
+        raise DataValueError(
             f"{folder}: identity {identity} is in {split}.json and in {home[identity]}.json, but a face may be "
             "in one split only: take the official files"
         )
@@ -48,7 +50,7 @@ def read_pairs(folder: Path) -> Splits:
     """
     missing = [f"{split}.json" for split in SPLITS if not (folder / f"{split}.json").is_file()]
     if missing:
-        raise FileNotFoundError(
+        raise DataMissingError(
             f"{folder} lacks {', '.join(missing)}: put FaceForensics++'s train.json, val.json and test.json there "
             '(lists of pairs such as [["071", "054"]], they lie beside its download script), or name their folder'
         )
@@ -64,11 +66,11 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
     try:
         pairs = json.loads(path.read_text())
     except ValueError as error:  # neither JSON nor, for that matter, text
-        raise ValueError(f"{path} is not JSON ({error}): take the official file") from error
+        raise DataValueError(f"{path} is not JSON ({error}): take the official file") from error
     for pair in pairs if isinstance(pairs, list) else [pairs]:
         ids = pair if isinstance(pair, list) else []
         if len(ids) != 2 or not all(isinstance(identity, str) and re.fullmatch(r"\d{3}", identity) for identity in ids):
-            raise ValueError(
+            raise DataValueError(
                 f'{path} holds {str(pair)[:60]!r}, wanted pairs of three-digit ids such as ["071", "054"]: '
                 "take the official file"
             )
@@ -88,14 +90,14 @@ def split_of(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
     found = table.target.map(home).where(numbered, "test")
     if found.isna().any():
         clip = table[found.isna()].iloc[0]
-        raise ValueError(
+        raise DataValueError(
             f"{clip.path} shows identity {clip.target}, which is in none of the splits: "
             "give the split files that belong to these videos"
         )
     donors = table.source.map(home).where(numbered & (table.source != ""), found)
     if (donors != found).any():
         clip = table[donors != found].iloc[0]
-        raise ValueError(
+        raise DataValueError(
             f"{clip.path} joins {clip.target} of {home[clip.target]} with {clip.source} of {home.get(clip.source)}, "
             "but a pair belongs to one split: give the split files that belong to these videos"
         )

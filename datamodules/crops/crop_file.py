@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..clips.masks import UNKNOWN, Mask
+from ..errors import DataValueError
 from ..video.reader import Image
 
 _HEAD = struct.Struct("<8sII")
@@ -106,13 +107,13 @@ class Part:
         row, image, mask = self._rows[number], np.ascontiguousarray(cut.image), cut.mask
         shape = (row["height"], row["width"])
         if image.shape != (*shape, 3) or mask.shape != shape:
-            raise ValueError(
+            raise DataValueError(
                 f"frame {row['frame']} gives an image {image.shape} and a mask {mask.shape}, announced were {shape}: "
                 "take the shapes from the boxes that decode cuts out"
             )
         unknown = bool((mask == UNKNOWN).all())
         if not unknown and mask.max() > 1:
-            raise ValueError(
+            raise DataValueError(
                 f"the mask of frame {row['frame']} holds {mask.max()}: one bit a pixel keeps 0 and 1, or 255 everywhere"
             )
         bits = np.packbits(mask, axis=1)

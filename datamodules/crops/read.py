@@ -14,6 +14,7 @@ import numpy as np
 from ..batch import CANVAS_MARGIN, Sample
 from ..clips.index import METHODS, Clip
 from ..clips.masks import Mask, Stencil, Truth, stencil
+from ..errors import DataMissingError
 from ..faces.tracks import FaceTracks
 from ..video.reader import Backend, Image, VideoReader
 from .cache import CropCache
@@ -159,7 +160,7 @@ def _key(clip: Clip, tracks: FaceTracks, margin: float, labels: Labels) -> str:
     files = []
     for path in (clip.path, *labels.files(clip)):
         if not os.path.isfile(path):
-            raise FileNotFoundError(f"{path} does not exist: has the folder been moved since it was indexed?")
+            raise DataMissingError(f"{path} does not exist: has the folder been moved since it was indexed?")
         status = os.stat(path)
         files.append((path, status.st_size, status.st_mtime_ns))
     boxes = tracks.crops(clip, range(clip.frames), margin)

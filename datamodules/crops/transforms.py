@@ -17,6 +17,8 @@ from ..video.reader import Image
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks PyPI for a newer release, and waits
 import albumentations as A
 
+from ..errors import DataValueError
+
 
 class CropTransform:
     """Resizes and augments one crop; `finish` then normalises whole batches.
@@ -40,7 +42,7 @@ class CropTransform:
     def __init__(self, size: int, mean: Sequence[float], std: Sequence[float], augment: bool = False) -> None:
         for name, values, sound in (("mean", mean, mean), ("std", std, [value or math.nan for value in std])):
             if not all(0 <= value <= 1 for value in sound):
-                raise ValueError(f"{name} is {list(values)}, wanted three numbers in units of 0 to 1, such as 0.5")
+                raise DataValueError(f"{name} is {list(values)}, wanted three numbers in units of 0 to 1, such as 0.5")
         steps: list[A.BasicTransform] = [
             A.Resize(size, size, interpolation=cv2.INTER_LINEAR, mask_interpolation=cv2.INTER_NEAREST)
         ]

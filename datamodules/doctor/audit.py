@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..clips.index import index_all
 from ..clips.masks import THRESHOLDS
 from ..clips.splits import Splits, home_of, read_pairs
+from ..errors import DataError
 from ..parallel.pool import in_parallel
 from .closure import of_clips, of_lists, proof
 from .counts import clip_counts, mask_counts
@@ -155,7 +156,7 @@ def stocks(needs: Mapping[str, Collection[Part]], table: pd.DataFrame, splits: S
 def _splits(folder: Path) -> tuple[Splits | None, list[tuple[str, Finding]]]:
     try:
         splits = read_pairs(folder)
-    except (OSError, ValueError) as error:
+    except (DataError, OSError) as error:
         return None, [(EVERYWHERE, Finding("splits-unreadable", True, str(error)))]
     return splits, [(EVERYWHERE, finding) for finding in of_lists(splits)]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..clips.index import Clip
+from ..errors import DataError
 from .audit import USUAL, audit, stocks
 from .page import write_page
 from .parts import Part
@@ -49,7 +50,7 @@ def run(
     options = parser.parse_args(arguments)
     try:
         found = audit(options.root, options.splits, options.frames, options.workers, needs)
-    except (OSError, ValueError) as error:
+    except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         if isinstance(error, FileNotFoundError) and needs:
             import pandas as pd

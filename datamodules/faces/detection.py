@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..clips.index import Clip, Compression, clips_of
 from ..clips.masks import THRESHOLDS, Truth, forged, mask_shift
+from ..errors import DataValueError
 from ..video.reader import VideoReader
 
 Source = Literal["masks", "dlib"]
@@ -135,7 +136,7 @@ def face_detector() -> Any:
     try:
         import dlib
     except ImportError as error:
-        raise ValueError(
+        raise DataValueError(
             "faces shall be found by dlib, which is not installed: pip install dlib-bin; faces: masks does without"
         ) from error
     return dlib.get_frontal_face_detector()

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..clips.csv_lines import named, read_lines
 from ..clips.index import Clip
 from ..clips.mask_check import COVERED
+from ..errors import DataMissingError, DataValueError
 from .detection import COLUMNS
 from .search import find_tracks
 
@@ -137,7 +138,7 @@ def face_tracks(
     grouped = {str(target): rows for target, rows in found.groupby("target")}
     absent = sorted(wanted - set(grouped))
     if absent:
-        raise ValueError(
+        raise DataValueError(
             f"{len(absent)} targets have no face box in {source}, first {absent[0]!r}: use faces: "
             f"{'masks, ' if source == 'dlib' else ''}whole, or a CSV with the columns target, frame, x0, y0, x1, y1"
         )
@@ -179,7 +180,7 @@ def _digest(boxes: Mapping[str, Boxes | None]) -> str:
 def _refuse_without_original(table: pd.DataFrame, wanted: set[str]) -> None:
     absent = sorted(wanted - set(table.target[table.label == 0]))
     if absent:
-        raise ValueError(
+        raise DataValueError(
             f"{len(absent)} targets have no readable original, first {absent[0]!r}, but dlib looks at nothing else: "
             "download the originals of one quality, or use faces: masks"
         )
@@ -210,7 +211,7 @@ def _without_gaps(rows: pd.DataFrame, length: int) -> Boxes:
 
 def _from_csv(path: Path) -> pd.DataFrame:
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"faces is {str(path)!r}, but wanted masks, dlib, whole, or a CSV file that exists")
+        raise DataMissingError(f"faces is {str(path)!r}, but wanted masks, dlib, whole, or a CSV file that exists")
     cells = read_lines(path, COLUMNS)[COLUMNS].apply(lambda column: column.str.strip())
     numbers = cells[COLUMNS[1:]].apply(pd.to_numeric, errors="coerce").astype(float)
     gaps = cells[COLUMNS[2:]].apply(lambda column: column.str.lower().isin(NO_NUMBER))
@@ -220,21 +221,21 @@ def _from_csv(path: Path) -> pd.DataFrame:
     wrong = np.argwhere(~right[COLUMNS].to_numpy(bool))
     if len(wrong):
         told = [f"{COLUMNS[name]} {cells.iat[row, name]!r} in line {cells.index[row]}" for row, name in wrong]
-        raise ValueError(
+        raise DataValueError(
             f"{path} has {len(told)} values that cannot be, {named(told)}: give a target, a whole number from 0 as its "
             "frame, and x0, y0, x1, y1 in pixels with decimal points, or none of them where there is no face"
         )
     table = numbers.assign(target=cells.target)[~gaps.any(axis=1)]
     flat = table.index[(table.x1 <= table.x0) | (table.y1 <= table.y0)]
     if len(flat):
-        raise ValueError(
+        raise DataValueError(
             f"{path} has {len(flat)} boxes that hold nothing, in lines {named(list(map(str, flat)))}: wanted corners, "
             "with x0 < x1 and y0 < y1, not width and height, and no numbers where there is no face"
         )
     twice = table[table.duplicated(["target", "frame"], keep=False)].sort_values(["target", "frame"], kind="stable")
     if len(twice):
         told = [f"frame {int(row.frame)} of {row.target} in line {row.Index}" for row in twice.itertuples()]
-        raise ValueError(
+        raise DataValueError(
             f"{path} has several boxes of {twice.groupby(['target', 'frame']).ngroups} frames, {named(told)}: "
             "keep one of each"
         )

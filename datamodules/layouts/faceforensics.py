@@ -14,6 +14,7 @@ from ..clips.index import FOLDERS, FOUR_METHODS, Compression, clips_of, index_al
 from ..clips.masks import THRESHOLDS
 from ..clips.splits import Split, read_splits, split_of
 from ..crops.labels import Labels, Variant
+from ..errors import DataValueError
 from ..faces.tracks import FaceTracks, canvas_tracks, face_tracks
 from ..loading.loader import EpochLoader
 from ..stages import Triple
@@ -133,9 +134,11 @@ class FaceForensicsDataModule(VideoDataModule):
         )
         refuse_contradictions(methods, faces, balance, self_blend)
         if set(mask_thresholds or {}) - set(THRESHOLDS):
-            raise ValueError(f"mask_thresholds is {mask_thresholds}, but the methods with masks are {list(THRESHOLDS)}")
+            raise DataValueError(
+                f"mask_thresholds is {mask_thresholds}, but the methods with masks are {list(THRESHOLDS)}"
+            )
         if not all(0 <= level <= 254 for level in (mask_thresholds or {}).values()):
-            raise ValueError(f"mask_thresholds is {mask_thresholds}, but wanted grey levels from 0 to 254")
+            raise DataValueError(f"mask_thresholds is {mask_thresholds}, but wanted grey levels from 0 to 254")
         self.root = Path(root)
         self.methods = tuple(methods)
         self.compression: Compression | Literal["mixed"] = compression

@@ -13,6 +13,7 @@ from ..clips.mask_check import contradictions
 from ..clips.masks import THRESHOLDS, mask_shift
 from ..clips.splits import Splits, missing_clips, split_of
 from ..crops.labels import OFFICIAL, Labels
+from ..errors import DataMissingError, DataValueError
 
 
 def refuse_contradictions(methods: Sequence[str], faces: str, balance: bool, self_blend: float) -> None:
@@ -22,27 +23,27 @@ def refuse_contradictions(methods: Sequence[str], faces: str, balance: bool, sel
         ValueError: A method is unknown, nothing would be fake, or `self_blend` is no share or does not go with another.
     """
     if set(methods) - set(ON_DISK[1:]) or not (methods or self_blend):
-        raise ValueError(
+        raise DataValueError(
             f"methods is {list(methods)}, but wanted one or more of {', '.join(ON_DISK[1:])}, "
             "or none and self_blend above 0"
         )
     if not 0 <= self_blend < 1:
-        raise ValueError(
+        raise DataValueError(
             f"self_blend is {self_blend}, but wanted a share of the originals' frames, 0 or more and less than 1, "
             "for some must stay real: 0.5 forges every second one"
         )
     if self_blend and faces == "whole":
-        raise ValueError(
+        raise DataValueError(
             f"self_blend is {self_blend} and faces is whole, but a face can be forged only where it is known to be: "
             "use faces: masks, dlib or a CSV"
         )
     if balance and methods and self_blend >= 0.5:
-        raise ValueError(
+        raise DataValueError(
             f"self_blend is {self_blend} with balance, but as many fakes as real frames then leave no room for those "
             "of methods: use less than 0.5, or no balance"
         )
     if balance and not methods and self_blend != 0.5:
-        raise ValueError(
+        raise DataValueError(
             f"self_blend is {self_blend} with balance and no methods, but only 0.5 makes as many fakes as real frames: "
             "use that, or no balance"
         )
@@ -76,13 +77,13 @@ def select(
     table = on_disk[on_disk.compression == compression]
     absent = [method for method in methods if method not in set(table.method)]
     if absent:
-        raise ValueError(
+        raise DataValueError(
             f"{root} has no {compression} videos of {', '.join(absent)}, but has "
             f"{', '.join(table.method.unique())}: download them, or select others with data.init_args.methods"
         )
     lacking = missing_clips(table, splits, tuple(methods))
     if lacking and missing == "error":
-        raise FileNotFoundError(
+        raise DataMissingError(
             f"{root} lacks {len(lacking)} {compression} clips that the splits name, first {lacking[0]}: "
             "download them, or go on without them by data.init_args.missing: skip"
         )
@@ -151,14 +152,14 @@ def refuse_one_class(clips: pd.DataFrame, methods: Sequence[str], stage: str) ->
         ValueError: The training split holds one of them only, or there are no methods to test on.
     """
     if stage == "test" and not methods:
-        raise ValueError(
+        raise DataValueError(
             "methods is [], so the test split holds originals only, but wanted fakes to find in it: "
             "say with data.init_args.methods which to test on"
         )
     training = clips[clips.split == "train"]
     if stage == "fit" and methods and training.label.nunique() == 1:
         only = "fakes" if training.label.iloc[0] else "originals"
-        raise ValueError(
+        raise DataValueError(
             f"methods is {list(methods)}, of which the training split holds {len(training)} {only} only, but "
             "wanted originals and fakes: download the others, or select further methods with "
             "data.init_args.methods (all of DeepFakeDetection is there to test on)"

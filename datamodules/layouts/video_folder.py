@@ -13,6 +13,7 @@ from ..clips.mask_check import MaskSeen, contradictions, refuse_false_masks, see
 from ..clips.masks import mask_shift
 from ..clips.splits import Split
 from ..crops.labels import Labels
+from ..errors import DataMissingError, DataValueError
 from ..faces.tracks import FaceTracks
 from ..stages import Triple
 from ..video.reader import Backend
@@ -117,7 +118,7 @@ class VideoFolderDataModule(VideoDataModule):
             cache_gb=cache_gb,
         )
         if not 0 <= mask_threshold <= 254:
-            raise ValueError(f"mask_threshold is {mask_threshold}, but wanted a grey level from 0 to 254")
+            raise DataValueError(f"mask_threshold is {mask_threshold}, but wanted a grey level from 0 to 254")
         self.csv = Path(csv)
         self.faces = faces
         self.mask_threshold = mask_threshold
@@ -137,7 +138,7 @@ class VideoFolderDataModule(VideoDataModule):
         named = clips.assign(name=clips.method + "/" + clips["clip"])
         found = identified(named, self.csv, self.cache_dir)
         if found.empty:
-            raise FileNotFoundError(f"none of the {len(clips)} videos that {self.csv} names is there")
+            raise DataMissingError(f"none of the {len(clips)} videos that {self.csv} names is there")
         return found
 
     @property
@@ -173,6 +174,6 @@ class VideoFolderDataModule(VideoDataModule):
             labels = clips.label[clips.split == split]
             if labels.empty or (stage == "fit" and split == "train" and labels.nunique() == 1):
                 held = "no clip" if labels.empty else "fakes only" if labels.iloc[0] else "real clips only"
-                raise ValueError(
+                raise DataValueError(
                     f"{self.csv} has {held} in the split {split}, which {stage} needs: add clips with split {split}"
                 )

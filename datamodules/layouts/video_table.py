@@ -14,6 +14,7 @@ from ..clips.csv_lines import named, read_lines
 from ..clips.facts import video_facts
 from ..clips.index import METHODS, with_facts
 from ..clips.splits import SPLITS
+from ..errors import DataMissingError, DataValueError
 from ..faces.tracks import FaceTracks, face_tracks
 
 COLUMNS = ("path", "label", "mask_path", "method", "pair", "split", "target")
@@ -64,10 +65,10 @@ def list_videos(csv: Path, lacking: bool = False) -> pd.DataFrame:
         ValueError: Likewise.
     """
     if not os.path.isfile(csv):
-        raise FileNotFoundError(f"csv is {str(csv)!r}, but wanted a file that exists, with the columns path and label")
+        raise DataMissingError(f"csv is {str(csv)!r}, but wanted a file that exists, with the columns path and label")
     lines = read_lines(csv, COLUMNS[:2], COLUMNS[2:], others=False)
     if lines.empty:
-        raise ValueError(f"{csv} names no video: wanted a line for each, below the line of the columns")
+        raise DataValueError(f"{csv} names no video: wanted a line for each, below the line of the columns")
     lines = lines.reindex(columns=list(COLUMNS), fill_value="")
     folder = csv.resolve().parent
     for name in COLUMNS:
@@ -119,7 +120,7 @@ def _refuse_values(lines: pd.DataFrame, csv: Path) -> None:
         if values:
             wrong.append(f"{name} of {len(values)} lines is {named(values)}, but wanted {wanted}")
     if wrong:
-        raise ValueError(f"{csv}: {'; '.join(wrong)}: correct these lines")
+        raise DataValueError(f"{csv}: {'; '.join(wrong)}: correct these lines")
 
 
 def _refuse_contradictions(lines: pd.DataFrame, csv: Path) -> None:
@@ -127,7 +128,7 @@ def _refuse_contradictions(lines: pd.DataFrame, csv: Path) -> None:
     crossed = lines[(fakes & (lines.method == METHODS[0])) | (~fakes & lines.method.isin(METHODS[1:]))]
     if len(crossed):
         values = [f"label {line.label} with method {line.method} in line {line.Index}" for line in crossed.itertuples()]
-        raise ValueError(
+        raise DataValueError(
             f"{csv} contradicts itself in {len(values)} lines, {named(values)}: "
             f"{METHODS[0]} are real, the other methods of FaceForensics++ make fakes, so correct one of the two"
         )
@@ -153,9 +154,7 @@ def _refuse_files(files: pd.DataFrame, csv: Path) -> None:
         pictures = shlex.quote(f"{folders['mask_path'][0]}/%04d.png")
         remedies.append(f"masks are videos, so make one of a folder's: ffmpeg -framerate 25 -i {pictures} mask.mp4")
     told = named([text for *_, text in wrong])
-    raise FileNotFoundError(
-        f"{csv} names {len(wrong)} videos or masks that are no files, {told}: {'; '.join(remedies)}"
-    )
+    raise DataMissingError(f"{csv} names {len(wrong)} videos or masks that are no files, {told}: {'; '.join(remedies)}")
 
 
 def _problem(path: str) -> str:
@@ -174,20 +173,20 @@ def _refuse_repeated(paths: pd.Series[str], csv: Path) -> None:
         lines_of[os.path.realpath(path)].append(line)
     twice = [f"{paths[lines[0]]} in lines {named(list(map(str, lines)))}" for lines in lines_of.values() if lines[1:]]
     if twice:
-        raise ValueError(f"{csv} names {len(twice)} videos more than once, {named(twice)}: keep one line of each")
+        raise DataValueError(f"{csv} names {len(twice)} videos more than once, {named(twice)}: keep one line of each")
 
 
 def _refuse_clips(table: pd.DataFrame, csv: Path) -> None:
     sizes = table[table.frames > 0].groupby("target")[["width", "height"]].nunique().max(axis=1)
     if sizes.max() > 1:
-        raise ValueError(
+        raise DataValueError(
             f"{csv}: clips of target {sizes.idxmax()} differ in size, so they cannot share a face track: "
             "give each a target of its own, or none"
         )
     for name in ("pair", "target"):
         homes = table.groupby(name).split.nunique()
         if homes.max() > 1:
-            raise ValueError(
+            raise DataValueError(
                 f"{csv}: {name} {homes.idxmax()} is in {homes.max()} splits, but a face may be in one only: "
                 "move its clips into one"
             )

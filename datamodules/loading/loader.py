@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..batch import Batch, Sample, in_batches
+from ..errors import DataValueError
 from .stream import FrameStream
 from .workers import Workers
 
@@ -47,7 +48,7 @@ class EpochLoader:
         same: bool = False,
     ) -> None:
         if num_workers < 0 or prefetch < 1:
-            raise ValueError(
+            raise DataValueError(
                 f"num_workers is {num_workers} and prefetch {prefetch}, wanted 0 or more and 1 or more: without "
                 "workers the asking process decodes"
             )
@@ -115,7 +116,7 @@ class EpochLoader:
         inside = 0 < state["batches"] < state["batches_an_epoch"]
         other = [f"{name} was {state[name]}, not {now}" for name, now in self._shape().items() if state[name] != now]
         if inside and other:
-            raise ValueError(
+            raise DataValueError(
                 f"the checkpoint was written inside epoch {state['epoch']}, and {'; '.join(other)}: "
                 "go on with the same, or from a checkpoint written at an epoch's end"
             )

@@ -16,6 +16,7 @@ from ..crops.labels import OFFICIAL, Labels
 from ..crops.read import Crop, read_crops, sample_of
 from ..crops.self_blend import SelfBlend, drawn, self_blended
 from ..crops.transforms import CropTransform
+from ..errors import DataValueError
 from ..faces.tracks import FaceTracks
 from ..video.reader import Backend
 from .order import Order, batches_of_rank, batches_of_worker, training_order
@@ -136,13 +137,13 @@ class FrameStream:
         self.consumed = 0
         self.unreadable: list[Unreadable] = []
         if train and on_unreadable == "skip":
-            raise ValueError(
+            raise DataValueError(
                 "on_unreadable is skip with train, but a training's order is known beforehand: use raise, and take "
                 "damaged clips out"
             )
         if self.samples < ranks * (batch_size if train else 1):
             batches = f"{ranks} batches of {batch_size}" if train else f"a frame for each of {ranks} processes"
-            raise ValueError(
+            raise DataValueError(
                 f"{self.samples} frames of {len(clips)} clips make less than {batches}: "
                 "take more frames a clip, a smaller batch_size or fewer devices"
             )

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from typing import IO, TypeVar
 
 from ..batch import Sample
+from ..errors import DataValueError
 from ..parallel.child import answer, child, send
 from .stream import FrameStream
 from .unreadable import Unreadable
@@ -40,7 +41,7 @@ class Workers:
         self._pass = 0
         self._said: set[str] = set()
         if type(stream.transform).__module__ == "__main__":
-            raise ValueError(
+            raise DataValueError(
                 f"the transform {type(stream.transform).__name__} is of the main script, which workers do not know: "
                 "put it into a module of its own, or use num_workers=0"
             )

@@ -13,6 +13,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
 
+from ..errors import ProcessEndedError
 from .start import start_serving
 
 
@@ -68,7 +69,7 @@ def answer(line: Connection) -> Any:
     try:
         return line.recv()
     except (EOFError, ConnectionError) as error:
-        raise ChildProcessError("a process was ended from outside, perhaps for want of memory: start again") from error
+        raise ProcessEndedError("a process was ended from outside, perhaps for want of memory: start again") from error
 
 
 def portable(error: Exception) -> Exception:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ..errors import DataMissingError, DataValueError
 from ..faces.detection import face_detector
 from ..video.reader import Image, VideoReader
 from ..video.scan import probe
@@ -67,7 +68,7 @@ def find_people(folder: Path, frames: int) -> list[Path]:
     if useless:
         print(f"{len(useless)} of {len(clips)} clips are left out: {', '.join(useless)}")
     if not useful:
-        raise FileNotFoundError(
+        raise DataMissingError(
             f"{folder} holds {len(clips)} clips and none with {frames} frames and a face: name a folder with "
             f"one talking person a file ({', '.join(sorted(SUFFIXES))})"
         )
@@ -95,7 +96,7 @@ def cast(people: Sequence[Path], pairs: Sequence[Pair], seed: int, across_splits
     if across_splits:
         shares = dict.fromkeys(SPLITS, order)
     elif len(order) < len(SPLITS):
-        raise ValueError(
+        raise DataValueError(
             f"{len(order)} of the clips show a person, but train, val and test need one each: add clips, or pass "
             "--allow-repeats-across-splits and read no generalisation to new people out of the results"
         )
@@ -146,7 +147,7 @@ def film_person(role: Role, frames: int, width: int, height: int, rng: np.random
         images[number] = image
     found = {number: face for number in range(0, frames, STRIDE) if (face := find_face(images[number])) is not None}
     if not found:
-        raise ValueError(
+        raise DataValueError(
             f"{role.path} shows no face in frames {start} to {start + frames - 1}: cut it to where the person talks"
         )
     known = np.array(list(found.values()))  # (n, 4): x, y, half-width, half-height

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..clips.index import FOUR_METHODS
+from ..errors import DataExistsError, DataValueError
 from ..parallel.pool import in_parallel
 from ..video.reader import Image
 from ..video.writer import write_video
@@ -145,15 +146,19 @@ def _columns(image: Image, columns: slice) -> Image:
 def _check(pairs: int, frames: int, size: tuple[int, int], qualities: Sequence[str]) -> None:
     width, height = size
     if not 3 <= pairs <= 500:
-        raise ValueError(f"pairs is {pairs}, but three splits and three-digit names need 3 to 500: choose one of these")
+        raise DataValueError(
+            f"pairs is {pairs}, but three splits and three-digit names need 3 to 500: choose one of these"
+        )
     if frames < 8:
-        raise ValueError(f"frames is {frames}, but lost landmarks and unequal lengths need 8: choose 8 or more")
+        raise DataValueError(f"frames is {frames}, but lost landmarks and unequal lengths need 8: choose 8 or more")
     if width % 16 or height % 2 or min(size) < 96:
         wanted = f"{max(96, width // 16 * 16)}x{max(96, height // 2 * 2)}"
-        raise ValueError(f"size is {width}x{height}, but width must be a multiple of 16, height even: use {wanted}")
+        raise DataValueError(f"size is {width}x{height}, but width must be a multiple of 16, height even: use {wanted}")
     known = get_args(Quality)
     if not qualities or set(qualities) - set(known):
-        raise ValueError(f"qualities are {list(qualities)}, but FaceForensics++ has {list(known)}: name one or more")
+        raise DataValueError(
+            f"qualities are {list(qualities)}, but FaceForensics++ has {list(known)}: name one or more"
+        )
 
 
 def _refuse_others(out: Path, settings: dict[str, object]) -> None:
@@ -163,12 +168,12 @@ def _refuse_others(out: Path, settings: dict[str, object]) -> None:
         begun = json.loads(marker.read_text())
         other = [f"{key} {begun.get(key)}, not {value}" for key, value in settings.items() if begun.get(key) != value]
         if other:
-            raise FileExistsError(
+            raise DataExistsError(
                 f"{out} holds a tree with other settings ({'; '.join(other)}): delete it or name another folder"
             )
     elif out.exists() and any(out.iterdir()):
         found = min(path.name for path in out.iterdir())
-        raise FileExistsError(f"{out} holds {found!r}, but a tree is written into an empty folder: name another one")
+        raise DataExistsError(f"{out} holds {found!r}, but a tree is written into an empty folder: name another one")
 
 
 def _write_splits(folder: Path, planned: list[Pair]) -> None:

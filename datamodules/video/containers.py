@@ -12,6 +12,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DataFileError, DataValueError
+
 Frame = Any
 """PyAV's `VideoFrame`, which reaches us without types."""
 
@@ -31,7 +33,7 @@ is called a video must never make another one be read."""
 AGAIN = "download or copy it again"
 
 
-class NoVideoError(ValueError):
+class NoVideoError(DataValueError):
     """A file that holds no film."""
 
 
@@ -65,7 +67,7 @@ def open_video(path: Path | str, **options: str) -> Iterator[tuple[Any, Any]]:
         reason = "it is no file of any container of videos" if other else error.strerror
         raise NoVideoError(f"{path} cannot be read as a video ({reason}): {AGAIN}") from error
     except OSError as error:
-        raise OSError(
+        raise DataFileError(
             f"{path} cannot be opened just now ({error.strerror}): see that it may be read, and try again"
         ) from error
     with container:
@@ -81,7 +83,7 @@ def open_video(path: Path | str, **options: str) -> Iterator[tuple[Any, Any]]:
         try:
             yield container, stream
         except av.FFmpegError as error:
-            raise OSError(f"{path} cannot be decoded ({error.strerror}): {AGAIN}") from error
+            raise DataFileError(f"{path} cannot be decoded ({error.strerror}): {AGAIN}") from error
 
 
 class Turn(NamedTuple):
@@ -153,5 +155,7 @@ def turn_of(frame: Frame, path: Path | str) -> Turn | None:
     elif (b or c) and not (a or d):
         turn = Turn(True, c < 0, b < 0)
     else:
-        raise OSError(f"{path} is to be shown turned by {frame.rotation} degrees, wanted quarters: encode it anew")
+        raise DataFileError(
+            f"{path} is to be shown turned by {frame.rotation} degrees, wanted quarters: encode it anew"
+        )
     return turn if any(turn) else None

@@ -34,7 +34,7 @@ class Sequence(NamedTuple):
         return self.order_type != 1 and self.reorders and not (self.fields or self.gaps or self.planes_apart)
 
 
-class DamagedError(ValueError):
+class DamagedError(Exception):
     """The bytes of a picture are none that an encoder writes."""
 
 

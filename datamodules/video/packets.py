@@ -16,12 +16,13 @@ from typing import Any
 
 import av
 
-from .containers import AGAIN, Frame, open_video
+from ..errors import DataFileError
+from .containers import AGAIN, Frame, NoVideoError, open_video
 from .listing import Listing, Packet, list_pictures, packets_of
 from .player import Player, Shown
 
 
-class UnreadableError(OSError):
+class UnreadableError(DataFileError):
     """Frames of a file that cannot be read, while others behind them perhaps can.
 
     Args:
@@ -71,8 +72,8 @@ def decode(path: Path, frames: Sequence[int]) -> Generator[Frame]:
                         lost = frames[len(there) :]
                         raise UnreadableError(_refusal(path, lost[0], len(listing.order), listing), lost)
                     return
-    except ValueError as error:
-        raise OSError(str(error)) from error
+    except NoVideoError as error:
+        raise DataFileError(str(error)) from error
     yield from _played(path, frames[given:], listing)
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import av
 
+from ..errors import DataFileError, DataValueError
 from .containers import Frame, open_video
 from .h264 import Headers, Order
 from .h264_sequence import DamagedError
@@ -109,8 +110,8 @@ class Player:
                     packet = self._next(packets)
                 yield from self._feed(stream, None)
                 yield from self._settled(all_of_them=True)
-        except ValueError as error:
-            raise OSError(str(error)) from error
+        except DataValueError as error:
+            raise DataFileError(str(error)) from error
 
     def _next(self, packets: Iterator[Any]) -> Any:
         try:
@@ -197,7 +198,7 @@ class Player:
         if self._size not in (None, size):
             old, new = ("x".join(map(str, each)) for each in (self._size or size, size))
             change = f"changes its picture size at frame {number}, from {old} to {new}"
-            raise ValueError(f"{self._path} {change}: encode it anew to one size")
+            raise DataValueError(f"{self._path} {change}: encode it anew to one size")
         self._size = size
         position = frame.pts if frame.pts is not None else len(self._times) - 1
         self._waiting.discard(position)

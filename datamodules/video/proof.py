@@ -7,7 +7,8 @@ from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
-from .containers import AGAIN, open_video, turn_of
+from ..errors import DataFileError
+from .containers import AGAIN, NoVideoError, open_video, turn_of
 from .listing import PROVABLE, list_pictures
 from .player import Player
 
@@ -21,7 +22,7 @@ def refuse_unproven(path: Path, backend: str) -> None:
     status = os.stat(path)
     reason = _doubt(path, status.st_size, status.st_mtime_ns)
     if reason:
-        raise OSError(f"{path} {reason}, where {backend} may give other pictures: use backend: pyav, or {AGAIN}")
+        raise DataFileError(f"{path} {reason}, where {backend} may give other pictures: use backend: pyav, or {AGAIN}")
 
 
 @lru_cache(maxsize=4096)
@@ -31,8 +32,8 @@ def _doubt(path: Path, size: int, mtime_ns: int) -> str:
             if len(container.streams.video) > 1:
                 return "holds several films or pictures"
             listing = list_pictures(container, stream) if container.format.name == PROVABLE[0] else None
-    except ValueError as error:
-        raise OSError(str(error)) from error
+    except NoVideoError as error:
+        raise DataFileError(str(error)) from error
     if listing is None or not listing.closed:
         return "is not H.264 in MP4 with closed groups of pictures and without edits"
     if listing.cut:
@@ -61,8 +62,8 @@ def damaged_ranges(path: Path) -> list[tuple[int, int]]:
     try:
         with open_video(path) as (container, stream):
             listing = list_pictures(container, stream)
-    except ValueError as error:
-        raise OSError(str(error)) from error
+    except NoVideoError as error:
+        raise DataFileError(str(error)) from error
     sound: set[int] = set()
     total = len(listing.packets) if listing else 0
     with closing(Player(path, listing).frames()) as clip:

@@ -14,6 +14,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DataFileError, DataMissingError, DataValueError
 from .containers import Box, Frame, turn_of
 from .packets import decode
 from .planes import Converter, Spot, SpotFinder, bright, tight
@@ -96,12 +97,12 @@ class VideoReader:
 
     def _check(self, frames: Sequence[int]) -> None:
         if any(later <= earlier for earlier, later in itertools.pairwise([-1, *frames])):
-            raise ValueError(
+            raise DataValueError(
                 f"frames of {self.path} are asked for in the order {list(frames)[:8]}, wanted 0 or more and rising: "
                 "sort them first"
             )
         if not self.path.is_file():
-            raise FileNotFoundError(f"{self.path} does not exist: has the folder been moved since it was indexed?")
+            raise DataMissingError(f"{self.path} does not exist: has the folder been moved since it was indexed?")
 
     def _in_batches(self, frames: Sequence[int], boxes: Sequence[Box] | None) -> Generator[Image]:
         """Reads by decord or torchcodec, which give many frames at a time."""
@@ -109,20 +110,20 @@ class VideoReader:
         try:
             length, read = _open_decord(self.path) if self.backend == "decord" else _open_torchcodec(self.path)
         except ImportError as error:
-            raise ValueError(
+            raise DataValueError(
                 f"backend is {self.backend}, which cannot be loaded ({str(error).splitlines()[0]}): install it, "
                 "torchcodec with a system FFmpeg, or use pyav"
             ) from error
         except Exception as error:  # both raise their own types and plain RuntimeError
-            raise OSError(f"{self.path} cannot be opened as a video: download or copy it again") from error
+            raise DataFileError(f"{self.path} cannot be opened as a video: download or copy it again") from error
         if frames and frames[-1] >= length:
-            raise OSError(f"{self.path} has {length} frames, but frame {frames[-1]} is wanted: copy it again")
+            raise DataFileError(f"{self.path} has {length} frames, but frame {frames[-1]} is wanted: copy it again")
         for start in range(0, len(frames), FRAMES_AT_ONCE):
             wanted = list(frames[start : start + FRAMES_AT_ONCE])
             try:
                 images = read(wanted)
             except Exception as error:
-                raise OSError(f"{self.path} is damaged at or behind frame {wanted[0]}: copy it again") from error
+                raise DataFileError(f"{self.path} is damaged at or behind frame {wanted[0]}: copy it again") from error
             if boxes is None:
                 yield from images
             else:
@@ -141,7 +142,9 @@ class VideoReader:
                 coded = turn.undo(box, frame.width, frame.height) if box else None
                 return turn.apply(converter.convert(frame, coded))
             except av.FFmpegError as error:
-                raise OSError(f"{self.path} has colours that cannot be converted ({error}): encode it anew") from error
+                raise DataFileError(
+                    f"{self.path} has colours that cannot be converted ({error}): encode it anew"
+                ) from error
 
         return _in_bursts(decode(self.path, frames), convert)
 

@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from ..errors import ExperimentValueError
 from ..runs.checkpoints import read_checkpoint
 from .monitors import refuse_unknown_monitors
 
@@ -143,7 +144,7 @@ class BestCheckpoint(RunCheckpoint):
             ValueError: It is NaN or infinite, so nothing can be chosen by it.
         """
         if current is not None and not current.isfinite():
-            raise ValueError(
+            raise ExperimentValueError(
                 f"{self.monitor} is {float(current)}, so no model can be chosen by it: validate on originals and on "
                 "fakes, or choose by another metric"
             )
@@ -216,7 +217,7 @@ class RecentCheckpoint(RunCheckpoint):
 
     def __init__(self, minutes: float = 15) -> None:
         if not 0 <= minutes < YEAR:
-            raise ValueError(f"minutes is {minutes}, wanted 0 or more, and less than a year's")
+            raise ExperimentValueError(f"minutes is {minutes}, wanted 0 or more, and less than a year's")
         super().__init__("last", interval=timedelta(minutes=minutes))
 
     def on_train_batch_end(self, trainer: Trainer, *batch: Any) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from lightning_modules import METHODS
 
+from ..errors import ExperimentValueError
+
 HERE = ("pytorch_lightning.", "experiments.")
 """Where callbacks come from that measure nothing themselves."""
 
@@ -36,7 +38,7 @@ def refuse_unknown_monitors(trainer: Any, module: Any) -> None:
         if of_all not in pooled or method not in methods:
             near = difflib.get_close_matches(name, pooled, n=1, cutoff=0)[0]
             known = ", ".join(pooled)
-            raise ValueError(
+            raise ExperimentValueError(
                 f"{type(callback).__name__} goes by {name}, which is never measured, wanted one of {known}, those of "
                 f"val also for one method as in val/frame_auroc/{METHODS[1]}: did you mean {near}?"
             )

@@ -16,6 +16,7 @@ from torch.utils.data import default_collate
 
 from datamodules import EpochLoader
 
+from ..errors import ExperimentValueError
 from ..evaluation.pictures import overlays
 from ..evaluation.result import result_of, rightness
 from .predictions import _clips
@@ -33,7 +34,7 @@ class Overlays(Callback):
 
     def __init__(self, per_method: int = 4, extremes: int = 3, folder: str = "overlays") -> None:
         if per_method < 0 or extremes < 0:
-            raise ValueError(f"per_method is {per_method} and extremes {extremes}, wanted 0 or more of both")
+            raise ExperimentValueError(f"per_method is {per_method} and extremes {extremes}, wanted 0 or more of both")
         self.per_method = per_method
         self.extremes = extremes
         self.folder = folder

@@ -12,6 +12,7 @@ from torch.utils.data import default_collate
 from datamodules import Batch, EpochLoader, FrameStream
 from datamodules.loading.sampling import evaluation_plan
 
+from ..errors import ExperimentValueError
 from ..evaluation.pictures import overlays
 from ..tracking.logger import wandb_logger
 
@@ -30,7 +31,7 @@ class ProbeFrames(Callback):
 
     def __init__(self, every_n_epochs: int = 1, per_method: int = 1) -> None:
         if every_n_epochs < 0 or per_method < 1:
-            raise ValueError(
+            raise ExperimentValueError(
                 f"every_n_epochs is {every_n_epochs} and per_method {per_method}, wanted at least 0 and 1: "
                 "every_n_epochs 0 shows no probes"
             )

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 from datamodules import FaceForensicsDataModule, VideoFolderDataModule
 from lightning_modules import ClassificationModule, SegmentationModule
 
+from ..errors import ExperimentValueError
 from .layers import CLASSES, LISTS, OF_A_CLASS, TOP, Layer
 
 OURS = (FaceForensicsDataModule, VideoFolderDataModule, ClassificationModule, SegmentationModule)
@@ -29,7 +30,7 @@ KINDS = dict(zip((*CLASSES, *LISTS), (LightningModule, LightningDataModule, Call
 """What these classes are."""
 
 
-class MisspeltKeyError(ValueError):
+class MisspeltKeyError(ExperimentValueError):
     """A key that nothing takes."""
 
 
@@ -99,7 +100,7 @@ def _parameters(class_path: str, prefix: str) -> list[str]:
     try:
         kind = getattr(importlib.import_module(module), name) if dot else _known(name, prefix) if name else None
     except (ImportError, AttributeError) as error:
-        raise ValueError(
+        raise ExperimentValueError(
             f"{prefix}.class_path is {class_path!r}, which cannot be imported ({error}): check its spelling"
         ) from error
     parameters = inspect.signature(kind).parameters if kind else {}
@@ -115,7 +116,7 @@ def _known(name: str, prefix: str) -> type:
     known = {kind.__name__: kind for kind in kinds}
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
-        raise ValueError(
+        raise ExperimentValueError(
             f"{prefix} names the class {name!r}, which is not known: did you mean {near!r}? A class of your own needs "
             "its module too, as in package.module.Name"
         )

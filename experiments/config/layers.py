@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import yaml
 
+from ..errors import ExperimentMissingError, ExperimentValueError
 from .rows import TAKES
 
 TOP = ("seed_everything", "trainer", "model", "data", "ckpt_path", "name", "verbose", "weights_only", *TAKES, "tests")
@@ -96,13 +97,15 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     """
     if not path.is_file():
         near = difflib.get_close_matches(path.name, [file.name for file in path.parent.glob("*.yaml")], n=1)
-        raise FileNotFoundError(f"{path} does not exist" + (f": did you mean {path.parent / near[0]}?" if near else ""))
+        raise ExperimentMissingError(
+            f"{path} does not exist" + (f": did you mean {path.parent / near[0]}?" if near else "")
+        )
     try:
         settings = yaml.safe_load(path.read_text("utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise ExperimentValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
-        raise ValueError(f"{path} holds {type(settings).__name__}, wanted keys such as {', '.join(TOP[:4])}")
+        raise ExperimentValueError(f"{path} holds {type(settings).__name__}, wanted keys such as {', '.join(TOP[:4])}")
     return settings
 
 

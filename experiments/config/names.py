@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ..errors import ExperimentValueError
+
 LONGEST = 150
 """Bytes of a name: a file may be called by 255, of which its kind and ending take some."""
 
@@ -21,15 +23,17 @@ def check_name(name: object, said: str, others: Iterable[str] = ()) -> None:
         ValueError: It cannot be used.
     """
     if not isinstance(name, str) or not re.fullmatch(r"[^\W_][\w.+-]*", name) or len(name.encode()) > LONGEST:
-        raise ValueError(
+        raise ExperimentValueError(
             f"{said} is {name!r}, wanted letters, digits and . _ + - that begin with a letter or digit, at most "
             f"{LONGEST}: such as celeb-v2"
         )
     if name.casefold() == "test":
-        raise ValueError(f"{said} is {name!r}, as the row's own test is called: give another, such as celeb-v2")
+        raise ExperimentValueError(
+            f"{said} is {name!r}, as the row's own test is called: give another, such as celeb-v2"
+        )
     for other in others:
         if other != name and other.casefold() == name.casefold():
-            raise ValueError(
+            raise ExperimentValueError(
                 f"{said} is {name!r}, which differs from {other!r} in capitals only, and some file systems take them "
                 "for one: write it the same, or give another"
             )

@@ -11,6 +11,8 @@ from typing import Any
 from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.strategies import StrategyRegistry
 
+from ..errors import ExperimentValueError
+
 Rule = tuple[Callable[[Any], bool], str]
 """Whether a value is sound, and what is wanted."""
 
@@ -92,12 +94,12 @@ def check_ranges(settings: Mapping[str, Any]) -> None:
     """
     seed = settings.get("seed_everything", 0)
     if not isinstance(seed, int) or not 0 <= seed < SEEDS:
-        raise ValueError(f"seed_everything is {seed}, wanted a whole number from 0 to {SEEDS - 1}")
+        raise ExperimentValueError(f"seed_everything is {seed}, wanted a whole number from 0 to {SEEDS - 1}")
     trainer = settings.get("trainer") or {}
     for name, (sound, wanted) in RULES.items():
         value = trainer.get(name)
         if value is not None and not (value == -1 and name in WITHOUT_END) and not sound(value):
-            raise ValueError(f"trainer.{name} is {_shown(value)}, wanted {wanted}")
+            raise ExperimentValueError(f"trainer.{name} is {_shown(value)}, wanted {wanted}")
 
 
 def seed_of(word: str) -> int:

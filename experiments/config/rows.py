@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from ..errors import ExperimentValueError
+
 HERE = Path(__file__).parents[1] / "tables"
 
 TAKES = ("encoder_from", "checkpoint_from")
@@ -78,6 +80,6 @@ def find_rows(names: Iterable[str], folder: Path = HERE) -> list[Row]:
             known = [*map(str, rows), *sorted({row.table for row in rows})]
             near = difflib.get_close_matches(name, known, n=1, cutoff=0)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{name!r} is neither a row nor a table of {folder}{hint}")
+            raise ExperimentValueError(f"{name!r} is neither a row nor a table of {folder}{hint}")
         found += [row for row in fitting if row not in found]
     return found

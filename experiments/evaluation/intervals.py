@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from ..errors import ExperimentValueError
 from ..runs.files import write_text
 from ..runs.folder import RunFolder
 from .resampling import Figures, Floats, weighted_figures
@@ -102,14 +103,14 @@ def compared(first: Result, second: Result, replicates: int = REPLICATES) -> lis
     apart = one.index.symmetric_difference(other.index)
     if len(apart) or len(one) != len(other):
         named = f", first {'/'.join(map(str, apart[0][:3]))}" if len(apart) else ""
-        raise ValueError(
+        raise ExperimentValueError(
             f"the two runs were tested on different frames: {len(one)} and {len(other)}, of which {len(apart)} are in "
             f"one only{named}: test both on the same data"
         )
     facts = [_measured_on(frames, {*one.columns} & {*other.columns}) for frames in (one, other)]
     differing = (facts[0] != facts[1]).any(axis=1)
     if differing.any():
-        raise ValueError(
+        raise ExperimentValueError(
             f"the two runs were measured on other pixels or pairs in {differing.sum()} of {len(one)} frames, first "
             f"{'/'.join(map(str, one.index[differing][0][:3]))}: test both on the same data, with the same faces"
         )

@@ -12,6 +12,7 @@ from datamodules.files import write_parquet
 from lightning_modules import OperatingPoint
 from lightning_modules.metrics.operating_point import LARGEST
 
+from ..errors import ExperimentMissingError, ExperimentValueError
 from ..runs.folder import RunFolder
 
 if TYPE_CHECKING:  # reports read results without torch
@@ -50,7 +51,7 @@ def result_of(evaluation: Evaluation, clips: pd.DataFrame) -> Result:
     """
     measured = evaluation.measured
     if measured is None:
-        raise ValueError("the evaluation has computed nothing yet: call compute() first")
+        raise ExperimentValueError("the evaluation has computed nothing yet: call compute() first")
     several = measured.logits.shape[1] > 1
     logit = measured.logits[:, evaluation.decisions.index(evaluation.point.decision) if several else 0]
     facts = {"frame": measured.frame.numpy(), "score": logit.sigmoid().numpy(), "logit": logit.numpy()}
@@ -105,7 +106,7 @@ def read_result(folder: RunFolder, name: str | None = None) -> Result:
     """
     path = folder.file("frames", name, "parquet")
     if not (path.is_file() and folder.metrics(name).is_file()):  # metrics are written last
-        raise FileNotFoundError(
+        raise ExperimentMissingError(
             f"{path} does not exist, but holds what a test has measured: give a run's folder, such as "
             "runs/table-2/resnet50-joint/seed0, that `python -m experiments test` has tested"
         )

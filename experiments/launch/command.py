@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..config.layers import Config
+from ..errors import ExperimentValueError
 from ..runs.at_work import AtWorkError, alone_at
 from ..runs.files import write_text
 from ..runs.reading import LeftOut
@@ -42,14 +43,14 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--jobs", type=int, help="rows at a time (default 1, of a cluster as many as it takes)")
     options, wanted = read_wanted(parser, arguments)
     if options.jobs is not None and options.jobs < 1:
-        raise ValueError(f"--jobs is {options.jobs}, wanted 1 or more")
+        raise ExperimentValueError(f"--jobs is {options.jobs}, wanted 1 or more")
     launcher = _launcher(options, wanted)
     left_out = LeftOut()
     planned = plan(wanted.jobs, wanted.runs, left_out)
     while stale := [one for one in planned if one.state == "stale"]:
         for one in stale:
             if isinstance(launcher, Slurm) and (job := _queued(one, launcher.queue.jobs())):
-                raise ValueError(
+                raise ExperimentValueError(
                     f"{one.folder.path} is stale ({one.why}), but job {job.number} is {job.said} there: give the "
                     f"options of that job, or end it by scancel {job.number}"
                 )
@@ -137,7 +138,9 @@ def _launcher(options: argparse.Namespace, wanted: Wanted) -> Launcher:
         return Slurm(options.slurm)
     for config in wanted.configs.values():
         if (nodes := config["trainer"]["num_nodes"]) > 1:
-            raise ValueError(f"{alone(nodes, config['trainer']['devices'])}; or let SLURM do it: --launcher slurm")
+            raise ExperimentValueError(
+                f"{alone(nodes, config['trainer']['devices'])}; or let SLURM do it: --launcher slurm"
+            )
     return Local(options.jobs or 1)
 
 

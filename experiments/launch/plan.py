@@ -10,6 +10,7 @@ from ..config.hashes import training_key
 from ..config.layers import Config, with_changes
 from ..config.places import places
 from ..config.rows import TAKES, Row, find_rows, order
+from ..errors import ExperimentValueError
 from ..runs.data_used import SPLITS, TRAINING, Data, DataNow, differing_data
 from ..runs.folder import RunFolder
 from ..runs.reading import DamagedFileError, LeftOut
@@ -115,7 +116,7 @@ def resolved(rows: Iterable[Row], resolve: Callable[[Row], Config]) -> dict[Row,
     def add(row: Row, waiting: tuple[Row, ...]) -> None:
         if row in waiting:
             circle = " needs ".join(map(str, (*waiting[waiting.index(row) :], row)))
-            raise ValueError(f"{circle}: no row can be trained first, let one of them start from another")
+            raise ExperimentValueError(f"{circle}: no row can be trained first, let one of them start from another")
         if row not in found:
             config = resolve(row)
             if needed := needed_row(row, config):

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import ExperimentFileError, ExperimentValueError
 from .launcher import PROGRAM, Resources, Started, begun
 from .slurm_queue import Queue, ask, job_name, short
 from .steps import newest_lines
@@ -112,12 +113,12 @@ class Slurm:
         try:
             import submitit
         except ModuleNotFoundError:
-            raise ValueError(
+            raise ExperimentValueError(
                 "--launcher slurm needs submitit, which is not installed: pip install '.[slurm]'"
             ) from None
         for program in ("sbatch", "squeue", "scontrol", "srun"):
             if not shutil.which(program):
-                raise ValueError(
+                raise ExperimentValueError(
                     f"--launcher slurm needs {program}, which is not on PATH: start on a login node of SLURM"
                 )
         self._submitit = submitit
@@ -137,7 +138,7 @@ class Slurm:
         called, options = job_name(name, log), short(" ".join(command))
         if job := self.queue.jobs().get(called):
             if job.options != options:
-                raise ValueError(
+                raise ExperimentValueError(
                     f"{name} is {job.said} as job {job.number} with other options: give the same, or end it by scancel "
                     f"{job.number}"
                 )
@@ -160,7 +161,9 @@ class Slurm:
         except self._submitit.core.utils.FailedJobError as error:
             said = " ".join(str(error).split())
             without = "; without GPUs, give --trainer.accelerator cpu" if resources.gpus else ""
-            raise OSError(f"sbatch does not take {name}: {said}: see to its options, SLURM='...'{without}") from error
+            raise ExperimentFileError(
+                f"sbatch does not take {name}: {said}: see to its options, SLURM='...'{without}"
+            ) from error
         self.queue.jobs(now=True)
         return Submitted(number, log, self.queue)
 
@@ -192,7 +195,9 @@ def sbatch_options(text: str) -> dict[str, Any]:
     while words:
         option, equals, value = words.pop(0).partition("=")
         if not re.fullmatch(r"--[a-z][-a-z0-9]*", option):
-            raise ValueError(f"{option!r} in {text!r} is no long option of sbatch, wanted such as --partition=gpu")
+            raise ExperimentValueError(
+                f"{option!r} in {text!r} is no long option of sbatch, wanted such as --partition=gpu"
+            )
         follows = not equals and words and not words[0].startswith("-")
         found[option[2:].replace("-", "_")] = value if equals else words.pop(0) if follows else True
     return found

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from ..errors import ExperimentFileError
+
 SILENCE_S = 600.0
 """Seconds that SLURM may leave questions unanswered, as it does while its controller is restarted."""
 
@@ -63,7 +65,7 @@ class Queue:
             named = [(*name.rpartition("."), number, state) for number, state, name in lines]
             self._jobs = {name: SlurmJob(number, state, options) for name, _, options, number, state in named}
         elif self._jobs is None or now or self._asked - self._answered > SILENCE_S:
-            raise OSError(
+            raise ExperimentFileError(
                 f"squeue says {told.stderr.strip()!r}, wanted the list of jobs: see to the cluster; what is queued "
                 "goes on, and the same command looks again"
             )

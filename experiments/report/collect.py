@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import ExperimentMissingError
 from ..runs.files import write_text
 from ..runs.reading import LeftOut
 from ..runs.run import scale_of
@@ -34,7 +35,7 @@ def collect(arguments: Sequence[str]) -> None:
     printed = found[found.table == options.table] if options.table else found
     if printed.empty:
         left_out.tell()
-        raise FileNotFoundError(
+        raise ExperimentMissingError(
             f"{options.runs} holds no metrics.json of {options.table or 'any table'}: train and test a row first, "
             "such as make train EXP=demo/segmentation DATA=data/mini"
         )

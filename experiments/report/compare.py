@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..errors import ExperimentValueError
 from ..evaluation.intervals import REPLICATES, Comparison, compared
 from ..evaluation.sound import sound_result
 from ..runs.folder import RunFolder
@@ -33,7 +34,9 @@ def compare(arguments: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, help="write every figure to this CSV file as well")
     options = parser.parse_args(arguments)
     if options.replicates < 1:
-        raise ValueError(f"--replicates is {options.replicates}, but at least one test set must be drawn: say 1000")
+        raise ExperimentValueError(
+            f"--replicates is {options.replicates}, but at least one test set must be drawn: say 1000"
+        )
     results = [sound_result(RunFolder(folder), options.name) for folder in (options.first, options.second)]
     comparisons = compared(results[0], results[1], options.replicates)
     by_key = {f"test/{one.key}": one for one in comparisons}

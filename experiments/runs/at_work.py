@@ -10,13 +10,14 @@ from pathlib import Path
 
 from datamodules.parallel.pool import one_at_a_time
 
+from ..errors import ExperimentFileError, ExperimentValueError
 from ..signals import is_first
 from .folder import RunFolder
 
 _HELD: set[Path] = set()
 
 
-class AtWorkError(ValueError):
+class AtWorkError(ExperimentValueError):
     """Another process is at work at a run's folder."""
 
 
@@ -63,7 +64,7 @@ def _hold_inside(folder: RunFolder, stack: ExitStack, busy: Callable[[str], None
     try:
         stack.enter_context(one_at_a_time(folder.path / ".lock", busy))
     except OSError as error:
-        raise OSError(
+        raise ExperimentFileError(
             f"{folder.path} cannot be written to ({error.strerror}): make it writable, or take another folder "
             "(--trainer.default_root_dir)"
         ) from error

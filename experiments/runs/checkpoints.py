@@ -14,6 +14,7 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Trainer
 
+from ..errors import ExperimentFileError, ExperimentMissingError, ExperimentValueError
 from .folder import RunFolder
 
 TO_GO_ON = (
@@ -80,7 +81,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path, previous: Path | No
     except OSError as error:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
-        raise OSError(
+        raise ExperimentFileError(
             f"{path} cannot be written ({error.strerror or error}), what was there before is kept: see to the disk, "
             "then start the same command again"
         ) from error
@@ -133,16 +134,18 @@ def read_checkpoint(path: Path, remedy: str) -> dict[str, Any]:
         ValueError: It is damaged, or holds something else.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: {remedy}")
+        raise ExperimentMissingError(f"{path} does not exist: {remedy}")
     if problem := damage(path):
-        raise ValueError(f"{path} is damaged, or no checkpoint ({problem}): {remedy}")
+        raise ExperimentValueError(f"{path} is damaged, or no checkpoint ({problem}): {remedy}")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path} holds more than tensors and plain values ({reason[:160]}): {remedy}") from error
+        raise ExperimentValueError(
+            f"{path} holds more than tensors and plain values ({reason[:160]}): {remedy}"
+        ) from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters", "epoch"} <= checkpoint.keys():
-        raise ValueError(f"{path} is no checkpoint of a training here: {remedy}")
+        raise ExperimentValueError(f"{path} is no checkpoint of a training here: {remedy}")
     return checkpoint
 
 
@@ -182,7 +185,7 @@ def refuse_other_network(source: Path, model: Any, name: str) -> None:
     known = _of_run(source)["hyper_parameters"]
     for part in OF_NETWORK:
         if known.get(part) != model.hparams.get(part):
-            raise ValueError(
+            raise ExperimentValueError(
                 f"model.init_args.{part} is {model.hparams.get(part)!r}, but checkpoint_from: {name} was trained with "
                 f"{known.get(part)!r}: use the same, or encoder_from to train anew"
             )

@@ -20,6 +20,7 @@ from datamodules.files import write_parquet
 from datamodules.video_data import VideoDataModule
 
 from ..config.places import OF_DATA, OURS, places
+from ..errors import ExperimentValueError
 from .folder import RunFolder
 from .provenance import digest
 from .reading import reading
@@ -219,7 +220,7 @@ def refuse_other_data(run: RunFolder, data: Data, splits: Sequence[str], more: s
         ValueError: They are others.
     """
     if unlike := differing_data(run, data, splits):
-        raise ValueError(
+        raise ExperimentValueError(
             f"the run in {run.path} learnt by other data than there are now ({unlike}): put those back, or use another "
             f"folder (--trainer.default_root_dir){more}"
         )

@@ -12,6 +12,7 @@ import yaml
 
 from ..config.hashes import FREE_IN_TEST, MEASURED, differing_keys, training_key
 from ..config.layers import with_new_names
+from ..errors import ExperimentMissingError, ExperimentValueError
 from .files import write_text
 from .reading import OF_RUN, in_json, read_mapping, read_object, reading
 
@@ -89,7 +90,9 @@ class RunFolder:
             ValueError: The model is another one, or the data are and no name was given.
         """
         if not (self.config.is_file() and self.trained):
-            raise FileNotFoundError(f"{self.path} holds no model trained to its end: run fit with the same options")
+            raise ExperimentMissingError(
+                f"{self.path} holds no model trained to its end: run fit with the same options"
+            )
         differing = [key for key in self.differing(config) if not key.startswith(FREE_IN_TEST) or key in MEASURED]
         if name:
             differing = [key for key in differing if key.startswith("model.")]
@@ -106,7 +109,7 @@ class RunFolder:
 
     def _refuse(self, differing: list[str], more: str) -> None:
         if differing:
-            raise ValueError(
+            raise ExperimentValueError(
                 f"{self.config} was written for another configuration, which differs in {', '.join(differing[:6])}: "
                 f"use the same options, another seed (--seed_everything) or another folder (--trainer.default_root_dir)"
                 f"{more}"

@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from ..errors import ExperimentValueError
+
 OF_RUN = "put back a sound copy, or move its folder away and train again"
 """What to do about a file that a training has left."""
 
@@ -23,7 +25,7 @@ LONGEST = 160
 """Characters of what a reader says of a file; garbage can be long."""
 
 
-class DamagedFileError(ValueError):
+class DamagedFileError(ExperimentValueError):
     """A file that does not hold what it should; the text says which, why, and what to do."""
 
 

@@ -16,6 +16,7 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from ..errors import ExperimentValueError
 from ..evaluation.pictures import Overlay
 from ..evaluation.sound import sound_result
 from ..runs.folder import RunFolder
@@ -103,7 +104,7 @@ class ResumableWandbLogger(WandbLogger):
             return self._run()
         except Exception as error:
             given = {name: self._wandb_init[name] for name in ("project", "entity", "id")}
-            raise ValueError(
+            raise ExperimentValueError(
                 f"W&B takes no run of {given} ({one_line(error)}): correct them, or set WANDB_MODE=disabled"
             ) from error
 
@@ -115,7 +116,9 @@ class ResumableWandbLogger(WandbLogger):
         """
         entity = self._wandb_init["entity"] or os.environ.get("WANDB_ENTITY") or ""
         if self._experiment is None and self.enabled and not re.fullmatch(r"[^\s/\\#?%:]*", entity):
-            raise ValueError(f"entity is {entity!r}, wanted the name of a user or a team, without spaces and slashes")
+            raise ExperimentValueError(
+                f"entity is {entity!r}, wanted the name of a user or a team, without spaces and slashes"
+            )
         return super().experiment
 
     def _begin(self, run: Any, folder: RunFolder) -> None:

@@ -11,6 +11,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from ..errors import ExperimentValueError
+
 PROJECT = "pixel-forensics"
 """Where runs are logged, unless a configuration names another project."""
 
@@ -63,7 +65,9 @@ def _mode() -> str | None:
         return None
     if mode not in MODES:
         nearest = difflib.get_close_matches(mode, MODES, n=1, cutoff=0.0)[0]
-        raise ValueError(f"WANDB_MODE is {given!r}, wanted one of {', '.join(MODES)}: did you mean {nearest}?")
+        raise ExperimentValueError(
+            f"WANDB_MODE is {given!r}, wanted one of {', '.join(MODES)}: did you mean {nearest}?"
+        )
     os.environ["WANDB_MODE"] = mode
     return mode
 

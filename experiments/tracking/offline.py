@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import ExperimentValueError
+
 STEP = "trainer/global_step"
 """What W&B draws curves over, by Lightning's custom: optimiser steps."""
 
@@ -68,7 +70,9 @@ def _placed(file: Path) -> Iterator[tuple[int, Any]]:
 
     data = file.read_bytes()
     if not b":W&B".startswith(data[:4]):
-        raise ValueError(f"{file} begins with {data[:4]!r}, but W&B's files with b':W&B': remove it, or copy it again")
+        raise ExperimentValueError(
+            f"{file} begins with {data[:4]!r}, but W&B's files with b':W&B': remove it, or copy it again"
+        )
     position, parts = HEADER, b""
     while position + HEADER <= len(data):
         if BLOCK - position % BLOCK < HEADER:  # too little left for a piece: the block is filled with zeros
@@ -85,7 +89,9 @@ def _placed(file: Path) -> Iterator[tuple[int, Any]]:
             try:
                 record.ParseFromString(parts)
             except DecodeError as error:
-                raise ValueError(f"{file} is damaged at byte {position}: remove it, or copy it again") from error
+                raise ExperimentValueError(
+                    f"{file} is damaged at byte {position}: remove it, or copy it again"
+                ) from error
             yield position, record
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from ..config.ranges import seed_of
 from ..config.rows import find_rows
+from ..errors import ExperimentError
 from ..runs.files import write_text
 from .mode import PROJECT
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         sweep = sweep_of(options.table, options.seeds)
-    except ValueError as error:
+    except ExperimentError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     out = options.out or Path("runs", options.table, "sweep.yaml")

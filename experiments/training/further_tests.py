@@ -12,6 +12,7 @@ from ..config.hashes import measured_hash
 from ..config.layers import Config, with_changes
 from ..config.names import check_name
 from ..config.places import places
+from ..errors import ExperimentValueError
 from ..runs.data_used import Data, DataNow, difference, read_data
 from ..runs.folder import RunFolder
 
@@ -71,7 +72,7 @@ def further_tests(
     for name, settings in (config.get("tests") or {}).items():
         check_name(name, "a name in tests", [test.name for test in found])
         if not isinstance(settings, dict):
-            raise ValueError(
+            raise ExperimentValueError(
                 f"tests.{name} is {settings!r}, wanted settings that differ: "
                 "c40: {data: {init_args: {compression: c40}}}"
             )

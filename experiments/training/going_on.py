@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_lightning.callbacks import StochasticWeightAveraging
 
 from ..callbacks.checkpoints import OutOfTimeError, chooser_of, time_is_up, trained_whole
+from ..errors import ExperimentValueError
 from ..runs.checkpoints import damage, put_previous_back, read_checkpoint
 from ..runs.folder import RunFolder
 
@@ -33,14 +34,14 @@ def last_checkpoint(run: RunFolder, first: bool) -> Path | None:
     if not whole:
         if there:
             said = "; ".join(f"{path} is damaged ({problem})" for path, problem in problems.items())
-            raise ValueError(f"{said}: {_remedy(run)}")
+            raise ExperimentValueError(f"{said}: {_remedy(run)}")
         return None
     if whole[0] != run.last and first:
         problem = f"is damaged ({problems[run.last]})" if run.last in problems else "is gone"
         print(f"{run.last} {problem}: going on from the one before it, {run.previous.name}", file=sys.stderr)
         put_previous_back(run)
     if "optimizer_states" not in read_checkpoint(whole[0], _remedy(run)):
-        raise ValueError(
+        raise ExperimentValueError(
             f"{run.last} holds the weights of a training that has ended, but {run.best}, which it has chosen, is gone: "
             f"{_remedy(run)}"
         )
@@ -82,7 +83,7 @@ def given_checkpoint(run: RunFolder, given: str, to_go_on: bool = False) -> str:
     if "://" not in given and given not in ("hpc", "registry"):
         checkpoint = read_checkpoint(path, "name a run's best.ckpt or last.ckpt as --ckpt_path, or leave it out")
         if to_go_on and "optimizer_states" not in checkpoint:
-            raise ValueError(
+            raise ExperimentValueError(
                 f"--ckpt_path is {path}, which holds weights alone, and no training goes on from those: name a "
                 "last.ckpt of one that was interrupted, or start anew with it as --model.init_args.encoder_checkpoint"
             )
@@ -104,14 +105,14 @@ def refuse_without_choice(trainer: Any, trained: bool) -> None:
         wanted |= dict.fromkeys(("limit_train_batches", "max_epochs", "max_steps"), "trained")
     for name, what in wanted.items():
         if getattr(trainer, name) == 0:
-            raise ValueError(f"trainer.{name} is 0, so no model would be {what}: leave it out, or take more")
+            raise ExperimentValueError(f"trainer.{name} is 0, so no model would be {what}: leave it out, or take more")
     if trained and not chooser_of(trainer):
-        raise ValueError(
+        raise ExperimentValueError(
             "trainer.callbacks lack experiments.callbacks.BestCheckpoint, so the model that validation chooses would "
             "not be kept: add to the callbacks (--trainer.callbacks+=NAME) instead of replacing them"
         )
     if any(isinstance(callback, StochasticWeightAveraging) for callback in trainer.callbacks):
-        raise ValueError(
+        raise ExperimentValueError(
             "trainer.callbacks hold StochasticWeightAveraging, whose average is made after the last validation, so it "
             "would be neither measured nor kept: use pytorch_lightning.callbacks.EMAWeightAveraging instead"
         )
@@ -125,7 +126,7 @@ def refuse_nothing(trainer: Any, stage: str) -> None:
     """
     name = {"validate": "limit_val_batches", "test": "limit_test_batches", "predict": "limit_predict_batches"}[stage]
     if getattr(trainer, name) == 0:
-        raise ValueError(f"trainer.{name} is 0, so {stage} would look at nothing: leave it out, or take more")
+        raise ExperimentValueError(f"trainer.{name} is 0, so {stage} would look at nothing: leave it out, or take more")
 
 
 def train(trainer: Any, run: RunFolder, options: Mapping[str, Any]) -> None:
@@ -157,7 +158,7 @@ def train(trainer: Any, run: RunFolder, options: Mapping[str, Any]) -> None:
         raise SystemExit(1 if trainer.is_global_zero else 0)  # for any other Lightning kills the first at once
     chooser = chooser_of(trainer)
     if chooser is None or chooser.best_model_score is None:
-        raise ValueError(
+        raise ExperimentValueError(
             f"the training in {run.path} ended behind {trainer.current_epoch} epochs and was never validated, so no "
             "model is chosen: let it train longer, or validate earlier (trainer.val_check_interval)"
         )

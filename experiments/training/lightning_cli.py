@@ -24,6 +24,7 @@ from ..config.hashes import config_hash, measured_hash
 from ..config.layers import named_row
 from ..config.names import check_name
 from ..config.parser import SentenceParser
+from ..errors import ExperimentValueError
 from ..evaluation.intervals import write_intervals
 from ..evaluation.result import result_of, write_result
 from ..runs.at_work import alone_at
@@ -131,7 +132,7 @@ class ForensicsCLI(LightningCLI):
         """Ends with a sentence, before processes start, where one would have no data or keep what it measured."""
         strategy = str(self.settings.trainer.strategy)
         if any(kind in strategy for kind in ("spawn", "fork", "notebook")):
-            raise ValueError(
+            raise ExperimentValueError(
                 f"trainer.strategy is {strategy}, whose processes cannot hand back what they measured: use ddp"
             )
         refuse_alone(self.trainer)
@@ -256,7 +257,7 @@ class ForensicsCLI(LightningCLI):
         refuse_nothing(self.trainer, str(self.subcommand))
         if given := options.get("ckpt_path"):
             if self.subcommand == "test" and not self.settings.name:
-                raise ValueError(
+                raise ExperimentValueError(
                     f"a checkpoint is given, but {self.folder.metrics(None)} is for the run's own best one: give "
                     "--name NAME to write metrics-NAME.json"
                 )

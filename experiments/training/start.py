@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config.rows import TAKES
+from ..errors import ExperimentMissingError, ExperimentValueError
 from ..runs.folder import RunFolder
 
 
@@ -37,12 +38,12 @@ class Needed(NamedTuple):
             ValueError: It is another one than the row was begun with.
         """
         if not self.run.trained:
-            raise FileNotFoundError(
+            raise ExperimentMissingError(
                 f"{self.option} is {self.name}, but {self.run.path} holds no run trained to its end: train that row "
                 "first, or let `python -m experiments run` (make train EXP=...) train both"
             )
         if self.key and self.run.key != self.key:
-            raise ValueError(
+            raise ExperimentValueError(
                 f"{self.option} is {self.value}, but the run in {self.run.path} is another one, {self.run.key}: leave "
                 "out what follows the @, or let `python -m experiments run` begin anew"
             )
@@ -63,9 +64,11 @@ def needed(settings: Any, folder: RunFolder) -> Needed | None:
         return None
     option = named[0]
     if len(named) > 1:
-        raise ValueError(f"{' and '.join(named)} are given, but a run can start from one of them only: leave one out")
+        raise ExperimentValueError(
+            f"{' and '.join(named)} are given, but a run can start from one of them only: leave one out"
+        )
     if settings.model.init_args.get("encoder_checkpoint"):
-        raise ValueError(
+        raise ExperimentValueError(
             f"{option} and model.init_args.encoder_checkpoint are given, but a run can start from one of them only: "
             "leave one out"
         )

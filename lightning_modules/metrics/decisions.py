@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
+from ..errors import ModelValueError
 from .log_odds import finite, grouped_mean_log_odds, mean_log_odds
 from .measured import Measured
 
@@ -42,7 +43,7 @@ def frame_scores(mask_logit: Tensor, decision: Decision = "mean") -> Tensor:
         return mean_log_odds(pixels.topk(max(1, round(TOP_FRACTION * pixels.shape[1])), dim=1).values, 1)
     if decision == "max":
         return finite(pixels.amax(1).double())
-    raise ValueError(f"decision is {decision!r}, wanted 'mean', 'area', 'topk' or 'max'")
+    raise ModelValueError(f"decision is {decision!r}, wanted 'mean', 'area', 'topk' or 'max'")
 
 
 def video_scores(frame_logit: Tensor, clip: Tensor) -> tuple[Tensor, Tensor]:

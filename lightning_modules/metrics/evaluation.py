@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from ..batch import METHODS, UNKNOWN, Batch
+from ..errors import ModelValueError
 from .canvas import paste
 from .frames import frame_figures
 from .log_odds import finite, log_odds
@@ -65,7 +66,7 @@ class Evaluation(Metric):
         super().__init__()
         for name, given in (("pixel_threshold", pixel_threshold), ("frame_threshold", frame_threshold)):
             if given is not None and not 0 <= given <= 1:
-                raise ValueError(f"{name} is {given}, wanted a probability from 0 to 1, or null to choose one")
+                raise ModelValueError(f"{name} is {given}, wanted a probability from 0 to 1, or null to choose one")
         self.pixels = pixels
         self.choosing = choosing
         self.decisions = tuple(decisions)
@@ -212,7 +213,7 @@ def _as_logits(values: Tensor, what: str, logits: bool) -> Tensor:
     fitting = ~values.isnan() if logits else (values >= 0) & (values <= 1)
     if not fitting.all():
         wanted = "log-odds" if logits else "probabilities in [0, 1]"
-        raise ValueError(
+        raise ModelValueError(
             f"{what} scores must be {wanted}, but lie in [{values.min():.3g}, {values.max():.3g}]: pass "
             "`logits.sigmoid()`, or logits with logits=True, and if they are NaN lower the learning rate"
         )

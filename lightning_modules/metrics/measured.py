@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..batch import METHODS
+from ..errors import ModelValueError
 
 BINS = 2048
 BIN_WIDTH = 0.012
@@ -74,7 +75,7 @@ def scopes(measured: Measured, methods: Sequence[str] = METHODS) -> Iterator[Sco
     yield Scope("", torch.ones_like(measured.label, dtype=torch.bool), torch.ones_like(group_label, dtype=torch.bool))
     for position in measured.method[measured.label == 1].unique().tolist():
         if position >= len(methods):
-            raise ValueError(
+            raise ModelValueError(
                 f"method is {position}, but wanted a position in {list(methods)}: give Evaluation your `methods`, or "
                 "leave `method` out of the batch"
             )
@@ -119,7 +120,7 @@ class Rows:
     def filled(self) -> Tensor:
         """A view of the rows that are there; there must be some."""
         if self._tensor is None:
-            raise ValueError("nothing has been measured yet: call update with a batch first")
+            raise ModelValueError("nothing has been measured yet: call update with a batch first")
         return self._tensor[: self._count]
 
     def add(self, rows: Tensor) -> None:

@@ -16,6 +16,7 @@ from segmentation_models_pytorch.decoders.unetplusplus.decoder import UnetPlusPl
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import ModelValueError
 from .borders import repeat_borders
 
 DecoderName = Literal["fcn", "unet", "unetplusplus", "fpn", "deeplabv3", "deeplabv3plus", "segformer"]
@@ -120,7 +121,7 @@ class FPN(nn.Module):
         super().__init__()
         self.strides = list(strides[-4:])
         if len(self.strides) < 4 or any(coarse not in (fine, 2 * fine) for fine, coarse in pairwise(self.strides)):
-            raise ValueError(
+            raise ModelValueError(
                 f"decoder 'fpn' needs four maps, each of twice the stride before, but these have "
                 f"{list(strides)}: use decoder 'fcn', or an encoder with strides [4, 8, 16, 32]"
             )
@@ -180,7 +181,7 @@ class DeepLabV3Plus(nn.Module):
     def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:
         super().__init__()
         if 4 not in strides:
-            raise ValueError(
+            raise ModelValueError(
                 f"decoder 'deeplabv3plus' needs a map of stride 4, but these have "
                 f"{list(strides)}: use decoder 'fcn', or an encoder with strides [4, 8, 16, 32]"
             )

@@ -14,6 +14,7 @@ from timm.models import PretrainedCfg
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import ModelValueError
 from .borders import repeat_borders
 from .output_stride import dilate, join, joined_channels, keeps_branches
 from .simple_pyramid import SimplePyramid
@@ -57,7 +58,7 @@ class Encoder(nn.Module):
         super().__init__()
         _require_known(name)
         if output_stride not in OUTPUT_STRIDES:
-            raise ValueError(f"output_stride is {output_stride}, wanted one of {list(OUTPUT_STRIDES)}")
+            raise ModelValueError(f"output_stride is {output_stride}, wanted one of {list(OUTPUT_STRIDES)}")
         self.name = name
         self.output_stride = output_stride
         self._options, self.backbone = _create(name, 32 if _misplaced_by_timm(name, output_stride) else output_stride)
@@ -86,7 +87,7 @@ class Encoder(nn.Module):
             self._multiple = last
         else:
             coarser = f"use `output_stride: {last}`, or" if last in OUTPUT_STRIDES else "use"
-            raise ValueError(
+            raise ModelValueError(
                 f"encoder {self.name!r} has stride {last} and cannot be brought to output stride {wanted}: {coarser} "
                 "another encoder, for example 'resnet50'"
             )
@@ -130,7 +131,7 @@ class Encoder(nn.Module):
         if host := server(source):
             require_reachable(host, self.name)
             return {}
-        raise ValueError(f"timm has no ImageNet weights for encoder {self.name!r}: set `pretrained: false`")
+        raise ModelValueError(f"timm has no ImageNet weights for encoder {self.name!r}: set `pretrained: false`")
 
     def load_weights(self) -> None:
         """Loads timm's ImageNet weights, from its local cache or from the network; raises as `find_weights` does."""
@@ -158,7 +159,7 @@ class Encoder(nn.Module):
         try:
             self.backbone.set_grad_checkpointing(True)
         except (AssertionError, AttributeError) as error:
-            raise ValueError(
+            raise ModelValueError(
                 f"gradient_checkpointing is true, but timm has none for encoder {self.name!r}: set it to false, or use "
                 "another encoder, for example 'resnet50'"
             ) from error
@@ -233,7 +234,9 @@ def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def _require_known(name: str) -> None:
     if not timm.is_model(name):
         nearest = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.0)[0]
-        raise ValueError(f"encoder is {name!r}, which timm {timm.__version__} does not know; did you mean {nearest!r}?")
+        raise ModelValueError(
+            f"encoder is {name!r}, which timm {timm.__version__} does not know; did you mean {nearest!r}?"
+        )
 
 
 def _align(map_: Tensor, height: int, width: int) -> Tensor:

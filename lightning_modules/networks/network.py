@@ -10,6 +10,7 @@ from segmentation_models_pytorch.base import ClassificationHead
 from segmentation_models_pytorch.base.initialization import initialize_head
 from torch import Tensor, nn
 
+from ..errors import ModelValueError
 from .decoders import DECODERS, PREFERRED_STRIDE, DecoderName
 from .encoders import Encoder
 
@@ -60,12 +61,12 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         if decoder is None and not frame_head:
-            raise ValueError(
+            raise ModelValueError(
                 "the network has neither decoder nor frame head: name a decoder, or set `frame_head: true`"
             )
         if decoder is not None and decoder not in DECODERS:
             nearest = difflib.get_close_matches(decoder, DECODERS, n=1, cutoff=0.0)[0]
-            raise ValueError(
+            raise ModelValueError(
                 f"decoder is {decoder!r}, wanted one of {list(get_args(DecoderName))}; did you mean {nearest!r}?"
             )
         self.encoder = Encoder(encoder, output_stride or (PREFERRED_STRIDE.get(decoder, 32) if decoder else 32))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from ..errors import ModelValueError
 from .network import Network
 
 SIZES = (32, 48, 64, 96, 128, 192, 224, 256, 299, 320, 384, 448, 512)
@@ -38,7 +39,7 @@ def explained(network: Network, images: Tensor) -> Iterator[None]:
         decoder = f" with {type(network.decoder).__name__}" if network.decoder is not None else ""
         of = f"encoder {network.encoder.name!r}{decoder}"
         if ONE_VALUE in str(error):
-            raise ValueError(
+            raise ModelValueError(
                 f"a training batch has {len(images)} frame of {height} x {width} pixels, of which a batch norm of {of} "
                 "sees one value a channel and can learn nothing: use data.init_args.batch_size 2 or more for each "
                 "device, or another decoder"
@@ -46,7 +47,7 @@ def explained(network: Network, images: Tensor) -> Iterator[None]:
         fitting = _fitting_size(network, images)
         if fitting is None:
             raise
-        raise ValueError(
+        raise ModelValueError(
             f"data.init_args.size is {max(height, width)}, but {of} takes no images of {height} x {width} pixels: "
             f"use {fitting}"
         ) from error

@@ -12,6 +12,8 @@ from urllib.request import getproxies
 import huggingface_hub
 import torch
 
+from ..errors import UnreachableError
+
 REACH_S = 5.0
 """Seconds a server may take to accept a connection before weights count as out of reach."""
 
@@ -54,9 +56,9 @@ def require_reachable(host: str, name: str) -> None:
         raise out_of_reach(host, name)
 
 
-def out_of_reach(host: str | None, name: str) -> ConnectionError:
+def out_of_reach(host: str | None, name: str) -> UnreachableError:
     """The error that says how to go on without a server."""
-    return ConnectionError(
+    return UnreachableError(
         f"the ImageNet weights of encoder {name!r} are not in the local cache and cannot be had from {host}: connect "
         "to the network, copy a filled cache (HF_HOME, TORCH_HOME) here, name a file as `encoder_checkpoint`, or set "
         "`pretrained: false`"

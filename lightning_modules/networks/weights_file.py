@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from ..errors import ModelFileError, ModelMissingError, ModelValueError
+
 AVERAGED = ("state_dict_ema", "model_ema", "ema", "teacher")
 """Names of what is meant where weights are kept twice, as trained and averaged; as timm has it."""
 
@@ -82,13 +84,13 @@ def load_from_file(
     missing = sorted(own.keys() - found.fitting.keys())
     lacking = [key for key in missing if key.startswith("backbone.") and not key.endswith("num_batches_tracked")]
     if lacking:
-        raise ValueError(
+        raise ModelValueError(
             f"encoder_checkpoint is {path}, which fits {len(found.fitting)} of {len(own)} tensors of {name!r} and not "
             f"{lacking[0]!r}{_why(lacking[0], found, own)}: it is of another model; name the encoder it is of"
         )
     trained_with = _normalisation(content)
     if trained_with not in (None, normalisation):
-        raise ValueError(
+        raise ModelValueError(
             f"encoder_checkpoint is {path}, trained on images of mean and standard deviation {trained_with}, but "
             f"{name!r} takes {normalisation}: name the encoder it is of"
         )
@@ -101,7 +103,7 @@ def load_from_file(
 def require_file(path: str) -> None:
     """Refuses a file that is not there."""
     if not os.path.isfile(path):
-        raise FileNotFoundError(
+        raise ModelMissingError(
             f"encoder_checkpoint is {path}, which {'is a folder' if os.path.isdir(path) else 'does not exist'}; wanted "
             "another run's checkpoint, such as runs/table-2/resnet50-segmentation/seed0/checkpoints/best.ckpt, or a "
             "file of timm's weights"
@@ -123,7 +125,9 @@ def _read(path: str) -> Any:
                 return load(file.read())
             return torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise OSError(f"encoder_checkpoint is {path}, which cannot be read ({error.strerror or error})") from error
+        raise ModelFileError(
+            f"encoder_checkpoint is {path}, which cannot be read ({error.strerror or error})"
+        ) from error
     except Exception as error:  # whatever a reader meets in a file that is none of its own
         if not start:
             what = "is empty"
@@ -131,7 +135,7 @@ def _read(path: str) -> Any:
             what = "holds more than tensors or is damaged"
         else:
             what = f"holds no tensors but begins with {start!r}"
-        raise ValueError(f"encoder_checkpoint is {path}, which {what}; {wanted}") from error
+        raise ModelValueError(f"encoder_checkpoint is {path}, which {what}; {wanted}") from error
 
 
 def _finds(content: Any, own: Mapping[str, Tensor]) -> list[_Find]:
@@ -180,7 +184,7 @@ def _unwrapped(key: str) -> str:
 
 def _chosen(finds: list[_Find], path: str) -> _Find:
     if not finds:
-        raise ValueError(
+        raise ModelValueError(
             f"encoder_checkpoint is {path}, which holds no tensors by name; wanted a checkpoint of this project, or a "
             "model's `state_dict()`"
         )
@@ -192,7 +196,7 @@ def _chosen(finds: list[_Find], path: str) -> _Find:
     for other in fullest:
         if _rank(other) == _rank(best) and not _same(other, best):
             one, two = (".".join(find.place) or "the top" for find in (best, other))
-            raise ValueError(
+            raise ModelValueError(
                 f"encoder_checkpoint is {path}, in which both {one} and {two} fit, and differ: save the `state_dict()` "
                 "of the one that is meant alone"
             )
