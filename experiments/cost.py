@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from .config.keys import check_keys
 from .config.layers import read_layers, with_table_base
-from .config.rows import HERE, find_rows
+from .config.rows import HERE, Row, find_rows
 from .errors import ExperimentValueError
 from .runs.files import write_text
 from .runs.reading import read_csv
@@ -121,9 +121,9 @@ def measure(rows: dict[str, Path], batch_size: int, precision: str, repeats: int
     setting = Setting(batch_size, precision, _name(device), torch.get_num_threads())
     known: dict[tuple[object, ...], tuple[int, float]] = {}
     lines = []
-    for row, path in (progress := tqdm(rows.items(), "measuring", unit="row")):
-        progress.set_postfix_str(row)
-        cli = build(path)
+    for name, path in (progress := tqdm(rows.items(), "measuring", unit="row")):
+        progress.set_postfix_str(name)
+        cli, row = build(path), Row.named(name)
         module, size = cli.model.to(device).eval(), cli.datamodule.size
         parameters = [parameter.numel() for parameter in module.parameters()]
         trained = [parameter.numel() for parameter in module.parameters() if parameter.requires_grad]
@@ -135,9 +135,8 @@ def measure(rows: dict[str, Path], batch_size: int, precision: str, repeats: int
             module.setup("predict")  # compiles and lays out, if the row says so
             known[network] = counted, milliseconds(module, images, precision, repeats)
         counted, ms = known[network]
-        table, _, name = row.partition("/")
         figures = {"parameters": sum(parameters), "trained_parameters": sum(trained), "flops": counted, "ms": ms}
-        lines.append({"table": table, "row": name, "size": size, **figures, **setting._asdict()})
+        lines.append({"table": row.table, "row": row.name, "size": size, **figures, **setting._asdict()})
     return pd.DataFrame(lines)
 
 

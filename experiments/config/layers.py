@@ -13,7 +13,7 @@ from typing import Any, cast
 import yaml
 
 from ..errors import ExperimentMissingError, ExperimentValueError
-from .rows import TAKES
+from .rows import TAKES, Row
 
 TOP = ("seed_everything", "trainer", "model", "data", "ckpt_path", "name", "verbose", "weights_only", *TAKES, "tests")
 """Keys at the top of a configuration."""
@@ -140,10 +140,10 @@ def as_changes(small: dict[str, Any]) -> Config:
     return changes
 
 
-def named_row(arguments: Sequence[str]) -> tuple[str, str]:
-    """Table and row that the last YAML file stands for."""
+def named_row(arguments: Sequence[str]) -> Row:
+    """The row that the last YAML file stands for."""
     files = [Path(origin) for origin, _ in read_layers(arguments) if origin != "command line"]
-    return (files[-1].resolve().parent.name, files[-1].stem) if files else ("unnamed", "unnamed")
+    return Row(files[-1].resolve().parent.name, files[-1].stem) if files else Row("unnamed", "unnamed")
 
 
 def with_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:

@@ -32,6 +32,12 @@ class Row(NamedTuple):
         """As it is named on the command line and by other rows."""
         return f"{self.table}/{self.name}"
 
+    @classmethod
+    def named(cls, name: str) -> Row:
+        """The row that another row or a command names, whether there is one or not."""
+        table, _, row = name.partition("/")
+        return cls(table, row)
+
     @property
     def listed(self) -> bool:
         """Whether it stands in its table, and so is tested."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from ..config.rows import Row
 from ..doctor import PIXEL_FREE
 from ..runs.at_work import AtWorkError, alone_at
-from ..runs.folder import RunFolder
 from ..runs.reading import DamagedFileError
-from ..training.baseline_folders import NAMES, Asked, at_work_at
+from ..runs.run import run_folders
+from ..training.baseline_folders import NAMES, Asked, at_work_at, baseline_folders
 from .launcher import PROGRAM, Resources
 from .plan import Job
 from .steps import Step
@@ -34,8 +34,8 @@ def baseline_steps(jobs: Sequence[Job], runs: Path, options: Mapping[Row, list[s
     steps = []
     for job in chosen:
         key = _asked(job)
-        name, table = f"baselines of {job.row.table} seed{job.seed}", runs / job.row.table
-        if done(table, job.seed, key):
+        name = f"baselines of {job.row.table} seed{job.seed}"
+        if done(runs, job.row.table, job.seed, key):
             first.setdefault(key, name)
             continue
         home = _home(runs, job.seed, key)
@@ -62,45 +62,46 @@ def _asked(job: Job) -> Asked:
     return Asked.of(job.config, job.data)
 
 
-def done(table: Path, seed: int, asked: Asked) -> bool:
-    """Whether a table's folder holds all baselines of some data."""
+def done(runs: Path, table: str, seed: int, asked: Asked) -> bool:
+    """Whether all baselines of a table are there, of some data."""
     try:
-        return all(asked.lies_in(RunFolder(table / name / f"seed{seed}")) for name in NAMES)
+        return all(asked.lies_in(folder) for folder in baseline_folders(runs, table, seed).values())
     except DamagedFileError:  # which the command that makes them will name
         return False
 
 
-def _home(runs: Path, seed: int, key: Asked) -> Path | None:
+def _home(runs: Path, seed: int, key: Asked) -> str | None:
     """A table that has them already; none where nobody can tell which data are wanted."""
-    for folder in sorted(runs.glob(f"*/{NAMES[0]}/seed{seed}")) if key.known else ():
-        if not folder.is_symlink() and done(folder.parents[1], seed, key):
-            return folder.parents[1]
+    for run in run_folders(runs) if key.known else ():
+        if (run.row, run.seed) == (NAMES[0], seed) and not run.folder.path.is_symlink():
+            if done(runs, run.table, seed, key):
+                return run.table
     return None
 
 
 def _step(job: Job, key: Asked, name: str, runs: Path, waits: tuple[str, ...], options: Sequence[str]) -> Step:
-    table = runs / job.row.table
+    table, seed = job.row.table, job.seed
+    at_work = at_work_at(runs, table, seed)
 
     def command() -> list[str] | None:
-        with suppress(AtWorkError), alone_at(at_work_at(table, f"seed{job.seed}"), wait=False):
-            for baseline in NAMES:
-                folder = table / baseline / f"seed{job.seed}"
-                if folder.is_symlink():
-                    folder.unlink()
-            if home := _home(runs, job.seed, key):
-                for baseline in NAMES:
-                    _link(home / baseline / f"seed{job.seed}", table / baseline / f"seed{job.seed}")
+        with suppress(AtWorkError), alone_at(at_work, wait=False):
+            folders = baseline_folders(runs, table, seed)
+            for folder in folders.values():
+                if folder.path.is_symlink():
+                    folder.path.unlink()
+            if home := _home(runs, seed, key):
+                for baseline, shared in baseline_folders(runs, home, seed).items():
+                    _link(shared.path, folders[baseline].path)
                 return None
         alone = ["--trainer.devices=1", "--trainer.num_nodes=1"]
-        words = [*job.row.files, *options, *alone, f"--seed_everything={job.seed}"]
-        folder = table / job.row.name / f"seed{job.seed}"
-        return [*PROGRAM, "baselines", *words, f"--trainer.default_root_dir={folder}"]
+        words = [*job.row.files, *options, *alone, f"--seed_everything={seed}"]
+        return [*PROGRAM, "baselines", *words, f"--trainer.default_root_dir={job.folder(runs).path}"]
 
     def lacking() -> str:
-        return "" if done(table, job.seed, key) else "ended, but not all baselines are there"
+        return "" if done(runs, table, seed, key) else "ended, but not all baselines are there"
 
     resources = Resources(workers=job.config["data"]["init_args"]["num_workers"])
-    return Step(name, waits, command, lacking, table / f"baselines-seed{job.seed}.txt", resources)
+    return Step(name, waits, command, lacking, at_work.path.with_suffix(".txt"), resources)
 
 
 def _link(home: Path, folder: Path) -> None:

@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> None:
     steps += baseline_steps(wanted.jobs, wanted.runs, wanted.options)
     try:
         failed = carry_out(steps, launcher, options.jobs or (len(steps) if launcher.queues else 1))
-        log_missing([Run(one.job.row.table, one.job.row.name, one.job.seed, one.folder) for one in planned])
+        log_missing([Run.under(wanted.runs, one.job.row, one.job.seed) for one in planned])
     except (KeyboardInterrupt, SystemExit):
         going_on = "; jobs that are queued or running go on, scancel ends them" if launcher.queues else ""
         print(f"ended: the same command goes on from here{going_on}", file=sys.stderr)
@@ -146,7 +146,7 @@ def _launcher(options: argparse.Namespace, wanted: Wanted) -> Launcher:
 
 def _why(one: Planned) -> str:
     needs = [f"needs {one.job.needs}"] if one.job.needs and one.trains else []
-    shares = [f"shares {'/'.join(one.home.parts[-3:])}"] if one.home else []
+    shares = [f"shares {Run.at(one.home)}"] if one.home else []
     left_out = [f"without {test.name}, which is not on disk" for test in one.job.tests if test.lacking]
     reason = [one.failure or one.why] if one.failure or one.why else []
     return "; ".join([*reason, *shares, *needs, *left_out])

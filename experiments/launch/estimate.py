@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from ..config.layers import Config
 from ..runs.data_used import count_clips, read_data
-from ..runs.folder import RunFolder
 from ..runs.reading import LeftOut, reading
+from ..runs.run import all_runs
 from .plan import Planned, tests_due
 
 START_S = 25.0
@@ -73,9 +73,8 @@ def estimate(planned: Sequence[Planned], runs: Path, left_out: LeftOut | None = 
         left_out: Is told of damaged files, which are passed over.
     """
     known: dict[str, list[float]] = {}
-    for path in sorted(runs.glob("*/*/seed*/provenance.json")):
-        run = RunFolder(path.parent)
-        if run.config.is_symlink() or not run.config.exists():
+    for run in (each.folder for each in all_runs(runs)):
+        if run.config.is_symlink() or not run.config.exists() or not run.provenance.exists():
             continue
         with (left_out or LeftOut()).noted():
             config, seconds, data = run.known(), run.noted("fit").get("seconds"), read_data(run)

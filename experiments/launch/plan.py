@@ -14,6 +14,7 @@ from ..errors import ExperimentValueError
 from ..runs.data_used import SPLITS, TRAINING, Data, DataNow, differing_data
 from ..runs.folder import RunFolder
 from ..runs.reading import DamagedFileError, LeftOut
+from ..runs.run import Run
 from ..runs.share import home_of, runs_by_key
 from ..training.further_tests import FurtherTest, further_tests
 
@@ -48,7 +49,7 @@ class Job(NamedTuple):
 
     def folder(self, runs: Path) -> RunFolder:
         """Where its run lies under a folder of runs."""
-        return RunFolder(runs / self.row.table / self.row.name / f"seed{self.seed}")
+        return Run.under(runs, self.row, self.seed).folder
 
     @property
     def training(self) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""Reads a folder of runs: what every tested row measured, and how long it took."""
+"""A run of a row with one seed, and where it lies: `<runs>/<table>/<row>/seed<n>`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from ..config.rows import Row
 from .folder import RunFolder
 from .reading import reading
 
@@ -26,6 +27,43 @@ class Run(NamedTuple):
     seed: int
     folder: RunFolder
 
+    def __str__(self) -> str:
+        """As sentences name it, `table-2/resnet50-joint/seed0`; of a run moved aside the last part says so."""
+        return f"{self.row_name}/{self.folder.path.name}"
+
+    @classmethod
+    def under(cls, runs: Path, row: Row, seed: int) -> Run:
+        """The run of a row, there or not.
+
+        Args:
+            runs: Folder of runs.
+            row: The row.
+            seed: Of the training.
+        """
+        return cls(row.table, row.name, seed, RunFolder(runs / row.table / row.name / f"seed{seed}"))
+
+    @classmethod
+    def at(cls, path: Path) -> Run:
+        """The run in a folder, by its place; the seed is 0 where the folder's name tells none."""
+        table, row, name = path.absolute().parts[-3:]
+        seed = re.match(r"seed(\d+)", name)
+        return cls(table, row, int(seed[1]) if seed else 0, RunFolder(path))
+
+    @property
+    def runs(self) -> Path:
+        """The folder of runs that it lies in."""
+        return self.folder.path.parent.parent.parent
+
+    @property
+    def row_name(self) -> str:
+        """Its row as other rows and the command line name it, `table-2/resnet50-joint`."""
+        return f"{self.table}/{self.row}"
+
+    @property
+    def title(self) -> str:
+        """What W&B calls it beside its table, `resnet50-joint-seed0`."""
+        return f"{self.row}-seed{self.seed}"
+
     @property
     def test_sets(self) -> list[str]:
         """Names of the data it was tested on, sorted; the table's own, "", is the first."""
@@ -40,13 +78,14 @@ class Run(NamedTuple):
 
 
 def run_folders(runs: Path) -> list[Run]:
-    """Finds the runs `<table>/<row>/seed<n>` in a folder, sorted by table, row and seed."""
-    found = []
-    for path in runs.glob("*/*/seed*"):
-        seed = re.fullmatch(r"seed(\d+)", path.name)
-        if seed and path.is_dir():
-            found.append(Run(path.parts[-3], path.parts[-2], int(seed[1]), RunFolder(path)))
+    """Finds the runs in a folder of runs, sorted by table, row and seed."""
+    found = [run for run in all_runs(runs) if run.folder.path.name == f"seed{run.seed}"]
     return sorted(found, key=lambda run: run[:3])
+
+
+def all_runs(runs: Path) -> list[Run]:
+    """Finds the runs in a folder of runs, also those moved aside, sorted by their folders."""
+    return [Run.at(path) for path in sorted(runs.glob("*/*/seed*")) if path.is_dir()]
 
 
 def scale_of(runs: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .folder import RunFolder
 from .reading import LeftOut
+from .run import Run, all_runs
 
 SHARED = (
     "checkpoints",
@@ -33,10 +34,9 @@ def runs_by_key(runs: Path, left_out: LeftOut | None = None) -> dict[str, list[R
         left_out: Is told of damaged files, whose runs are passed over.
     """
     found: dict[str, list[RunFolder]] = {}
-    for config in sorted(runs.glob("*/*/seed*/config.yaml")):
-        run = RunFolder(config.parent)
+    for run in (each.folder for each in all_runs(runs)):
         with (left_out or LeftOut()).noted():
-            if not config.is_symlink() and run.trained and (key := run.key):
+            if not run.config.is_symlink() and run.trained and (key := run.key):
                 found.setdefault(key, []).append(run)
     return found
 
@@ -71,9 +71,7 @@ def move_aside(folder: RunFolder) -> Path:
     number = 1
     while (aside := folder.path.with_name(f"{folder.path.name}-stale-{number}")).exists():
         number += 1
-    runs = folder.path.parent.parent.parent
-    others = [RunFolder(config.parent) for config in runs.glob("*/*/seed*/config.yaml") if config.is_symlink()]
-    sharing = [other for other in others if home_of(other) == folder.path]
+    sharing = [other.folder for other in all_runs(Run.at(folder.path).runs) if home_of(other.folder) == folder.path]
     folder.path.rename(aside)
     for other in sharing:
         _link(aside, other.path, [name for name in SHARED if (other.path / name).is_symlink()])

@@ -12,7 +12,6 @@ from typing import Any
 
 from ..runs.at_work import alone_at
 from ..runs.folder import RunFolder
-from ..runs.run import Run
 from .logged import logger_of
 from .logger import ResumableWandbLogger
 from .mode import finish, one_line
@@ -49,7 +48,7 @@ def _names(folder: RunFolder, run_id: str) -> dict[str, Any]:
                 "name": run.display_name,
                 "group": run.run_group,
             }
-    given = logger_of(Run(folder.path.parts[-3], folder.path.parts[-2], 0, folder)) or {}
+    given = logger_of(folder) or {}
     return {name: given[name] for name in ("project", "entity", "tags", "name", "group") if given.get(name)}
 
 

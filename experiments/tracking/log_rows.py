@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from datamodules.parallel.pool import one_at_a_time
 
-from ..runs.folder import RunFolder
 from ..runs.reading import LeftOut
 from ..runs.run import Run
 from ..runs.share import home_of
@@ -46,14 +45,14 @@ def log_row(run: Run) -> None:
     """Logs a row's configuration, figures and frames as a run of its own, under its own table."""
     from .logger import ResumableWandbLogger  # here, for Lightning takes seconds
 
-    given, home = logger_of(run) or {}, home_of(run.folder)
+    given, home = logger_of(run.folder) or {}, home_of(run.folder)
     group = given.get("group")
-    if home is None or group in (None, home.parts[-3]):  # else of the user's own choice
+    if home is None or group in (None, Run.at(home).table):  # else of the user's own choice
         group = run.table
     logger = ResumableWandbLogger(
         **{key: given[key] for key in ("project", "entity", "tags") if given.get(key)},
         save_dir=str(run.folder.path),
-        name=f"{run.row}-seed{run.seed}",
+        name=run.title,
         group=group,
         id=run_id(run.folder.path),
     )
@@ -68,13 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 1 where one could not be logged; each such is told with its reason.
     """
     paths = [Path(word) for word in (sys.argv[1:] if arguments is None else arguments)]
-    runs = [Run(path.parts[-3], path.parts[-2], int(path.name.removeprefix("seed")), RunFolder(path)) for path in paths]
-    runs.sort(key=lambda run: f"{run.table}/{run.row}" != os.environ.get("SWEEP_ROW"))  # `leave_sweep` is for good
+    runs = [Run.at(path) for path in paths]
+    runs.sort(key=lambda run: run.row_name != os.environ.get("SWEEP_ROW"))  # `leave_sweep` is for good
     os.environ.setdefault("WANDB_SILENT", "true")
     settle_mode(sum(len(waiting(path)) for path in paths))
     failed = 0
     for run in tqdm(runs, "logging to W&B", unit="row", disable=None):
-        leave_sweep(f"{run.table}/{run.row}")
+        leave_sweep(run.row_name)
         try:
             with one_at_a_time(run.folder.lock):
                 log_row(run)

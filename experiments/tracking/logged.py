@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runs.files import write_text
+from ..runs.folder import RunFolder
 from ..runs.reading import read_object, reading
 from ..runs.run import Run
 from .offline import files_of, id_of
@@ -44,16 +45,16 @@ def unlogged(run: Run) -> list[str]:
     """
     if os.environ.get("WANDB_MODE") == "disabled":
         return []
-    begun = os.environ.get("WANDB_RUN_ID") if os.environ.get("SWEEP_ROW") == f"{run.table}/{run.row}" else None
+    begun = os.environ.get("WANDB_RUN_ID") if os.environ.get("SWEEP_ROW") == run.row_name else None
     tests = _known(run.folder.path).get("tests", {})
     lacking = [name for name in run.test_sets if name not in tests or begun not in (None, tests[name])]
-    return lacking if lacking and logger_of(run) else []
+    return lacking if lacking and logger_of(run.folder) else []
 
 
-def logger_of(run: Run) -> dict[str, Any] | None:
+def logger_of(folder: RunFolder) -> dict[str, Any] | None:
     """Arguments of the logger to W&B that a run's configuration names; None where it names none."""
-    config = run.folder.known() if run.folder.config.exists() else {}
-    with reading(run.folder.config):
+    config = folder.known() if folder.config.exists() else {}
+    with reading(folder.config):
         loggers = config.get("trainer", {}).get("logger")
         for logger in loggers if isinstance(loggers, list) else []:
             if logger["class_path"].endswith("WandbLogger"):

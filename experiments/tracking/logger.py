@@ -22,6 +22,7 @@ from ..evaluation.sound import sound_result
 from ..runs.folder import RunFolder
 from ..runs.provenance import surroundings
 from ..runs.reading import read_figures
+from ..runs.run import Run
 from ..runs.share import home_of
 from .logged import note_test
 from .lost_rows import lost_rows, of_training
@@ -243,7 +244,7 @@ def _description(folder: RunFolder) -> dict[str, Any]:
     """A row's resolved configuration, whose run it shares, and what code runs it and has trained it."""
     known = folder.known() if folder.config.exists() else {}
     if home := home_of(folder):
-        known["shares"] = "/".join(home.parts[-3:])
+        known["shares"] = str(Run.at(home))
     for key, facts in (("code", surroundings()), ("trained_with", folder.noted("fit"))):
         if facts:
             known[key] = {part: facts[part] for part in ("git", "git_changes", "python", "packages")}

@@ -23,10 +23,10 @@ def prepare_loggers(loggers: Any, run: Run, logs: bool) -> None:
     for logger in loggers if isinstance(loggers, list) else []:
         logger.init_args.save_dir = str(run.folder.path)
         if logger.class_path.endswith("WandbLogger"):
-            logger.init_args.name = f"{run.row}-seed{run.seed}"
+            logger.init_args.name = run.title
             logger.init_args.group = logger.init_args.get("group") or run.table
             if logs:
-                leave_sweep(f"{run.table}/{run.row}")
+                leave_sweep(run.row_name)
                 settle_mode(len(waiting(run.folder.path)))
                 if getattr(rank_zero_only, "rank", 0) == 0:  # who alone logs
                     logger.init_args.id = run_id(run.folder.path)

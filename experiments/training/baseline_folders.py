@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config.hashes import data_key
+from ..config.rows import Row
 from ..runs.data_used import SPLITS, Data
 from ..runs.folder import RunFolder
+from ..runs.run import Run
 
 OF_PIXELS = ("baseline-all-fake", "baseline-all-real", "baseline-centre-box", "baseline-mean-mask")
 
@@ -41,6 +43,11 @@ class Asked(NamedTuple):
         return same and folder.metrics(None).is_file()
 
 
-def at_work_at(table: Path, seed: str) -> RunFolder:
+def baseline_folders(runs: Path, table: str, seed: int) -> dict[str, RunFolder]:
+    """Where the baselines of a table lie under a folder of runs, by their names."""
+    return {name: Run.under(runs, Row(table, name), seed).folder for name in NAMES}
+
+
+def at_work_at(runs: Path, table: str, seed: int) -> RunFolder:
     """The folder that stands for all baselines of a table where one process at a time works at them."""
-    return RunFolder(table / f"baselines-{seed}")
+    return RunFolder(runs / table / f"baselines-seed{seed}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -31,7 +31,8 @@ from ..runs.at_work import alone_at
 from ..runs.data_used import data_of
 from ..runs.folder import RunFolder, write_metrics
 from ..runs.provenance import data_facts, surroundings
-from .baseline_folders import NAMES, OF_PIXELS, Asked, at_work_at
+from ..runs.run import Run
+from .baseline_folders import OF_PIXELS, Asked, at_work_at, baseline_folders
 from .geometry import CROP_FEATURES, FILE_FEATURES, GeometryTrees, auroc_without_ties
 from .lightning_cli import ForensicsCLI
 
@@ -89,21 +90,17 @@ def run_baselines(cli: ForensicsCLI) -> None:
     Args:
         cli: A row of the table they belong to, built and not run; its data are used, its model is not.
     """
-    table, seed = cli.folder.path.parents[1], cli.folder.path.name
-    with alone_at(at_work_at(table, seed)):
-        _run_baselines(cli, table, seed)
+    run = Run.at(cli.folder.path)
+    with alone_at(at_work_at(run.runs, run.table, run.seed)):
+        _run_baselines(cli, baseline_folders(run.runs, run.table, run.seed), run.runs / run.table)
 
 
-def _run_baselines(cli: ForensicsCLI, table: Path, seed: str) -> None:
-    data = cli.datamodule
-    asked = Asked.of(cli.resolved, data_of(data.files(), cli.resolved, None))
-    folders = {name: RunFolder(table / name / seed) for name in NAMES}
+def _run_baselines(cli: ForensicsCLI, folders: Mapping[str, RunFolder], table: Path) -> None:
+    asked = Asked.of(cli.resolved, data_of(cli.datamodule.files(), cli.resolved, None))
     if all(asked.lies_in(folder) for folder in folders.values()):
         print(f"{table}: the baselines have been tested already")
         return
-    data.augment = False
-    data.margin, data.labels = CANVAS_MARGIN, "official"
-    data.frames_per_clip = min(data.frames_per_clip, data.eval_frames_per_clip)
+    data = _as_measured(cli)
     data.prepare_data()
     data.setup("fit")
     mean_mask = MeanMask()
@@ -140,6 +137,14 @@ def _run_baselines(cli: ForensicsCLI, table: Path, seed: str) -> None:
         write_intervals(result, folders[name], None)
         write_metrics(folders[name].metrics(None), metrics)
     print(f"wrote {len(baselines)} baselines to {table}")
+
+
+def _as_measured(cli: ForensicsCLI) -> Any:
+    """The row's data with crops to learn by that are those of a test: where pixels are measured, and as they are."""
+    given = {**cli.resolved["data"].get("dict_kwargs", {}), **cli.resolved["data"]["init_args"]}
+    frames = min(given[name] for name in ("frames_per_clip", "eval_frames_per_clip") if name in given)
+    wanted = {"augment": False, "margin": CANVAS_MARGIN, "labels": "official", "frames_per_clip": frames}
+    return type(cli.datamodule)(**given | {name: wanted[name] for name in wanted.keys() & given.keys()})
 
 
 def _evaluated(

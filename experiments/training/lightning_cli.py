@@ -102,12 +102,12 @@ class ForensicsCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Puts everything a run writes into its folder."""
         trainer = self.settings.trainer
-        table, row = self.row
-        seed = int(self.settings.seed_everything)
-        trainer.default_root_dir = trainer.default_root_dir or str(Path("runs", table, row, f"seed{seed}"))
+        run = Run.under(Path("runs"), self.row, int(self.settings.seed_everything))
+        trainer.default_root_dir = trainer.default_root_dir or str(run.folder.path)
         self.folder = RunFolder(Path(trainer.default_root_dir))
+        run = run._replace(folder=self.folder)
         if self.settings.name is not None:
-            check_name(self.settings.name, "--name", Run(table, row, seed, self.folder).test_sets)
+            check_name(self.settings.name, "--name", run.test_sets)
         if self.subcommand in ("fit", "test", "predict") and not trainer.fast_dev_run:
             self._held.enter_context(alone_at(self.folder))  # what is read of it from here on stays true
         self.needed = needed(self.settings, self.folder)
@@ -122,7 +122,7 @@ class ForensicsCLI(LightningCLI):
         if self.subcommand == "validate":  # its figures would begin the curves of the training anew
             trainer.logger = False
         logs = bool(self.subcommand) and not trainer.fast_dev_run
-        prepare_loggers(trainer.logger, Run(table, row, seed, self.folder), logs)
+        prepare_loggers(trainer.logger, run, logs)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Builds a Trainer that writes its checkpoints safely."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..runs.at_work import alone_at
 from ..runs.folder import RunFolder
+from ..runs.run import Run
 from ..signals import end_if_told, is_first
 from ..tracking.mode import finish
 from .further_tests import further_tests, put_aside, take_own
@@ -25,10 +26,10 @@ def run_row(words: Sequence[str]) -> None:
     settings = Settings()
     row, config = settings.parse(words)
     named = config["trainer"]["default_root_dir"]
-    folder = RunFolder(Path(named) if named else Path("runs", *row, f"seed{config['seed_everything']}"))
+    folder = RunFolder(Path(named)) if named else Run.under(Path("runs"), row, config["seed_everything"]).folder
     with alone_at(folder):
         _carry_out(["fit", *words])
-        if row[1].startswith("_"):  # no row, but a training that rows need
+        if not row.listed:
             return
         _carry_out(["test", *words])
         cli = ForensicsCLI(words, run=False)  # for the hash of what it started from

@@ -48,8 +48,8 @@ class Settings:
         check_keys(read_layers(words))
         return self.parse(words)[1]
 
-    def parse(self, words: Sequence[str]) -> tuple[tuple[str, str], Config]:
-        """Table and row that arguments name, and their resolved configuration."""
+    def parse(self, words: Sequence[str]) -> tuple[Row, Config]:
+        """The row that arguments name, and their resolved configuration."""
         if self._parser is None:
             self._parser = _Parser(words, run=False).parser
         config: Config = _plain(self._parser.parse_args(words).as_dict())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..config.rows import TAKES
+from ..config.rows import TAKES, Row
 from ..errors import ExperimentMissingError, ExperimentValueError
 from ..runs.folder import RunFolder
+from ..runs.run import Run
 
 
 class Needed(NamedTuple):
@@ -73,5 +73,5 @@ def needed(settings: Any, folder: RunFolder) -> Needed | None:
             "leave one out"
         )
     name, _, key = settings[option].partition("@")
-    run = RunFolder(Path(folder.path.parent.parent.parent, name, f"seed{settings.seed_everything}"))
+    run = Run.under(Run.at(folder.path).runs, Row.named(name), settings.seed_everything).folder
     return Needed(option, name, key or (run.key if run.trained else None) or folder.begun_from(option), run)

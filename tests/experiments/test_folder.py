@@ -2,11 +2,15 @@
 
 import importlib
 import json
+from pathlib import Path
 
 import pytest
 
 from experiments.config.hashes import config_hash, differing_keys, training_key
+from experiments.config.rows import Row
 from experiments.runs.folder import RunFolder, write_metrics
+from experiments.runs.run import Run, all_runs, run_folders
+from experiments.runs.share import move_aside
 
 CONFIG = {"model": {"lr": 0.1}, "data": {"init_args": {"size": 64, "cache_dir": "a"}}, "trainer": {"x": 1}}
 OTHER = {"model": {"lr": 0.2}, "data": {"init_args": {"size": 64, "cache_dir": "b"}}, "trainer": {"x": 1}}
@@ -108,3 +112,25 @@ def test_a_run_of_before_is_known_though_its_classes_have_moved(tmp_path):
     now = config("experiments.tracking.logger.ResumableWandbLogger", "experiments.callbacks.ProbeFrames")
     assert folder.differing(now) == []
     assert folder.key == training_key(now)
+
+
+@pytest.mark.parametrize(("table", "name", "seed"), [("table-1", "resnet50-unet", 0), ("own", "_warm-up", 12)])
+def test_a_run_is_known_by_where_it_lies(table, name, seed):
+    run = Run.under(Path("somewhere", "runs"), Row(table, name), seed)
+    known = Run.at(run.folder.path)
+    assert known[:3] == (table, name, seed)
+    assert known.folder.path == run.folder.path
+    assert known.runs == Path("somewhere", "runs")
+    assert str(known) == f"{table}/{name}/seed{seed}"
+    assert Row.named(known.row_name) == Row(table, name)
+
+
+def test_a_run_moved_aside_is_told_from_the_one_in_its_place(tmp_path):
+    here = Run.under(tmp_path, Row("table-1", "a"), 3)
+    here.folder.path.mkdir(parents=True)
+    aside = Run.at(move_aside(here.folder))
+    here.folder.path.mkdir()
+    assert aside[:3] == here[:3]
+    assert str(aside) == "table-1/a/seed3-stale-1"
+    assert [run.folder.path for run in run_folders(tmp_path)] == [here.folder.path]
+    assert [run.folder.path for run in all_runs(tmp_path)] == [here.folder.path, aside.folder.path]

@@ -169,7 +169,7 @@ def _galleries(folders: list[Run], summary: pd.DataFrame, homes: dict[Path, str]
     galleries = []
     for row in order:
         run = min((run for run in folders if run.row == row), key=lambda run: run.seed)
-        here = f"{run.table}/{run.row}"
+        here = run.row_name
         earlier = homes.setdefault(home_of(run.folder) or run.folder.path, here)
         ends: dict[str, list[Picture]] = {}
         with left_out.noted():
