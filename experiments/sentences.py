@@ -82,10 +82,11 @@ def _builds_trainer(error: BaseException) -> bool:
 
 def _is_check_of_lightning(error: BaseException) -> bool:
     """Whether a `raise` statement raised it where Lightning checks settings once it has data and metrics."""
-    if "pytorch_lightning" not in sys.modules:
+    steps = list(traceback.walk_tb(error.__traceback__))
+    if "pytorch_lightning" not in sys.modules or not steps:
         return False
     lightning = Path(str(sys.modules["pytorch_lightning"].__file__)).resolve().parent
-    frame, _ = list(traceback.walk_tb(error.__traceback__))[-1]
+    frame, _ = steps[-1]
     file = Path(frame.f_code.co_filename).resolve()
     if not any(file.is_relative_to(place) for place in (lightning / "callbacks", lightning / "loops" / "fit_loop.py")):
         return False
