@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from .signals import PATIENCE_S, end_if_told, end_with_starter, fail, is_first, listening, status_of
+from .signals import END_PATIENCE_S, end_if_told, end_with_starter, fail, is_first, listening, status_of
 
 # Advertisements, and calls of Lightning 2.6 that torch 2.14 and jsonargparse 4.53 deprecate.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
@@ -61,7 +61,7 @@ COMMANDS = {
         "what run would do, and how long it takes: table-3 ablation-loss [--seeds 0 1 2] [--quick] [-- --any.option x]",
     ),
     "run": Command(
-        "launch.command:run",
+        "launch.command:run_wanted",
         "rows and tables, whole: needed rows first, each training once, on from where it stopped [--jobs 2]",
     ),
     "collect": Command(
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(command: Command, words: list[str]) -> None:
     try:
         function = command.function()
-        end_with_starter(PATIENCE_S if is_first() else PATIENCE_OF_OTHERS_S)
+        end_with_starter(END_PATIENCE_S if is_first() else PATIENCE_OF_OTHERS_S)
         status = function(words)
         _finish_logging(0)
         end_if_told()

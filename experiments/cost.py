@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from .config.keys import check_keys
 from .config.layers import read_layers, with_table_base
-from .config.rows import HERE, Row, find_rows
+from .config.rows import TABLES, Row, find_rows
 from .errors import ExperimentValueError
 from .runs.files import write_text
 from .runs.reading import read_csv
@@ -33,7 +33,7 @@ WARM_UP = 2  # forward passes that are not timed
 PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """What `--trainer.precision` calls them, and what autocast is given."""
 
-COLUMNS = {
+COST_COLUMNS = {
     "size": ("pixels", None),
     "parameters": ("M parameters", 1e6),
     "trained_parameters": ("M trained", 1e6),
@@ -67,7 +67,7 @@ class Setting(NamedTuple):
 
 def build(row: Path) -> ForensicsCLI:
     """Builds a row's modules as its commands do; nothing is read, downloaded or written."""
-    words = with_table_base(["-c", str(HERE / "base.yaml"), "-c", str(row)])
+    words = with_table_base(["-c", str(TABLES / "base.yaml"), "-c", str(row)])
     check_keys(read_layers(words))
     return ForensicsCLI([*words, "--trainer.logger=false", "--trainer.callbacks=null"], run=False)
 
@@ -140,10 +140,10 @@ def measure(rows: dict[str, Path], batch_size: int, precision: str, repeats: int
     return pd.DataFrame(lines)
 
 
-def readable(table: pd.DataFrame) -> str:
+def format_costs(table: pd.DataFrame) -> str:
     """Lines of `measure` as text, in millions, GFLOPs and ms."""
     shown = pd.DataFrame(
-        {name: table[column] / unit if unit else table[column] for column, (name, unit) in COLUMNS.items()}
+        {name: table[column] / unit if unit else table[column] for column, (name, unit) in COST_COLUMNS.items()}
     )
     return str(shown.set_axis(table["row"].tolist(), axis=0).to_string(float_format="{:.2f}".format))
 
@@ -181,7 +181,7 @@ def cost(arguments: Sequence[str]) -> None:
     keep(measured, options.out)
     where = f"{measured['device'].iloc[0]}, torch threads: {torch.get_num_threads()}"
     for table, lines in measured.groupby("table"):
-        print(f"\n{table}, batches of {options.batch_size}, {options.precision}, on {where}\n{readable(lines)}")
+        print(f"\n{table}, batches of {options.batch_size}, {options.precision}, on {where}\n{format_costs(lines)}")
     print(f"\n{textwrap.fill(CONVENTION, 120)}\nkept in {options.out}")
 
 

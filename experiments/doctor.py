@@ -12,7 +12,7 @@ from datamodules.doctor.parts import parts_for
 
 from .config.layers import read_yaml, with_changes
 
-HERE = Path(__file__).parent / "tables"
+TABLES_FOLDER = Path(__file__).parent / "tables"
 DEFAULTS = {"methods": FOUR_METHODS, "compression": "c23", "faces": "masks"}
 """Those of `FaceForensicsDataModule`, which takes seconds to import."""
 
@@ -22,7 +22,7 @@ PIXEL_FREE = "lightning_modules.ClassificationModule"
 
 def doctor(arguments: Sequence[str]) -> int:
     """Examines a folder for all tables; returns the exit status."""
-    return run(arguments, needs(HERE), "python -m experiments doctor")
+    return run(arguments, needs(TABLES_FOLDER), "python -m experiments doctor")
 
 
 def needs(folder: Path) -> dict[str, list[Part]]:

@@ -15,7 +15,7 @@ from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 
 from datamodules import VideoReader, probe
-from lightning_modules.base import HEAD, ForensicsModule
+from lightning_modules.base import BY_FRAME_HEAD, ForensicsModule
 
 from .errors import ExperimentExistsError, ExperimentMissingError, ExperimentValueError
 from .runs.checkpoints import read_checkpoint
@@ -219,7 +219,7 @@ def export(arguments: Sequence[str]) -> None:
         f"input image (B, 3, {size}, {size}), float32 RGB in [0, 1]; outputs {named}: probabilities, and their log-odds"
     )
     point = module.point
-    rule = "its own head" if point.decision == HEAD else f"the rule {point.decision!r} on its mask"
+    rule = "its own head" if point.decision == BY_FRAME_HEAD else f"the rule {point.decision!r} on its mask"
     print(
         f"validation chose: a pixel is forged from {point.pixel_threshold:.4g} (log-odds {point.pixel_logit:.4g}), a "
         f"frame fake above {point.frame_threshold:.4g} ({point.frame_logit:.4g}), a video above "

@@ -18,7 +18,7 @@ STARTER = "PIXEL_FORENSICS_STARTER"
 LOOK_S = 1.0
 """Seconds between two looks at whether the starter is there."""
 
-PATIENCE_S = 60.0
+END_PATIENCE_S = 60.0
 """Seconds that a process is given to end by itself when it is told to."""
 
 _told: list[int] = []
@@ -87,7 +87,7 @@ def status_of(error: BaseException) -> int | None:
     return None
 
 
-def end_with_starter(patience_s: float = PATIENCE_S) -> None:
+def end_with_starter(patience_s: float = END_PATIENCE_S) -> None:
     """Has this process end when the one is gone that started it and asked for that, by `STARTER`.
 
     Args:

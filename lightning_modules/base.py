@@ -29,7 +29,7 @@ from .start import Start, check_start, drop_gradients, set_modes
 
 Stage = Literal["train", "val", "test"]
 
-HEAD = "head"
+BY_FRAME_HEAD = "head"
 """Name of the rule by which a frame's score is the frame head's probability."""
 
 

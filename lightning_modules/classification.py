@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from .base import HEAD, ForensicsModule, Speed
+from .base import BY_FRAME_HEAD, ForensicsModule, Speed
 from .batch import Batch
 from .losses import frame_loss
 from .networks.network import Network
@@ -59,7 +59,7 @@ class ClassificationModule(ForensicsModule):
         super().__init__(
             Network(encoder, frame_head=True, output_stride=output_stride),
             pixels=False,
-            decisions=(HEAD,),
+            decisions=(BY_FRAME_HEAD,),
             thresholds=(None, frame_threshold),
             headline="frame_auroc",
             start=Start(pretrained, encoder_checkpoint, frozen_epochs, frozen_batch_norm),

@@ -9,7 +9,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-from .base import HEAD, ForensicsModule, Speed
+from .base import BY_FRAME_HEAD, ForensicsModule, Speed
 from .batch import METHODS, UNKNOWN, Batch
 from .errors import ModelValueError
 from .losses import frame_loss
@@ -92,7 +92,7 @@ class SegmentationModule(ForensicsModule):
         super().__init__(
             Network(encoder, decoder, frame_head, classes, output_stride),
             pixels=True,
-            decisions=(HEAD,) if frame_head else DECISIONS if decision == "val" else (decision,),
+            decisions=(BY_FRAME_HEAD,) if frame_head else DECISIONS if decision == "val" else (decision,),
             thresholds=(pixel_threshold, frame_threshold),
             headline="pixel_iou_balanced",
             start=Start(pretrained, encoder_checkpoint, frozen_epochs, frozen_batch_norm),

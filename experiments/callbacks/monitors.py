@@ -9,7 +9,7 @@ from lightning_modules import METHODS
 
 from ..errors import ExperimentValueError
 
-HERE = ("pytorch_lightning.", "experiments.")
+MEASURE_NOTHING = ("pytorch_lightning.", "experiments.")
 """Where callbacks come from that measure nothing themselves."""
 
 
@@ -25,7 +25,7 @@ def refuse_unknown_monitors(trainer: Any, module: Any) -> None:
     Raises:
         ValueError: Says which names there are.
     """
-    if not all(type(callback).__module__.startswith(HERE) for callback in trainer.callbacks):
+    if not all(type(callback).__module__.startswith(MEASURE_NOTHING) for callback in trainer.callbacks):
         return
     pooled = ["train/loss", "val/loss", *(f"val/{key}" for key in module.validation.keys())]
     clips = getattr(trainer.datamodule, "clips", None)

@@ -16,9 +16,9 @@ from datamodules import FaceForensicsDataModule, VideoFolderDataModule
 from lightning_modules import ClassificationModule, SegmentationModule
 
 from ..errors import ExperimentValueError
-from .layers import CLASSES, LISTS, OF_A_CLASS, TOP, Layer
+from .layers import LISTS, NAMED_BY_CLASS, OF_A_CLASS, TOP, Layer
 
-OURS = (FaceForensicsDataModule, VideoFolderDataModule, ClassificationModule, SegmentationModule)
+OUR_CLASSES = (FaceForensicsDataModule, VideoFolderDataModule, ClassificationModule, SegmentationModule)
 """Classes of this project: once they are imported, the parser knows them by their names alone."""
 
 
@@ -26,7 +26,7 @@ OF_A_TEST = ("optional", "model", "data", "trainer")
 """Keys of each of `tests`."""
 
 
-KINDS = dict(zip((*CLASSES, *LISTS), (LightningModule, LightningDataModule, Callback, Logger), strict=True))
+KINDS = dict(zip((*NAMED_BY_CLASS, *LISTS), (LightningModule, LightningDataModule, Callback, Logger), strict=True))
 """What these classes are."""
 
 

@@ -21,7 +21,7 @@ TOP = ("seed_everything", "trainer", "model", "data", "ckpt_path", "name", "verb
 OF_A_CLASS = ("class_path", "init_args", "dict_kwargs")
 """Keys of what names a class."""
 
-CLASSES = ("model", "data")
+NAMED_BY_CLASS = ("model", "data")
 """What is of a class that is named."""
 
 LISTS = ("trainer.callbacks", "trainer.logger")
@@ -71,9 +71,9 @@ def read_layers(arguments: Sequence[str]) -> list[Layer]:
 def _spelt_out(option: str, value: str | None) -> Mapping[str, Any]:
     """An option of the command line as a file would have it: `--model NAME` is its class, `--model.lr` an argument."""
     keys = option.split(".")
-    if option in CLASSES:
+    if option in NAMED_BY_CLASS:
         keys.append("class_path")
-    elif keys[0] in CLASSES and keys[1] not in OF_A_CLASS:
+    elif keys[0] in NAMED_BY_CLASS and keys[1] not in OF_A_CLASS:
         keys.insert(1, "init_args")
     elif ".".join(keys[:2]) in LISTS and len(keys) > 2 and keys[2] not in OF_A_CLASS:
         keys.insert(2, "init_args")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ..errors import ExperimentValueError
 
-LONGEST = 150
+LONGEST_NAME = 150
 """Bytes of a name: a file may be called by 255, of which its kind and ending take some."""
 
 
@@ -22,10 +22,10 @@ def check_name(name: object, said: str, others: Iterable[str] = ()) -> None:
     Raises:
         ValueError: It cannot be used.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[^\W_][\w.+-]*", name) or len(name.encode()) > LONGEST:
+    if not isinstance(name, str) or not re.fullmatch(r"[^\W_][\w.+-]*", name) or len(name.encode()) > LONGEST_NAME:
         raise ExperimentValueError(
             f"{said} is {name!r}, wanted letters, digits and . _ + - that begin with a letter or digit, at most "
-            f"{LONGEST}: such as celeb-v2"
+            f"{LONGEST_NAME}: such as celeb-v2"
         )
     if name.casefold() == "test":
         raise ExperimentValueError(

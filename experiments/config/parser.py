@@ -19,7 +19,7 @@ KIND = re.compile(r"typing\.Literal\[[^]]*\]|<class '[^']*'>")
 OUTER = re.compile("- (Expected a path|Does not validate)")
 """Parts of what jsonargparse says."""
 
-NAMES = {
+TYPE_NAMES = {
     "<class 'int'>": "a whole number",
     "<class 'float'>": "a number",
     "<class 'bool'>": "true or false",
@@ -79,7 +79,7 @@ def told(message: str) -> str:
     value = VALUE.search(last)
     if keys and value:
         kinds = KIND.findall((SUBTYPES.search(last) or WANTED.search(last) or value)[1])
-        if kinds and all(kind in NAMES or kind.startswith("typing") for kind in kinds):
+        if kinds and all(kind in TYPE_NAMES or kind.startswith("typing") for kind in kinds):
             *others, other = dict.fromkeys(choice for kind in kinds for choice in _choices(kind))
             got = repr(value[1]) if value[1][:1].isalpha() else value[1]
             wanted = f"{', '.join(others)} or {other}" if others else other
@@ -91,8 +91,8 @@ def told(message: str) -> str:
 
 
 def _choices(kind: str) -> list[str]:
-    if kind in NAMES:
-        return [NAMES[kind]]
+    if kind in TYPE_NAMES:
+        return [TYPE_NAMES[kind]]
     return [str(value) for value in ast.literal_eval(kind.removeprefix("typing.Literal"))]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from datamodules.faces.tracks import SOURCES
 
-OURS = "datamodules."
+OUR_PACKAGE = "datamodules."
 """Beginning of the class paths of data modules whose files are told by what they hold, see `data_used`."""
 
 OF_DATA = ("root", "splits", "csv")
@@ -52,7 +52,7 @@ def places(config: Mapping[str, Any]) -> dict[str, str]:
 
 def _is_ours(config: Mapping[str, Any]) -> bool:
     data = config.get("data") or {}
-    return str(data.get("class_path", "")).startswith(OURS) and isinstance(data.get("init_args"), Mapping)
+    return str(data.get("class_path", "")).startswith(OUR_PACKAGE) and isinstance(data.get("init_args"), Mapping)
 
 
 def _encoder_checkpoint(config: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..errors import ExperimentValueError
 
-HERE = Path(__file__).parents[1] / "tables"
+TABLES = Path(__file__).parents[1] / "tables"
 
 TAKES = ("encoder_from", "checkpoint_from")
 """Keys by which a row names another one whose run it starts from."""
@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
     table: str
     name: str
-    folder: Path = HERE
+    folder: Path = TABLES
 
     def __str__(self) -> str:
         """As it is named on the command line and by other rows."""
@@ -57,7 +57,7 @@ class Row(NamedTuple):
         return ["-c", str(base), "-c", str(self.path)]
 
 
-def all_rows(folder: Path = HERE) -> list[Row]:
+def all_rows(folder: Path = TABLES) -> list[Row]:
     """Every row and every training that rows need, in the order of the tables: those by number, ablations, others."""
     found = [Row(path.parent.name, path.stem, folder) for path in folder.glob("*/*.yaml") if path.stem != "_base"]
     return sorted(found, key=order)
@@ -68,7 +68,7 @@ def order(row: Row) -> tuple[bool, bool, str, str]:
     return not row.table.startswith("table-"), not row.table.startswith("ablation-"), row.table, row.name
 
 
-def find_rows(names: Iterable[str], folder: Path = HERE) -> list[Row]:
+def find_rows(names: Iterable[str], folder: Path = TABLES) -> list[Row]:
     """Finds rows (`table-1/resnet50-unet`) and all rows of tables (`table-1`).
 
     Args:

@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw
 if TYPE_CHECKING:  # reports draw without torch
     from torch import Tensor
 
-Pixels = NDArray[np.uint8]
-FORGED, UNKNOWN = (230, 60, 40), (90, 110, 200)
+PictureBytes = NDArray[np.uint8]
+FORGED_COLOUR, UNKNOWN_COLOUR = (230, 60, 40), (90, 110, 200)
 CAPTION_PX = 16
 
 
@@ -33,10 +33,10 @@ class Overlay(NamedTuple):
 
     name: str
     caption: str
-    image: Pixels
-    truth: Pixels
-    forged: Pixels | None
-    picture: Pixels
+    image: PictureBytes
+    truth: PictureBytes
+    forged: PictureBytes | None
+    picture: PictureBytes
 
 
 def overlays(
@@ -64,7 +64,7 @@ def overlays(
     return drawn
 
 
-def _shown(images: Tensor, module: Any) -> list[Pixels]:
+def _shown(images: Tensor, module: Any) -> list[PictureBytes]:
     """Undoes the normalisation: (B, 3, H, W) to images (H, W, 3), 0 to 255."""
     mean, std = (images.new_tensor(values)[:, None, None] for values in (module.mean, module.std))
     pixels = images * std + mean
@@ -72,12 +72,12 @@ def _shown(images: Tensor, module: Any) -> list[Pixels]:
 
 
 def triptych(
-    image: Pixels,
+    image: PictureBytes,
     truth: NDArray[np.integer],
     probability: NDArray[np.floating] | None,
     caption: str,
     forged: NDArray[np.integer] | None = None,
-) -> Pixels:
+) -> PictureBytes:
     """Frame | truth | prediction under a line of text.
 
     Args:
@@ -91,9 +91,9 @@ def triptych(
     Returns:
         (16 + H, 3 W + 8, 3) or, without a prediction, (16 + H, 2 W + 4, 3).
     """
-    parts = [image, _tinted(_tinted(image, truth == 1, FORGED), truth == 255, UNKNOWN)]
+    parts = [image, _tinted(_tinted(image, truth == 1, FORGED_COLOUR), truth == 255, UNKNOWN_COLOUR)]
     if probability is not None:
-        parts.append(_tinted(image, probability, FORGED, forged))
+        parts.append(_tinted(image, probability, FORGED_COLOUR, forged))
     gap = np.full((image.shape[0], 4, 3), 255, np.uint8)
     joined = np.concatenate([panel for part in parts for panel in (part, gap)][:-1], axis=1)
     sheet = Image.new("RGB", (joined.shape[1], joined.shape[0] + CAPTION_PX), "white")
@@ -103,14 +103,14 @@ def triptych(
 
 
 def _tinted(
-    image: Pixels,
+    image: PictureBytes,
     strength: NDArray[np.generic],
     colour: tuple[int, int, int],
     outlined: NDArray[np.integer] | None = None,
-) -> Pixels:
+) -> PictureBytes:
     weight = 0.55 * strength.astype(np.float32)[..., None]
     tinted = (image * (1 - weight) + np.array(colour, np.float32) * weight).astype(np.uint8)
     inside = strength.astype(np.float32) > 0.5 if outlined is None else outlined
     outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    drawn: Pixels = np.asarray(cv2.drawContours(np.ascontiguousarray(tinted), outlines, -1, colour, 1))
+    drawn: PictureBytes = np.asarray(cv2.drawContours(np.ascontiguousarray(tinted), outlines, -1, colour, 1))
     return drawn

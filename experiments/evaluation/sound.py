@@ -13,7 +13,7 @@ from ..runs.folder import RunFolder
 from ..runs.reading import DamagedFileError, reading
 from .result import Result, read_result
 
-COLUMNS = ("method", "clip", "pair", "label", "frame", "score")
+FRAME_COLUMNS = ("method", "clip", "pair", "label", "frame", "score")
 """Of the frames of every test."""
 
 
@@ -42,7 +42,7 @@ def sound_result(folder: RunFolder, name: str | None = None) -> Result:
         found = error
     if found is not None:
         with reading(frames, remedy):
-            pd.read_parquet(frames)[[*COLUMNS]].astype({"score": float})
+            pd.read_parquet(frames)[[*FRAME_COLUMNS]].astype({"score": float})
         with reading(histograms, remedy), histograms.open("rb") as file, np.load(file) as stored:
             for part in ("method", "clip", "pair", "label", "histograms"):
                 stored[part]
@@ -50,5 +50,5 @@ def sound_result(folder: RunFolder, name: str | None = None) -> Result:
             OperatingPoint.read(folder.noted(f"test-{name}" if name else "test")["operating_point"])
         raise DamagedFileError(f"{folder.path} holds a test that cannot be read ({found}): {remedy}") from found
     with reading(frames, remedy):
-        result.frames[[*COLUMNS]].astype({"score": float})
+        result.frames[[*FRAME_COLUMNS]].astype({"score": float})
     return result

@@ -13,13 +13,13 @@ from ..doctor import PIXEL_FREE
 from ..runs.at_work import AtWorkError, alone_at
 from ..runs.reading import DamagedFileError
 from ..runs.run import run_folders
-from ..training.baseline_folders import NAMES, Asked, at_work_at, baseline_folders
+from ..training.baseline_folders import BASELINES, Asked, at_work_at, baseline_folders
 from .launcher import PROGRAM, Resources
-from .plan import Job
+from .plan import WantedRun
 from .steps import Step
 
 
-def baseline_steps(jobs: Sequence[Job], runs: Path, options: Mapping[Row, list[str]]) -> list[Step]:
+def baseline_steps(jobs: Sequence[WantedRun], runs: Path, options: Mapping[Row, list[str]]) -> list[Step]:
     """Steps that leave the baselines in the folder of every table that has a row with masks.
 
     Where a table's rows differ in their data, those of the row are taken whose data most rows of all tables have.
@@ -45,9 +45,9 @@ def baseline_steps(jobs: Sequence[Job], runs: Path, options: Mapping[Row, list[s
     return steps
 
 
-def _chosen(jobs: Sequence[Job]) -> list[Job]:
+def _chosen(jobs: Sequence[WantedRun]) -> list[WantedRun]:
     counted = Counter(_asked(job) for job in jobs if job.row.listed)
-    tables: dict[tuple[str, int], list[Job]] = {}
+    tables: dict[tuple[str, int], list[WantedRun]] = {}
     for job in jobs:
         if job.row.listed:
             tables.setdefault((job.row.table, job.seed), []).append(job)
@@ -58,7 +58,7 @@ def _chosen(jobs: Sequence[Job]) -> list[Job]:
     ]
 
 
-def _asked(job: Job) -> Asked:
+def _asked(job: WantedRun) -> Asked:
     return Asked.of(job.config, job.data)
 
 
@@ -73,13 +73,13 @@ def done(runs: Path, table: str, seed: int, asked: Asked) -> bool:
 def _home(runs: Path, seed: int, key: Asked) -> str | None:
     """A table that has them already; none where nobody can tell which data are wanted."""
     for run in run_folders(runs) if key.known else ():
-        if (run.row, run.seed) == (NAMES[0], seed) and not run.folder.path.is_symlink():
+        if (run.row, run.seed) == (BASELINES[0], seed) and not run.folder.path.is_symlink():
             if done(runs, run.table, seed, key):
                 return run.table
     return None
 
 
-def _step(job: Job, key: Asked, name: str, runs: Path, waits: tuple[str, ...], options: Sequence[str]) -> Step:
+def _step(job: WantedRun, key: Asked, name: str, runs: Path, waits: tuple[str, ...], options: Sequence[str]) -> Step:
     table, seed = job.row.table, job.seed
     at_work = at_work_at(runs, table, seed)
 

@@ -12,7 +12,7 @@ from ..config.layers import Config
 from ..errors import ExperimentValueError
 from ..runs.at_work import AtWorkError, alone_at
 from ..runs.files import write_text
-from ..runs.reading import LeftOut
+from ..runs.reading import DamagedFiles
 from ..runs.run import Run
 from ..runs.share import link, move_aside
 from ..tracking.log_rows import log_missing
@@ -21,7 +21,7 @@ from .baselines import baseline_steps
 from .estimate import estimate, spoken
 from .launcher import PROGRAM, Launcher, Resources
 from .local import Local
-from .plan import FAILED, Job, Planned, plan, state
+from .plan import FAILED, Planned, WantedRun, plan_jobs, state
 from .quick import HEADING
 from .slurm import Slurm
 from .slurm_queue import SlurmJob, job_name
@@ -29,7 +29,7 @@ from .steps import Step, carry_out
 from .wanted import Wanted, parser_of, read_wanted
 
 
-def run(arguments: Sequence[str]) -> None:
+def run_wanted(arguments: Sequence[str]) -> None:
     """Trains and tests rows: needed ones first, each training once, on from where it stopped.
 
     Args:
@@ -45,8 +45,8 @@ def run(arguments: Sequence[str]) -> None:
     if options.jobs is not None and options.jobs < 1:
         raise ExperimentValueError(f"--jobs is {options.jobs}, wanted 1 or more")
     launcher = _launcher(options, wanted)
-    left_out = LeftOut()
-    planned = plan(wanted.jobs, wanted.runs, left_out)
+    left_out = DamagedFiles()
+    planned = plan_jobs(wanted.jobs, wanted.runs, left_out)
     while stale := [one for one in planned if one.state == "stale"]:
         for one in stale:
             if isinstance(launcher, Slurm) and (job := _queued(one, launcher.queue.jobs())):
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> None:
                     f"options of that job, or end it by scancel {job.number}"
                 )
             print(f"{one.folder.path} is stale ({one.why}): moved to {_aside(one)}")
-        planned = plan(wanted.jobs, wanted.runs, left_out)
+        planned = plan_jobs(wanted.jobs, wanted.runs, left_out)
     if options.quick:
         write_text(wanted.runs / "heading.txt", f"{HEADING}\n")
     print(_sum(planned, wanted, left_out))
@@ -85,7 +85,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def show(arguments: Sequence[str]) -> None:
-    """Prints what `run` would do, with an estimate of the time it takes; changes nothing.
+    """Prints what `run_wanted` would do, with an estimate of the time it takes; changes nothing.
 
     Args:
         arguments: See `--help`.
@@ -95,8 +95,8 @@ def show(arguments: Sequence[str]) -> None:
     """
     options, wanted = read_wanted(parser_of("plan", "Says what run would do."), arguments)
     queue = Slurm(options.slurm).queue.jobs() if options.launcher == "slurm" else {}
-    left_out = LeftOut()
-    planned = plan(wanted.jobs, wanted.runs, left_out)
+    left_out = DamagedFiles()
+    planned = plan_jobs(wanted.jobs, wanted.runs, left_out)
     times = estimate(planned, wanted.runs, left_out).seconds
     table = ""
     for one, seconds in zip(planned, times, strict=True):
@@ -152,7 +152,7 @@ def _why(one: Planned) -> str:
     return "; ".join([*reason, *shares, *needs, *left_out])
 
 
-def _sum(planned: Sequence[Planned], wanted: Wanted, left_out: LeftOut) -> str:
+def _sum(planned: Sequence[Planned], wanted: Wanted, left_out: DamagedFiles) -> str:
     keys = {one.job.training for one in planned if not one.job.config.get("checkpoint_from")}
     left = {one.job.training for one in planned if one.trains and not one.job.config.get("checkpoint_from")}
     rows = [one for one in planned if one.job.row.listed]
@@ -200,5 +200,5 @@ def _resources(config: Config) -> Resources:
     )
 
 
-def _name(job: Job) -> str:
+def _name(job: WantedRun) -> str:
     return f"{job.row} seed{job.seed}"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..config.layers import Config
 from ..runs.data_used import count_clips, read_data
-from ..runs.reading import LeftOut, reading
+from ..runs.reading import DamagedFiles, reading
 from ..runs.run import all_runs
 from .plan import Planned, tests_due
 
@@ -62,7 +62,7 @@ def work(config: Config, clips: Mapping[str, int]) -> Work:
     return Work(pixels * trained, pixels * tested)
 
 
-def estimate(planned: Sequence[Planned], runs: Path, left_out: LeftOut | None = None) -> Estimate:
+def estimate(planned: Sequence[Planned], runs: Path, left_out: DamagedFiles | None = None) -> Estimate:
     """Says how long each row of a plan will take, one after the other.
 
     A row's own network is told by runs of it, others by the median over all that have finished under the folder.
@@ -76,7 +76,7 @@ def estimate(planned: Sequence[Planned], runs: Path, left_out: LeftOut | None = 
     for run in (each.folder for each in all_runs(runs)):
         if run.config.is_symlink() or not run.config.exists() or not run.provenance.exists():
             continue
-        with (left_out or LeftOut()).noted():
+        with (left_out or DamagedFiles()).noted():
             config, seconds, data = run.known(), run.noted("fit").get("seconds"), read_data(run)
             try:
                 done = work(config, count_clips(data, config)).training if data else 0.0  # written before it was kept

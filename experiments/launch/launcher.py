@@ -12,7 +12,7 @@ PROGRAM = (sys.executable, "-m", "experiments")
 """How the command of a row or of baselines begins."""
 
 
-START = "== started "
+STARTED_LINE = "== started "
 """How a line of a log begins that stands before what a command prints; earlier starts stand above it."""
 
 
@@ -74,6 +74,6 @@ def begun(log: Path) -> TextIO:
     """A log opened to be gone on with, after the line that a start begins with."""
     log.parent.mkdir(parents=True, exist_ok=True)
     file = log.open("a")
-    file.write(f"{START}{time.strftime('%F %T')}\n")
+    file.write(f"{STARTED_LINE}{time.strftime('%F %T')}\n")
     file.flush()
     return file

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from datamodules.parallel.pool import cores
 
-from ..signals import PATIENCE_S, STARTER
+from ..signals import END_PATIENCE_S, STARTER
 from .launcher import Resources, Started, begun
 
 
@@ -43,7 +43,7 @@ class LocalProcess:
     def wait(self) -> None:
         """Returns when it has ended, which it is helped to after a minute."""
         try:
-            self._process.wait(PATIENCE_S)
+            self._process.wait(END_PATIENCE_S)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()

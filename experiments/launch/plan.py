@@ -11,11 +11,11 @@ from ..config.layers import Config, with_changes
 from ..config.places import places
 from ..config.rows import TAKES, Row, find_rows, order
 from ..errors import ExperimentValueError
-from ..runs.data_used import SPLITS, TRAINING, Data, DataNow, differing_data
+from ..runs.data_used import EVERY_SPLIT, TRAINING, Data, DataNow, differing_data
 from ..runs.folder import RunFolder
-from ..runs.reading import DamagedFileError, LeftOut
+from ..runs.reading import DamagedFileError, DamagedFiles
 from ..runs.run import Run
-from ..runs.share import home_of, runs_by_key
+from ..runs.share import find_home, runs_by_key
 from ..training.further_tests import FurtherTest, further_tests
 
 FAILED = "failed.txt"
@@ -26,7 +26,7 @@ TURN = {"interrupted": 0, "damaged": 2}
 """Who of several that ask for the same training does it: states before and behind all others, which have 1."""
 
 
-class Job(NamedTuple):
+class WantedRun(NamedTuple):
     """A row with one seed.
 
     Attributes:
@@ -60,7 +60,7 @@ class Job(NamedTuple):
     def differs(self, folder: RunFolder) -> str:
         """Says which data are not those of a run by the same settings; "" for none. Untested, its test split may."""
         tested = folder.metrics(None).is_file()
-        return differing_data(folder, self.data, SPLITS if tested else TRAINING)
+        return differing_data(folder, self.data, EVERY_SPLIT if tested else TRAINING)
 
 
 class Planned(NamedTuple):
@@ -75,12 +75,12 @@ class Planned(NamedTuple):
         after: Jobs of the plan that must be done before.
     """
 
-    job: Job
+    job: WantedRun
     folder: RunFolder
     state: str
     why: str
     home: Path | None
-    after: tuple[Job, ...]
+    after: tuple[WantedRun, ...]
 
     @property
     def trains(self) -> bool:
@@ -133,7 +133,7 @@ def jobs(
     configs: Mapping[Row, Config],
     seeds: Sequence[int],
     changed: Callable[[Config, Mapping[str, Any]], Config] = with_changes,
-) -> list[Job]:
+) -> list[WantedRun]:
     """Makes a job of each row and seed, and looks at what their data are.
 
     Args:
@@ -141,7 +141,7 @@ def jobs(
         seeds: Of every row.
         changed: See `further_tests`.
     """
-    found: dict[tuple[Row, int], Job] = {}
+    found: dict[tuple[Row, int], WantedRun] = {}
     data_now = DataNow()
     for seed in seeds:
         for row, config in configs.items():
@@ -151,11 +151,11 @@ def jobs(
                 own[option] = f"{needed}@{found[needed, seed].key}"
                 start = found[needed, seed].data
             tests = further_tests(own, changed, data_now) if row.listed else []
-            found[row, seed] = Job(row, seed, own, training_key(own), data_now(own, start), needed, tests)
+            found[row, seed] = WantedRun(row, seed, own, training_key(own), data_now(own, start), needed, tests)
     return list(found.values())
 
 
-def plan(wanted: Sequence[Job], runs: Path, left_out: LeftOut | None = None) -> list[Planned]:
+def plan_jobs(wanted: Sequence[WantedRun], runs: Path, left_out: DamagedFiles | None = None) -> list[Planned]:
     """Looks at what lies under a folder of runs, and says what is to be done about each job.
 
     A training that several jobs ask for is taken from where it lies, whichever row's folder that is; where none does,
@@ -169,7 +169,7 @@ def plan(wanted: Sequence[Job], runs: Path, left_out: LeftOut | None = None) -> 
     lying = runs_by_key(runs, left_out)
     by_name = {(job.row, job.seed): job for job in wanted}
     states = {id(job): state(job, job.folder(runs)) for job in wanted}
-    first: dict[tuple[str, str, str], Job] = {}
+    first: dict[tuple[str, str, str], WantedRun] = {}
     for job in sorted(wanted, key=lambda job: TURN.get(states[id(job)][0], 1)):
         first.setdefault(job.training, job)
     planned = []
@@ -178,7 +178,7 @@ def plan(wanted: Sequence[Job], runs: Path, left_out: LeftOut | None = None) -> 
         kind, why = states[id(job)]
         home, after = None, []
         if kind in ("done", "to test", "damaged"):
-            home = home_of(folder)
+            home = find_home(folder)
         elif other := _same(job, lying.get(job.key, ()), left_out):
             home = other.path
         elif first[job.training] is not job:
@@ -190,17 +190,17 @@ def plan(wanted: Sequence[Job], runs: Path, left_out: LeftOut | None = None) -> 
     return _with_lost_checkpoints(planned)
 
 
-def _same(job: Job, lying: Iterable[RunFolder], left_out: LeftOut | None) -> RunFolder | None:
+def _same(job: WantedRun, lying: Iterable[RunFolder], left_out: DamagedFiles | None) -> RunFolder | None:
     """The first run by the same settings whose data are the job's, or lie where the job's would."""
     for run in lying:
-        with (left_out or LeftOut()).noted():
+        with (left_out or DamagedFiles()).noted():
             known = job.data.clips is not None or places(run.known()) == job.data.places
             if known and not job.differs(run):
                 return run
     return None
 
 
-def state(job: Job, folder: RunFolder) -> tuple[str, str]:
+def state(job: WantedRun, folder: RunFolder) -> tuple[str, str]:
     """Compares a run's folder with what a job asks for.
 
     Returns:
@@ -212,7 +212,7 @@ def state(job: Job, folder: RunFolder) -> tuple[str, str]:
         return "damaged", str(error)
 
 
-def _state(job: Job, folder: RunFolder) -> tuple[str, str]:
+def _state(job: WantedRun, folder: RunFolder) -> tuple[str, str]:
     if folder.config.exists() and not folder.begun:
         return "missing", ""  # whatever the file says, it will be written anew
     key = folder.key
@@ -230,7 +230,7 @@ def _state(job: Job, folder: RunFolder) -> tuple[str, str]:
     return ("interrupted", "") if folder.last.is_file() else ("missing", "")
 
 
-def tests_due(job: Job, folder: RunFolder) -> list[str]:
+def tests_due(job: WantedRun, folder: RunFolder) -> list[str]:
     """Names of the tests that are still to be done; "" is the row's own."""
     own = [""] if job.row.listed and not folder.metrics(None).is_file() else []
     return own + [test.name for test in job.tests if test.due(folder)]

@@ -17,7 +17,7 @@ from .launcher import PROGRAM, Resources, Started, begun
 from .slurm_queue import Queue, ask, job_name, short
 from .steps import newest_lines
 
-LONGEST = "24:00:00"
+JOB_TIME = "24:00:00"
 """Time that a job is given where --time says nothing; a training that takes longer is requeued."""
 
 REQUEUES = 1000
@@ -176,7 +176,7 @@ def asked_for(resources: Resources, waits: Sequence[str], options: Mapping[str, 
         waits: Numbers of the jobs that must have succeeded before.
         options: Given by hand; they go before what would be chosen.
     """
-    chosen: dict[str, Any] = {"time": LONGEST, "requeue": True, "cpus_per_task": resources.workers + 1}
+    chosen: dict[str, Any] = {"time": JOB_TIME, "requeue": True, "cpus_per_task": resources.workers + 1}
     if waits:
         chosen |= {"dependency": "afterok:" + ":".join(waits), "kill_on_invalid_dep": "yes"}
     if resources.gpus and not any(key in options for key in ASKS_FOR_GPUS):

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from .launcher import START, Launcher, Resources, Started
+from .launcher import STARTED_LINE, Launcher, Resources, Started
 
-SHOWN = 4
+SHOWN_AT_WORK = 4
 """Commands at work whose progress is shown; of more only the number is."""
 
 
@@ -116,7 +116,7 @@ def _ready(step: Step, ended: set[str], running: Mapping[str, object], launcher:
 
 
 def _shown(logs: Mapping[str, Path]) -> str:
-    if len(logs) > SHOWN:
+    if len(logs) > SHOWN_AT_WORK:
         return f"{len(logs)} started"
     return "; ".join(f"{name} {progress(log)}" for name, log in logs.items())
 
@@ -144,5 +144,5 @@ def newest_lines(log: Path, size: int = 8192) -> list[str]:
         return []
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - size))
-        _, begun, newest = file.read().decode(errors="replace").rpartition(START)
+        _, begun, newest = file.read().decode(errors="replace").rpartition(STARTED_LINE)
     return re.split(r"[\r\n]+", newest)[1 if begun else 0 :]

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from ..config.layers import Config, as_changes, as_options, with_changes
 from ..config.ranges import seed_of
-from ..config.rows import HERE, Row, find_rows
+from ..config.rows import TABLES, Row, find_rows
 from ..runs.data_used import DataNow, count_clips
 from ..training.settings import Settings
-from .plan import Job, jobs, resolved
+from .plan import WantedRun, jobs, resolved
 from .quick import quick
 
 
@@ -31,7 +31,7 @@ class Wanted(NamedTuple):
     runs: Path
     options: dict[Row, list[str]]
     configs: dict[Row, Config]
-    jobs: list[Job]
+    jobs: list[WantedRun]
 
 
 def parser_of(command: str, description: str) -> argparse.ArgumentParser:
@@ -46,7 +46,7 @@ def parser_of(command: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=seed_of, nargs="+", default=[0], help="of every row (default 0)")
     parser.add_argument("--runs", type=Path, help="folder of runs (default runs, with --quick runs/quick)")
     parser.add_argument("--quick", action="store_true", help="make every row small enough to be tried on a laptop")
-    parser.add_argument("--tables", type=Path, default=HERE, help="folder of base.yaml and of the tables' folders")
+    parser.add_argument("--tables", type=Path, default=TABLES, help="folder of base.yaml and of the tables' folders")
     parser.add_argument("--launcher", choices=["local", "slurm"], default="local", help="where rows run (default here)")
     parser.add_argument("--slurm", default="", metavar="OPTIONS", help="of sbatch: '--partition=gpu --time=24:00:00'")
     parser.epilog = "What follows -- are options of every row, such as -- --data.init_args.root /data/FF++"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ..errors import ExperimentMissingError
 from ..runs.files import write_text
-from ..runs.reading import LeftOut
+from ..runs.reading import DamagedFiles
 from ..runs.run import scale_of
 from .columns import by_table, heading, published, title
-from .page.write import write_page
+from .page.write import write_results_page
 from .printed import latex, markdown, text
 from .results import results, timings
 
@@ -30,7 +30,7 @@ def collect(arguments: Sequence[str]) -> None:
     parser.add_argument("runs", type=Path, nargs="?", default=Path("runs"), help="folder of runs (default runs)")
     parser.add_argument("--table", help="print this one only")
     options = parser.parse_args(arguments)
-    left_out = LeftOut()
+    left_out = DamagedFiles()
     found = results(options.runs, left_out)
     printed = found[found.table == options.table] if options.table else found
     if printed.empty:
@@ -47,7 +47,7 @@ def collect(arguments: Sequence[str]) -> None:
             write_text(options.runs / "tables" / f"{name}.{suffix}", form(table, published(name), title(name, facts)))
     write_text(options.runs / "results.csv", found.to_csv(index=False))
     write_text(options.runs / "timings.csv", timings(options.runs, left_out).to_csv(index=False))
-    size = write_page(options.runs, found, left_out)
+    size = write_results_page(options.runs, found, left_out)
     print(f"\nall {len(found)} results with every metric: {options.runs / 'results.csv'}")
     print(f"as a page, with curves and pictures ({size / 1e6:.1f} MB): {options.runs / 'index.html'}")
     if left_out.sentences:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..config.rows import HERE
+from ..config.rows import TABLES
 
-COLUMNS = {
+METRIC_COLUMNS = {
     "test/pixel_iou_balanced": "IoU balanced",
     "test/pixel_iou_balanced_own": "IoU own labels",
     "test/pixel_iou": "IoU pooled",
@@ -25,7 +25,7 @@ COLUMNS = {
 WITH_INTERVAL = ("test/pixel_iou_balanced", "test/frame_auroc")
 """What is printed with its 95 % interval; `results.csv` holds those of every metric, as `<metric> low` and `high`."""
 
-LOWER = ("test/pixel_fpr_real", "test/frame_eer")
+LOWER_IS_BETTER = ("test/pixel_fpr_real", "test/frame_eer")
 """What is better when it is lower."""
 
 UNRANKED = ("test/frame_accuracy_always_fake",)
@@ -90,7 +90,7 @@ def title(name: str, facts: str) -> str:
 
 def published(table: str) -> pd.DataFrame | None:
     """Figures of `<table>/reference.csv` beside the rows, if there are any."""
-    path = HERE / table / "reference.csv"
+    path = TABLES / table / "reference.csv"
     return pd.read_csv(path) if path.is_file() else None
 
 
@@ -100,8 +100,8 @@ def same_data(summary: pd.DataFrame) -> pd.Series:
 
 
 def measured(summary: pd.DataFrame) -> list[str]:
-    """Those of `COLUMNS` that any row has."""
-    return [name for name in COLUMNS if name in summary and summary[name].notna().any()]
+    """Those of `COST_COLUMNS` that any row has."""
+    return [name for name in METRIC_COLUMNS if name in summary and summary[name].notna().any()]
 
 
 def best(summary: pd.DataFrame) -> pd.DataFrame:
@@ -119,5 +119,5 @@ def best(summary: pd.DataFrame) -> pd.DataFrame:
         for name in marked.columns.difference([*UNRANKED, OWN_LABELS]):
             figures = rows[name].round(3)
             if rows.loc[figures.notna(), "row"].nunique() > 1:
-                marked.loc[rows.index, name] = figures == (figures.min() if name in LOWER else figures.max())
+                marked.loc[rows.index, name] = figures == (figures.min() if name in LOWER_IS_BETTER else figures.max())
     return marked

@@ -12,7 +12,7 @@ from ..errors import ExperimentValueError
 from ..evaluation.intervals import REPLICATES, Comparison, compared
 from ..evaluation.sound import sound_result
 from ..runs.folder import RunFolder
-from .columns import COLUMNS
+from .columns import METRIC_COLUMNS
 
 
 def compare(arguments: Sequence[str]) -> None:
@@ -40,9 +40,11 @@ def compare(arguments: Sequence[str]) -> None:
     results = [sound_result(RunFolder(folder), options.name) for folder in (options.first, options.second)]
     comparisons = compared(results[0], results[1], options.replicates)
     by_key = {f"test/{one.key}": one for one in comparisons}
-    shown = comparisons if options.all else [by_key[key] for key in COLUMNS if key in by_key and "always" not in key]
+    shown = (
+        comparisons if options.all else [by_key[key] for key in METRIC_COLUMNS if key in by_key and "always" not in key]
+    )
     pairs = results[0].frames["pair"].nunique()
-    print(f"A {options.first}\nB {options.second}\n{readable(shown)}")
+    print(f"A {options.first}\nB {options.second}\n{format_comparisons(shown)}")
     print(
         f"95 % intervals and p of A - B by paired bootstrap over {pairs} identity pairs, {options.replicates} "
         f"replicates; p is not corrected for {len(shown)} comparisons"
@@ -53,9 +55,9 @@ def compare(arguments: Sequence[str]) -> None:
         pd.DataFrame(comparisons).to_csv(options.out, index=False)
 
 
-def readable(comparisons: Sequence[Comparison]) -> str:
+def format_comparisons(comparisons: Sequence[Comparison]) -> str:
     """Comparisons as a table, a line each."""
-    names = [COLUMNS.get(f"test/{one.key}", one.key) for one in comparisons]
+    names = [METRIC_COLUMNS.get(f"test/{one.key}", one.key) for one in comparisons]
     table = pd.DataFrame(comparisons, index=names).drop(columns="key")
     table = table.rename(columns={"first": "A", "second": "B", "difference": "A - B", "low": "2.5 %", "high": "97.5 %"})
     return str(table.to_string(float_format="{:.3f}".format, na_rep="-"))

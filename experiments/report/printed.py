@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 
-from .columns import COLUMNS, UNRANKED, WITH_INTERVAL, best, measured
+from .columns import METRIC_COLUMNS, UNRANKED, WITH_INTERVAL, best, measured
 from .results import over_seeds
 
 
@@ -24,7 +24,7 @@ def text(table: pd.DataFrame, reference: pd.DataFrame | None = None) -> str:
         table: Rows of `results`.
         reference: Published figures: `row`, `metric`, `value`, `source`; each source stands beside those measured.
     """
-    summary = ranked(over_seeds(table))
+    summary = sort_rows(over_seeds(table))
     cells = _cells(summary, reference)
     apart = {name: max(len(name), cells[name].str.len().max()) + 1 for name in cells}  # two spaces between columns
     return str(cells.set_axis(labels(summary), axis=0).to_string(col_space=apart))
@@ -32,10 +32,12 @@ def text(table: pd.DataFrame, reference: pd.DataFrame | None = None) -> str:
 
 def markdown(table: pd.DataFrame, reference: pd.DataFrame | None, above: str) -> str:
     """One table as GitHub's Markdown under a line of text, the best of each column in bold; arguments as for `text`."""
-    summary = ranked(over_seeds(table))
+    summary = sort_rows(over_seeds(table))
     cells = _cells(summary, reference)
     for name, marked in best(summary).items():
-        cells[COLUMNS[str(name)]] = cells[COLUMNS[str(name)]].where(~marked, "**" + cells[COLUMNS[str(name)]] + "**")
+        cells[METRIC_COLUMNS[str(name)]] = cells[METRIC_COLUMNS[str(name)]].where(
+            ~marked, "**" + cells[METRIC_COLUMNS[str(name)]] + "**"
+        )
     escaped = cells.set_axis(map(_plain, labels(summary)), axis=0).rename(columns=_plain)
     lines = [["", *escaped], [":--", *["--:"] * len(cells.columns)], *escaped.reset_index().to_numpy().tolist()]
     return "\n".join([_plain(above), "", *(f"| {' | '.join(line)} |" for line in lines), ""])
@@ -43,9 +45,9 @@ def markdown(table: pd.DataFrame, reference: pd.DataFrame | None, above: str) ->
 
 def latex(table: pd.DataFrame, reference: pd.DataFrame | None, above: str) -> str:
     """One table for LaTeX with booktabs, the best of each column in bold; arguments as for `text`."""
-    summary = ranked(over_seeds(table))
+    summary = sort_rows(over_seeds(table))
     cells = _cells(summary, reference, "$\\pm$")
-    marked = best(summary).rename(columns=COLUMNS).reindex(columns=cells.columns, fill_value=False)
+    marked = best(summary).rename(columns=METRIC_COLUMNS).reindex(columns=cells.columns, fill_value=False)
     bold = marked.map(lambda is_best: "textbf:--rwrap;" if is_best else "")
     unique = [f"{number}" for number in range(len(cells))]
     style = cells.set_axis(unique, axis=0).style.apply(lambda _: bold.set_axis(unique, axis=0), axis=None)
@@ -62,7 +64,7 @@ def latex(table: pd.DataFrame, reference: pd.DataFrame | None, above: str) -> st
     )
 
 
-def ranked(summary: pd.DataFrame) -> pd.DataFrame:
+def sort_rows(summary: pd.DataFrame) -> pd.DataFrame:
     """Rows of `over_seeds` by the first of the columns, the best last, rows without it first."""
     return summary.sort_values(measured(summary)[:1], na_position="first", kind="stable").reset_index(drop=True)
 
@@ -71,7 +73,7 @@ def _cells(summary: pd.DataFrame, reference: pd.DataFrame | None, plus_minus: st
     """What is printed of `over_seeds`: figures as text, over several seeds with their standard deviation."""
     shown = {}
     for key in measured(summary):
-        name = COLUMNS[key]
+        name = METRIC_COLUMNS[key]
         figures, spread = (summary[column].map("{:.3f}".format) for column in (key, f"{key} sd"))
         if key not in UNRANKED:
             figures = figures.where(summary[f"{key} sd"].isna(), figures + f" {plus_minus} " + spread)
@@ -81,7 +83,9 @@ def _cells(summary: pd.DataFrame, reference: pd.DataFrame | None, plus_minus: st
             shown[f"{name} 95 %"] = ends.where(summary[f"{key} low"].notna(), "-")
     for (metric, source), figures in reference.groupby(["metric", "source"]) if reference is not None else ():
         values = summary["row"].map(figures.set_index("row")["value"]).where(summary["test_set"] == "")
-        shown[f"{COLUMNS.get(metric, metric)} in {source}"] = values.map("{:.3f}".format).where(values.notna(), "-")
+        shown[f"{METRIC_COLUMNS.get(metric, metric)} in {source}"] = values.map("{:.3f}".format).where(
+            values.notna(), "-"
+        )
     return pd.DataFrame(shown, index=summary.index)
 
 

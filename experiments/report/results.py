@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from ..runs.reading import LeftOut, read_figures, read_intervals, reading
+from ..runs.reading import DamagedFiles, read_figures, read_intervals, reading
 from ..runs.run import Run, run_folders
-from ..runs.share import home_of
+from ..runs.share import find_home
 
-NAMES = ["table", "row", "seed", "test_set", "faces", "data"]
+TEST_COLUMNS = ["table", "row", "seed", "test_set", "faces", "data"]
 """Columns of `results` beside metrics and the ends of their intervals."""
 
 
@@ -22,7 +22,7 @@ NO_METRIC = ("seed", "seeds")
 TIMED = ["seconds", "device", "processes", "epochs", "steps", "frames"]
 
 
-def results(runs: Path, left_out: LeftOut | None = None) -> pd.DataFrame:
+def results(runs: Path, left_out: DamagedFiles | None = None) -> pd.DataFrame:
     """Reads the metrics files of all runs in a folder.
 
     Args:
@@ -44,7 +44,7 @@ def results(runs: Path, left_out: LeftOut | None = None) -> pd.DataFrame:
             for test_set in run.test_sets:
                 with each():
                     rows.append(_measured(run, test_set))
-    return pd.DataFrame(rows, columns=None if rows else NAMES)
+    return pd.DataFrame(rows, columns=None if rows else TEST_COLUMNS)
 
 
 def _measured(run: Run, test_set: str) -> dict[str, Any]:
@@ -53,14 +53,14 @@ def _measured(run: Run, test_set: str) -> dict[str, Any]:
     with reading(run.folder.provenance):
         data = f"{noted['index']}-{noted['frames']}" if "index" in noted else ""
         faces = str((noted.get("faces") or {}).get("source", ""))
-    names = dict(zip(NAMES, (*run[:3], test_set, faces, data), strict=True))
+    names = dict(zip(TEST_COLUMNS, (*run[:3], test_set, faces, data), strict=True))
     path, of_intervals = run.folder.metrics(test_set), run.folder.file("intervals", test_set, "json")
     pairs = read_intervals(of_intervals, path) if of_intervals.exists() else {}
     ends = {f"{key} {end}": pair[place] for key, pair in pairs.items() for place, end in enumerate(("low", "high"))}
     return {**names, **read_figures(path), **ends, **names}
 
 
-def timings(runs: Path, left_out: LeftOut | None = None) -> pd.DataFrame:
+def timings(runs: Path, left_out: DamagedFiles | None = None) -> pd.DataFrame:
     """Reads how long trainings and tests took: what differs from run to run.
 
     Args:
@@ -77,7 +77,7 @@ def timings(runs: Path, left_out: LeftOut | None = None) -> pd.DataFrame:
     """
     rows, each = [], left_out.noted if left_out else nullcontext
     for run in run_folders(runs):
-        path = home_of(run.folder) or run.folder.path
+        path = find_home(run.folder) or run.folder.path
         where = path.relative_to(runs) if path.is_relative_to(runs) else path
         names = {"table": run.table, "row": run.row, "seed": run.seed}
         with each():
@@ -101,7 +101,7 @@ def over_seeds(found: pd.DataFrame) -> pd.DataFrame:
         for the mean.
     """
     keys = [key for key in ("table", "row", "test_set") if key in found]
-    metrics = [key for key in found if key not in (*NAMES, *NO_METRIC)]
+    metrics = [key for key in found if key not in (*TEST_COLUMNS, *NO_METRIC)]
     numbers = pd.concat([found[[*keys, "seed"]], found[metrics].astype(float)], axis=1)
     groups = numbers.groupby(keys, sort=False)
     seeds = groups["seed"].agg(["size", "min"]).set_axis(["seeds", "seed"], axis=1)

@@ -19,7 +19,7 @@ from datamodules.clips.index import FOLDERS, FOUR_METHODS
 from datamodules.files import write_parquet
 from datamodules.video_data import VideoDataModule
 
-from ..config.places import OF_DATA, OURS, places
+from ..config.places import OF_DATA, OUR_PACKAGE, places
 from ..errors import ExperimentValueError
 from .folder import RunFolder
 from .provenance import digest
@@ -28,7 +28,7 @@ from .reading import reading
 TRAINING = ("train", "val")
 """Splits that shape a training."""
 
-SPLITS = (*TRAINING, "test")
+EVERY_SPLIT = (*TRAINING, "test")
 
 ASKED = (*OF_DATA, "methods", "compression", "faces", "cache_dir")
 """Options of a data module that say which files it uses."""
@@ -36,7 +36,7 @@ ASKED = (*OF_DATA, "methods", "compression", "faces", "cache_dir")
 FACES_FILE = "faces file"
 """Name that a data module gives to a file of faces."""
 
-START = "the training it starts from"
+STARTED_FROM = "the training it starts from"
 """Name of the clips that another training has learnt by."""
 
 
@@ -114,9 +114,9 @@ def data_of(files: pd.DataFrame | None, config: Mapping[str, Any], start: Data |
     lying = places(config)
     data = Data(None, {}, lying) if files is None else _without_others(files, lying)
     if start is not None:
-        data.others.update({f"{START}: {name}": value for name, value in start.others.items()})
+        data.others.update({f"{STARTED_FROM}: {name}": value for name, value in start.others.items()})
         if learnt_by := start.digest(TRAINING):
-            data.others[START] = learnt_by
+            data.others[STARTED_FROM] = learnt_by
     path = Path(lying.get("model.init_args.encoder_checkpoint", ""))
     if path.is_file():
         data.others["encoder_checkpoint"] = fingerprint(path)
@@ -264,7 +264,7 @@ def _in_splits(clips: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:
 def _asked(data: Mapping[str, Any]) -> dict[str, Any]:
     """Class and options that say which files are used; nothing of a data module that cannot tell."""
     path, arguments = str(data.get("class_path", "")), data.get("init_args")
-    if not path.startswith(OURS) or not isinstance(arguments, Mapping):
+    if not path.startswith(OUR_PACKAGE) or not isinstance(arguments, Mapping):
         return {}
     return {"class_path": path, **{name: arguments[name] for name in ASKED if name in arguments}}
 

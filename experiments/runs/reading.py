@@ -21,7 +21,7 @@ OF_RUN = "put back a sound copy, or move its folder away and train again"
 SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Reads as `yaml.safe_load` does, ten times as fast where libyaml is there."""
 
-LONGEST = 160
+LONGEST_REASON = 160
 """Characters of what a reader says of a file; garbage can be long."""
 
 
@@ -29,7 +29,7 @@ class DamagedFileError(ExperimentValueError):
     """A file that does not hold what it should; the text says which, why, and what to do."""
 
 
-class LeftOut:
+class DamagedFiles:
     """What a command over many runs passes over, for a file of it is damaged.
 
     Attributes:
@@ -74,7 +74,9 @@ def reading(path: Path, remedy: str = OF_RUN) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, KeyError):
             reason = f"it lacks {reason}"
-        raise DamagedFileError(f"{path} is damaged, or another program's ({reason[:LONGEST]}): {remedy}") from error
+        raise DamagedFileError(
+            f"{path} is damaged, or another program's ({reason[:LONGEST_REASON]}): {remedy}"
+        ) from error
 
 
 def read_object(path: Path, remedy: str = OF_RUN) -> dict[str, Any]:

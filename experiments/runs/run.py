@@ -19,7 +19,7 @@ class Run(NamedTuple):
         table: It belongs to.
         row: Name of the row.
         seed: Of the training.
-        folder: Of the row; what it shares with another one are links, see `share.home_of`.
+        folder: Of the row; what it shares with another one are links, see `share.find_home`.
     """
 
     table: str

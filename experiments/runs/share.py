@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .folder import RunFolder
-from .reading import LeftOut
+from .reading import DamagedFiles
 from .run import Run, all_runs
 
 SHARED = (
@@ -26,7 +26,7 @@ SHARED = (
 provenance, once written to, is a file of its own."""
 
 
-def runs_by_key(runs: Path, left_out: LeftOut | None = None) -> dict[str, list[RunFolder]]:
+def runs_by_key(runs: Path, left_out: DamagedFiles | None = None) -> dict[str, list[RunFolder]]:
     """Finds finished trainings under a folder of runs, also those moved aside, by the hash of their settings.
 
     Args:
@@ -35,13 +35,13 @@ def runs_by_key(runs: Path, left_out: LeftOut | None = None) -> dict[str, list[R
     """
     found: dict[str, list[RunFolder]] = {}
     for run in (each.folder for each in all_runs(runs)):
-        with (left_out or LeftOut()).noted():
+        with (left_out or DamagedFiles()).noted():
             if not run.config.is_symlink() and run.trained and (key := run.key):
                 found.setdefault(key, []).append(run)
     return found
 
 
-def home_of(folder: RunFolder) -> Path | None:
+def find_home(folder: RunFolder) -> Path | None:
     """Where the run lies whose files a folder links to; None for a run of its own."""
     if not folder.config.is_symlink():
         return None
@@ -71,7 +71,7 @@ def move_aside(folder: RunFolder) -> Path:
     number = 1
     while (aside := folder.path.with_name(f"{folder.path.name}-stale-{number}")).exists():
         number += 1
-    sharing = [other.folder for other in all_runs(Run.at(folder.path).runs) if home_of(other.folder) == folder.path]
+    sharing = [other.folder for other in all_runs(Run.at(folder.path).runs) if find_home(other.folder) == folder.path]
     folder.path.rename(aside)
     for other in sharing:
         _link(aside, other.path, [name for name in SHARED if (other.path / name).is_symlink()])

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from datamodules.parallel.pool import one_at_a_time
 
-from ..runs.reading import LeftOut
+from ..runs.reading import DamagedFiles
 from ..runs.run import Run
-from ..runs.share import home_of
+from ..runs.share import find_home
 from .logged import logger_of, run_id, unlogged
 from .mode import finish, leave_sweep, settle_mode
 from .sync import waiting
@@ -29,7 +29,7 @@ def log_missing(runs: Sequence[Run]) -> None:
     Args:
         runs: Those that are not tested, or logged, are left alone.
     """
-    lacking, left_out = [], LeftOut()
+    lacking, left_out = [], DamagedFiles()
     for run in runs:
         with left_out.noted():
             if unlogged(run):
@@ -45,7 +45,7 @@ def log_row(run: Run) -> None:
     """Logs a row's configuration, figures and frames as a run of its own, under its own table."""
     from .logger import ResumableWandbLogger  # here, for Lightning takes seconds
 
-    given, home = logger_of(run.folder) or {}, home_of(run.folder)
+    given, home = logger_of(run.folder) or {}, find_home(run.folder)
     group = given.get("group")
     if home is None or group in (None, Run.at(home).table):  # else of the user's own choice
         group = run.table

@@ -23,21 +23,21 @@ from ..runs.folder import RunFolder
 from ..runs.provenance import surroundings
 from ..runs.reading import read_figures
 from ..runs.run import Run
-from ..runs.share import home_of
+from ..runs.share import find_home
 from .logged import note_test
 from .lost_rows import lost_rows, of_training
 from .mode import PROJECT, one_line
-from .offline import STEP, Rows, files_of, summary
+from .offline import STEP, LoggedRows, files_of, summary
 
-CLASSES = {0: "real", 1: "forged", 255: "unknown"}
+MASK_CLASSES = {0: "real", 1: "forged", 255: "unknown"}
 """Names of a mask layer's values."""
 
 
 class ResumableWandbLogger(WandbLogger):
     """Lightning's logger for a run in a folder of its own, `save_dir`.
 
-    A run started again goes on under its id and at the step where it was, see `offline.Rows`, also where each process
-    writes an offline folder of its own.
+    A run started again goes on under its id and at the step where it was, see `offline.LoggedRows`, also where each
+    process writes an offline folder of its own.
 
     Its configuration is the row's own (`config.yaml`), beside it the code that this process runs and, in a test, that
     which trained the model: `code`, `trained_with`.
@@ -67,7 +67,7 @@ class ResumableWandbLogger(WandbLogger):
         del self._wandb_init["anonymous"]  # Lightning 2.6 gives it, W&B warns that it means nothing any more
         if os.environ.get("WANDB_SWEEP_ID"):  # a sweep's agent has chosen them
             self._wandb_init |= {"project": None, "entity": None, "id": None}
-        self._rows = Rows()
+        self._rows = LoggedRows()
         self._held: IO[bytes] | None = None
 
     @property
@@ -128,7 +128,7 @@ class ResumableWandbLogger(WandbLogger):
         with suppress(OSError):  # where the file system has no locks
             self._held = own.open("rb")
             fcntl.flock(self._held, fcntl.LOCK_SH)
-        self._rows = Rows(run.step, run.summary.get(STEP) or 0)  # where W&B knows of an earlier part
+        self._rows = LoggedRows(run.step, run.summary.get(STEP) or 0)  # where W&B knows of an earlier part
         for file in files_of(folder.path, run.id):
             if file.resolve() == own.resolve():
                 continue
@@ -140,7 +140,7 @@ class ResumableWandbLogger(WandbLogger):
         if trained:  # nothing is repeated, and each test is a row, also where earlier folders have been removed
             self.catch_up()
             tests = sum(folder.noted("test_evaluations").values())
-            self._rows = Rows(max(self._rows.begun, trained["steps"] + tests))
+            self._rows = LoggedRows(max(self._rows.begun, trained["steps"] + tests))
         run.config.update(_description(folder), allow_val_change=True)
 
     @property
@@ -183,7 +183,7 @@ class ResumableWandbLogger(WandbLogger):
             masks = {"truth": shown.truth}
             if shown.forged is not None:
                 masks["prediction"] = shown.forged
-            layers = {name: {"mask_data": mask, "class_labels": CLASSES} for name, mask in masks.items()}
+            layers = {name: {"mask_data": mask, "class_labels": MASK_CLASSES} for name, mask in masks.items()}
             layered.append(wandb.Image(shown.image, caption=shown.caption, masks=layers, file_type="jpg"))
         self.log_metrics({key: pictures, f"{key}-masks": layered}, step)
 
@@ -243,7 +243,7 @@ def _under(test_set: str | None, key: str) -> str:
 def _description(folder: RunFolder) -> dict[str, Any]:
     """A row's resolved configuration, whose run it shares, and what code runs it and has trained it."""
     known = folder.known() if folder.config.exists() else {}
-    if home := home_of(folder):
+    if home := find_home(folder):
         known["shares"] = str(Run.at(home))
     for key, facts in (("code", surroundings()), ("trained_with", folder.noted("fit"))):
         if facts:

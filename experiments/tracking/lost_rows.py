@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ..runs.folder import RunFolder
-from ..runs.share import home_of
-from .offline import Rows, files_of, id_of
+from ..runs.share import find_home
+from .offline import LoggedRows, files_of, id_of
 
 OF_ANOTHER = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
 """What the environment may say of another run than the one that is completed."""
@@ -27,7 +27,7 @@ OF_ANOTHER = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
 OFFLINE = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
 
 
-def lost_rows(folder: RunFolder, rows: Rows, before: float = math.inf) -> list[tuple[int, dict[str, Any]]]:
+def lost_rows(folder: RunFolder, rows: LoggedRows, before: float = math.inf) -> list[tuple[int, dict[str, Any]]]:
     """Rows that a training had logged when its process was killed, and that W&B has lost, in the order of their steps.
 
     Args:
@@ -38,7 +38,7 @@ def lost_rows(folder: RunFolder, rows: Rows, before: float = math.inf) -> list[t
     Returns:
         Optimiser step and figures of each; what was drawn is not among them.
     """
-    if not rows.cut or home_of(folder):  # what shares another one's training has not logged it
+    if not rows.cut or find_home(folder):  # what shares another one's training has not logged it
         return []
     logged = sorted(_csv_rows(folder.path, rows.since).items())
     lacking = [(step, rows.lacking(step, row)) for step, row in logged if step < before]
@@ -59,7 +59,7 @@ def complete(file: Path) -> str | None:
     Returns:
         None if nothing lacks any more, else why it does.
     """
-    folder, rows = RunFolder(file.parents[2]), Rows()
+    folder, rows = RunFolder(file.parents[2]), LoggedRows()
     try:
         for each in files_of(folder.path, id_of(file)):
             rows.add(each)

@@ -12,7 +12,7 @@ from ..errors import ExperimentValueError
 STEP = "trainer/global_step"
 """What W&B draws curves over, by Lightning's custom: optimiser steps."""
 
-BLOCK = 32768
+LOG_BLOCK = 32768
 """A file is divided into blocks of so many bytes, and a piece of a record lies inside one."""
 
 HEADER = 7
@@ -75,8 +75,8 @@ def _placed(file: Path) -> Iterator[tuple[int, Any]]:
         )
     position, parts = HEADER, b""
     while position + HEADER <= len(data):
-        if BLOCK - position % BLOCK < HEADER:  # too little left for a piece: the block is filled with zeros
-            position += BLOCK - position % BLOCK
+        if LOG_BLOCK - position % LOG_BLOCK < HEADER:  # too little left for a piece: the block is filled with zeros
+            position += LOG_BLOCK - position % LOG_BLOCK
             continue
         length, kind = int.from_bytes(data[position + 4 : position + 6], "little"), data[position + 6]
         piece = data[position + HEADER : position + HEADER + length]
@@ -95,7 +95,7 @@ def _placed(file: Path) -> Iterator[tuple[int, Any]]:
             yield position, record
 
 
-def history(file: Path) -> Iterator[dict[str, Any]]:
+def read_rows(file: Path) -> Iterator[dict[str, Any]]:
     """The rows that were logged, `_step` among their keys."""
     for record in records(file):
         if record.WhichOneof("record_type") == "history":
@@ -137,7 +137,7 @@ def summary(file: Path) -> dict[str, Any]:
     return found
 
 
-class Rows:
+class LoggedRows:
     """Which row of a run's history an optimiser step is, `_step` in W&B: rows only ever rise, over all processes.
 
     Args:
@@ -163,7 +163,7 @@ class Rows:
         self.since = min(self.since or _start(file), _start(file))
         offline, complete, trained = is_offline(file), is_complete(file), False
         kept = offline or complete
-        for row in history(file):
+        for row in read_rows(file):
             self.begun = max(self.begun, row["_step"] + 1)
             step = row.get(STEP, 0)
             trained |= step > 0

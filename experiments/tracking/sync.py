@@ -30,7 +30,7 @@ def waiting(runs: Path) -> list[Path]:
     return [file for file in files_of(runs) if is_offline(file) and not _sent(file).is_file()]
 
 
-def send(file: Path) -> str | None:
+def send_folder(file: Path) -> str | None:
     """Sends one offline folder with W&B's own command, which then leaves a mark beside the file.
 
     Returns:
@@ -65,7 +65,7 @@ def send_all(files: Sequence[Path]) -> dict[Path, str]:
         elif _is_held(file) and not is_complete(file):
             reason = "its run is still going on: send it when that has ended"
         elif _end_where_whole(file):
-            reason = send(file)
+            reason = send_folder(file)
         else:
             _sent(file).touch()
             reason = None

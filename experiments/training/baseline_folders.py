@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 from ..config.hashes import data_key
 from ..config.rows import Row
-from ..runs.data_used import SPLITS, Data
+from ..runs.data_used import EVERY_SPLIT, Data
 from ..runs.folder import RunFolder
 from ..runs.run import Run
 
 OF_PIXELS = ("baseline-all-fake", "baseline-all-real", "baseline-centre-box", "baseline-mean-mask")
 
 
-NAMES = (*OF_PIXELS, "baseline-colour-regression", "baseline-geometry-crop", "baseline-geometry-file")
+BASELINES = (*OF_PIXELS, "baseline-colour-regression", "baseline-geometry-crop", "baseline-geometry-file")
 
 
 class Asked(NamedTuple):
@@ -34,7 +34,7 @@ class Asked(NamedTuple):
     @classmethod
     def of(cls, config: Mapping[str, Any], data: Data) -> Asked:
         """What a row's configuration asks for, with its data as they are now."""
-        return cls(data_key(config), data.digest(SPLITS), data.clips is not None or not data.places)
+        return cls(data_key(config), data.digest(EVERY_SPLIT), data.clips is not None or not data.places)
 
     def lies_in(self, folder: RunFolder) -> bool:
         """Whether a baseline's folder holds it."""
@@ -45,7 +45,7 @@ class Asked(NamedTuple):
 
 def baseline_folders(runs: Path, table: str, seed: int) -> dict[str, RunFolder]:
     """Where the baselines of a table lie under a folder of runs, by their names."""
-    return {name: Run.under(runs, Row(table, name), seed).folder for name in NAMES}
+    return {name: Run.under(runs, Row(table, name), seed).folder for name in BASELINES}
 
 
 def at_work_at(runs: Path, table: str, seed: int) -> RunFolder:

@@ -16,7 +16,7 @@ from ..errors import ExperimentValueError
 from ..runs.data_used import Data, DataNow, difference, read_data
 from ..runs.folder import RunFolder
 
-FILES = {"metrics": "json", "intervals": "json", "frames": "parquet", "histograms": "npz", "data": "parquet"}
+TEST_FILES = {"metrics": "json", "intervals": "json", "frames": "parquet", "histograms": "npz", "data": "parquet"}
 """What a test leaves, by the beginning of its name."""
 
 
@@ -102,7 +102,7 @@ def _not_on_disk(config: Config) -> Iterator[str]:
 
 def put_aside(folder: RunFolder, name: str) -> None:
     """Renames what a test by other settings has left, so that it is neither lost nor taken for what it was."""
-    left, number = [folder.file(kind, name, suffix) for kind, suffix in FILES.items()], 1
+    left, number = [folder.file(kind, name, suffix) for kind, suffix in TEST_FILES.items()], 1
     while any(os.path.lexists(path.with_name(f"stale-{number}-{path.name}")) for path in left):
         number += 1
     for path in left:
@@ -112,7 +112,7 @@ def put_aside(folder: RunFolder, name: str) -> None:
 
 def take_own(folder: RunFolder, test: FurtherTest) -> None:
     """Lets the row's own test stand for one that is the same, by links; the test split is touched once."""
-    for kind, suffix in reversed(FILES.items()):  # the metrics last: they say that it is done
+    for kind, suffix in reversed(TEST_FILES.items()):  # the metrics last: they say that it is done
         link = folder.file(kind, test.name, suffix)
         link.unlink(missing_ok=True)
         if (own := folder.file(kind, None, suffix)).exists():

@@ -60,7 +60,7 @@ def video_scores(frame_logit: Tensor, clip: Tensor) -> tuple[Tensor, Tensor]:
     return clips, grouped_mean_log_odds(frame_logit, video, len(clips))
 
 
-def video_facts(measured: Measured, logit: Tensor, frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def score_videos(measured: Measured, logit: Tensor, frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Scores and labels of the videos in an evaluation.
 
     A video is fake if it was made by a method or has a fake frame.

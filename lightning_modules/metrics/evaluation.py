@@ -16,7 +16,7 @@ from ..errors import ModelValueError
 from .canvas import paste
 from .frames import frame_figures
 from .log_odds import finite, log_odds
-from .measured import BINS, Measured, Rows, bins_of, joined
+from .measured import BINS, GrowingRows, Measured, bins_of, joined
 from .operating_point import OperatingPoint
 from .pixels import pixel_figures
 from .thresholds import choose_point
@@ -82,7 +82,12 @@ class Evaluation(Metric):
         self.add_state("groups", [], dist_reduce_fx="cat")  # int64 (G, 3)
         self.add_state("histograms", [], dist_reduce_fx="cat")  # int64 (G, 2, BINS)
         # what those lists are views of, and the row of each group
-        self._facts, self._logits, self._groups, self._histograms = Rows(), Rows(), Rows(), Rows()
+        self._facts, self._logits, self._groups, self._histograms = (
+            GrowingRows(),
+            GrowingRows(),
+            GrowingRows(),
+            GrowingRows(),
+        )
         self._place: dict[tuple[int, ...], int] = {}
 
     def update(self, batch: Batch, mask: Tensor | None, score: Tensor, logits: bool = False) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_eer
 
 from ..batch import METHODS
-from .decisions import video_facts
+from .decisions import score_videos
 from .measured import Measured, scopes
 
 
@@ -49,9 +49,9 @@ def frame_figures(
     for suffix, frames, _ in scopes(measured, methods):
         found = _of_frames(logit[frames], label[frames], frame_threshold)
         if (measured.clip[frames] >= 0).all():
-            video_logit, video_label = video_facts(measured, logit, frames)
+            video_logit, video_label = score_videos(measured, logit, frames)
             found["video_accuracy"] = ((video_logit > video_threshold) == (video_label == 1)).double().mean()
-            found["video_auroc"] = ranked(binary_auroc, video_logit, video_label)
+            found["video_auroc"] = rank_metric(binary_auroc, video_logit, video_label)
         figures |= {key + suffix: value for key, value in found.items()}
     return figures
 
@@ -64,13 +64,13 @@ def _of_frames(logit: Tensor, label: Tensor, threshold: float) -> dict[str, Tens
         "frame_accuracy_balanced": (right[label == 0].mean() + right[label == 1].mean()) / 2,
         "frame_accuracy_always_fake": always_fake,
         "frame_accuracy_always_real": 1 - always_fake,
-        "frame_auroc": ranked(binary_auroc, logit, label),
-        "frame_ap": ranked(binary_average_precision, logit, label),
-        "frame_eer": ranked(binary_eer, logit, label),
+        "frame_auroc": rank_metric(binary_auroc, logit, label),
+        "frame_ap": rank_metric(binary_average_precision, logit, label),
+        "frame_eer": rank_metric(binary_eer, logit, label),
     }
 
 
-def ranked(figure: Callable[[Tensor, Tensor], Tensor], logit: Tensor, label: Tensor) -> Tensor:
+def rank_metric(figure: Callable[[Tensor, Tensor], Tensor], logit: Tensor, label: Tensor) -> Tensor:
     """A figure of the ranking of scores, NaN unless there are both classes to rank.
 
     Args:

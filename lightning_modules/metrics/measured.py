@@ -105,7 +105,7 @@ def bin_from(logit: float) -> int:
     return min(BINS - 1, max(0, math.floor(place)))
 
 
-class Rows:
+class GrowingRows:
     """Rows of one tensor, filled from the front and doubled when it is full.
 
     Thousands of small tensors kept between the large ones that come and go would leave holes, and memory would grow by

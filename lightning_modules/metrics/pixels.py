@@ -60,7 +60,7 @@ def pixel_figures(
         found = pooled(*kinds, *seen)
         if threshold is None:
             found["pixel_iou_per_frame"] = iou_of(counts[frames & (label == 1) & known]).mean()
-        found["pixel_auroc"], found["pixel_ap"] = ranked(histograms.sum(0))
+        found["pixel_auroc"], found["pixel_ap"] = rank_histogram(histograms.sum(0))
         if measured.own is not None and threshold is None:
             own = pooled(*(measured.own[frames & (label == kind)].sum(0) for kind in (0, 1)), *seen)
             found |= {f"{key}_own": own[key] for key in ("pixel_iou", "pixel_iou_balanced")}
@@ -94,7 +94,7 @@ def counts_at(histogram: Tensor, threshold: float) -> Tensor:
     return torch.stack([called[1], called[0], left[1], left[0]])
 
 
-def ranked(histogram: Tensor) -> tuple[Tensor, Tensor]:
+def rank_histogram(histogram: Tensor) -> tuple[Tensor, Tensor]:
     """Area under the ROC curve, P(forged > real) + P(equal) / 2, and average precision, sum of (R_k - R_k-1) P_k.
 
     Args:

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 from torchmetrics.functional.classification import binary_auroc
 
-from .decisions import video_facts
-from .frames import ranked
+from .decisions import score_videos
+from .frames import rank_metric
 from .log_odds import mean_log_odds
 from .measured import BINS, Measured, edge_of
 from .operating_point import OperatingPoint
@@ -38,7 +38,7 @@ def choose_point(
     """
     both = len(measured.label.unique()) == 2
     columns = measured.logits.unbind(1)
-    auroc = [float(ranked(binary_auroc, column, measured.label)) if both else 0.0 for column in columns]
+    auroc = [float(rank_metric(binary_auroc, column, measured.label)) if both else 0.0 for column in columns]
     best = auroc.index(max(auroc))
     logit = columns[best]
     pixels, frames, videos = pixel_logit, frame_logit, frame_logit
@@ -47,7 +47,7 @@ def choose_point(
     if frames is None:
         frames = best_threshold(logit, measured.label)
     if videos is None:
-        videos = best_threshold(*video_facts(measured, logit)) if (measured.clip >= 0).all() else 0.0
+        videos = best_threshold(*score_videos(measured, logit)) if (measured.clip >= 0).all() else 0.0
     return OperatingPoint(pixels, frames, videos, decisions[best])
 
 

@@ -16,7 +16,17 @@ from ..errors import ModelFileError, ModelMissingError, ModelValueError
 AVERAGED = ("state_dict_ema", "model_ema", "ema", "teacher")
 """Names of what is meant where weights are kept twice, as trained and averaged; as timm has it."""
 
-USUAL = ("state_dict", "model", "model_state_dict", "model_state", "net", "module", "network", "encoder", "backbone")
+USUAL_KEYS = (
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "model_state",
+    "net",
+    "module",
+    "network",
+    "encoder",
+    "backbone",
+)
 """Names of what is meant else, before a copy under any other name."""
 
 PLACE_DEPTH = 4
@@ -211,7 +221,7 @@ def _rank(find: _Find) -> int:
     """How far what a file holds under these names is from being meant: averaged weights first."""
     if any(part in AVERAGED for part in find.place):
         return 0
-    return 1 if all(part in USUAL for part in find.place) else 2
+    return 1 if all(part in USUAL_KEYS for part in find.place) else 2
 
 
 def _same(one: _Find, other: _Find) -> bool:

@@ -5,7 +5,7 @@ import pytest
 
 from experiments.config.rows import find_rows
 from experiments.launch.estimate import CPU_S, START_S, estimate, spoken, work
-from experiments.launch.plan import jobs, plan, resolved
+from experiments.launch.plan import jobs, plan_jobs, resolved
 from experiments.runs.data_used import Data, DataNow, count_clips, keep_data
 from experiments.training.settings import Settings
 
@@ -29,7 +29,7 @@ def test_work_is_counted_in_megapixels_a_training_step_as_three_passes(table):
 
 
 def test_without_a_finished_run_a_measured_cost_is_taken(table, tmp_path):
-    told = estimate(plan(table, tmp_path), tmp_path)
+    told = estimate(plan_jobs(table, tmp_path), tmp_path)
     by_row = {str(job.row): seconds for job, seconds in zip(table, told.seconds, strict=True)}
     whole = work(table[0].config, CLIPS)
     assert by_row["table-1/resnet50-unet"] == pytest.approx(START_S + CPU_S * (whole.training + whole.test))
@@ -45,7 +45,7 @@ def test_a_finished_run_tells_how_long_the_others_take(table, tmp_path):
     clips = pd.DataFrame({"name": range(len(splits)), "split": splits, "pair": "", "video": "", "mask": ""})
     keep_data(folder, Data(clips.astype(str), {}, {}), write=True)
     folder.note("fit", {"seconds": 2 * work(done.config, CLIPS).training})
-    told = estimate(plan([done], tmp_path), tmp_path)
+    told = estimate(plan_jobs([done], tmp_path), tmp_path)
     whole = work(done.config, CLIPS)
     assert told.seconds == [pytest.approx(START_S + 2 * (whole.training + whole.test))]
     assert told.source == "what 1 finished training took here"
@@ -69,5 +69,5 @@ def test_videos_named_by_a_csv_are_counted_as_they_are(film, tmp_path):
     row = find_rows(["demo/classification"])[0]
     config = settings.changed(settings.of(row), changes)
     assert count_clips(DataNow()(config), config) == {"train": 2, "val": 2, "test": 3}
-    told = estimate(plan(jobs({row: config}, [0]), tmp_path / "runs"), tmp_path / "runs")
+    told = estimate(plan_jobs(jobs({row: config}, [0]), tmp_path / "runs"), tmp_path / "runs")
     assert told.seconds[0] > START_S

@@ -18,7 +18,7 @@ from experiments.tracking.logged import run_id
 from experiments.tracking.logger import ResumableWandbLogger
 from experiments.tracking.lost_rows import complete, lost_rows
 from experiments.tracking.mode import finish
-from experiments.tracking.offline import Rows, files_of
+from experiments.tracking.offline import LoggedRows, files_of
 from tests.experiments.test_cli import FILES
 from tests.experiments.test_wandb import OFTEN, run_apart
 from tests.experiments.test_wandb_settings import wait_for_end
@@ -178,7 +178,7 @@ def test_wherever_a_run_is_cut_off_each_figure_is_there_once(alone, tmp_path, fi
     start(tmp_path, range(8), 0, kept=first)
     start(tmp_path, range(5, 10), 1, kept=second)
     start(tmp_path, range(7, 12), 2)
-    rows = [row for file in files_of(tmp_path) for row in offline.history(file)]
+    rows = [row for file in files_of(tmp_path) for row in offline.read_rows(file)]
     assert at_server(rows) == {(step, "lr"): 0.1 * step for step in range(12)} | {
         (step, "train/loss"): 1 / (step + 1) for step in range(12)
     }
@@ -188,9 +188,9 @@ def test_what_was_completed_to_be_sent_goes_on_and_no_figure_is_there_twice(alon
     start(tmp_path, range(8), 0, kept=3)
     assert complete(files_of(tmp_path)[0]) is None
     assert complete(files_of(tmp_path)[1]) is None
-    assert [row["_step"] for row in offline.history(files_of(tmp_path)[1])] == list(range(3, 8))
+    assert [row["_step"] for row in offline.read_rows(files_of(tmp_path)[1])] == list(range(3, 8))
     start(tmp_path, range(5, 10), 1)
-    rows = [row for file in files_of(tmp_path) for row in offline.history(file)]
+    rows = [row for file in files_of(tmp_path) for row in offline.read_rows(file)]
     assert len(files_of(tmp_path)) == 3
     assert {step for step, _ in at_server(rows)} == set(range(10))
 
@@ -201,7 +201,7 @@ def test_rows_of_folders_that_were_sent_and_removed_are_not_logged_anew(alone, t
     time.sleep(1.1)
     start(tmp_path, range(5, 8), 1, kept=0)
     start(tmp_path, range(7, 9), 2)
-    rows = [row for file in files_of(tmp_path) for row in offline.history(file)]
+    rows = [row for file in files_of(tmp_path) for row in offline.read_rows(file)]
     assert {step for step, _ in at_server(rows)} == {5, 6, 7, 8}
 
 
@@ -211,15 +211,15 @@ def test_what_was_killed_online_may_be_there_and_is_not_logged_anew(alone, tmp_p
     folder.rename(folder.with_name(folder.name.removeprefix("offline-")))
     start(tmp_path, range(4, 6), 1, kept=0)
     start(tmp_path, range(5, 7), 2)
-    assert [row["trainer/global_step"] for row in offline.history(files_of(tmp_path)[-1])] == [5, 6]
+    assert [row["trainer/global_step"] for row in offline.read_rows(files_of(tmp_path)[-1])] == [5, 6]
 
 
 def test_nothing_is_logged_anew_where_nothing_was_cut_off_and_a_damaged_log_stops_nothing(alone, tmp_path):
     start(tmp_path, range(3), 0)
-    rows = Rows()
+    rows = LoggedRows()
     rows.add(files_of(tmp_path)[0])
     assert lost_rows(RunFolder(tmp_path), rows) == []
-    rows = Rows()
+    rows = LoggedRows()
     rows.cut = True
     assert [step for step, _ in lost_rows(RunFolder(tmp_path), rows)] == [0, 1, 2]
     assert lost_rows(RunFolder(tmp_path), rows, before=1) == [(0, {"epoch": 0, "lr": 0.0, "train/loss": 1.0})]

@@ -8,12 +8,12 @@ import pytest
 
 from experiments.cli import main
 from experiments.evaluation.result import read_result
-from experiments.report.page.curves import history, shortened
-from experiments.report.page.gallery import drawn, embedded
+from experiments.report.page.curves import read_curves, shortened
+from experiments.report.page.gallery import embedded, find_pictures
 from experiments.report.page.grids import grid_of_tests, grids_of_methods, in_order
 from experiments.report.page.plots import Point, draw_points
 from experiments.report.page.sheet import first, sheet
-from experiments.report.page.write import write_page
+from experiments.report.page.write import write_results_page
 from experiments.report.results import over_seeds, results
 from experiments.runs.folder import RunFolder
 from experiments.runs.run import run_folders
@@ -189,7 +189,7 @@ def test_what_is_not_there_says_how_to_make_it(html, runs):
 
 
 def test_the_page_is_the_same_from_run_to_run(runs, html):
-    assert write_page(runs, results(runs)) == len(html.encode())
+    assert write_results_page(runs, results(runs)) == len(html.encode())
     assert (runs / "index.html").read_text() == html
 
 
@@ -198,7 +198,7 @@ def test_pictures_are_ordered_by_how_well_their_frames_were_done(runs):
     frames = read_result(of_run.folder).frames
     fakes = frames[frames["label"] == 1]
     iou = (fakes["tp"] / fakes[["tp", "fp", "fn"]].sum(axis=1)).sort_values(ascending=False).tolist()
-    ends = drawn(of_run)
+    ends = find_pictures(of_run)
     for end in ("best", "worst"):
         shown = [picture for picture in ends[end] if picture.kind == "fake"]
         ranks = [picture.rank for picture in shown]
@@ -214,7 +214,7 @@ def test_pictures_are_ordered_by_how_well_their_frames_were_done(runs):
 
 def test_pictures_of_a_model_without_pixels_are_ordered_by_score(runs):
     (of_run,) = [each for each in run_folders(runs) if each.row == "classification"]
-    best = drawn(of_run)["best"]
+    best = find_pictures(of_run)["best"]
     assert {picture.kind for picture in best} == {"fake", "real"}
     fakes = [float(picture.figure.removeprefix("score ")) for picture in best if picture.kind == "fake"]
     reals = [float(picture.figure.removeprefix("score ")) for picture in best if picture.kind == "real"]
@@ -223,7 +223,7 @@ def test_pictures_of_a_model_without_pixels_are_ordered_by_score(runs):
 
 
 def test_the_size_of_all_pictures_is_bounded_and_what_is_left_out_is_counted(runs):
-    galleries = [drawn(each) for each in run_folders(runs)]
+    galleries = [find_pictures(each) for each in run_folders(runs)]
     wanted = sum(len(pictures) for gallery in galleries for pictures in gallery.values())
     shown, left_out = embedded(galleries)
     assert (len(shown), left_out) == (wanted, 0)
@@ -242,11 +242,11 @@ def test_curves_are_joined_over_starts(tmp_path):
         log = tmp_path / "logs" / f"version_{version * 5}" / "metrics.csv"  # version_10 is after version_5
         log.parent.mkdir(parents=True)
         log.write_text("" if lines is None else f"step,train/loss,val/frame_auroc\n{lines}\n")
-    joined = history(RunFolder(tmp_path))
+    joined = read_curves(RunFolder(tmp_path))
     assert joined["step"].tolist() == [10, 20, 30, 30]
     assert joined["train/loss"].dropna().tolist() == [0.5, 0.35, 0.3]
     assert joined["val/frame_auroc"].dropna().tolist() == [0.6]
-    assert history(RunFolder(tmp_path / "nowhere")).empty
+    assert read_curves(RunFolder(tmp_path / "nowhere")).empty
 
 
 def test_rows_of_nearly_the_same_cost_can_be_told_apart_by_the_axis():

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from experiments.config.rows import Row, find_rows
-from experiments.launch.plan import FAILED, jobs, needed_row, plan, resolved
+from experiments.launch.plan import FAILED, jobs, needed_row, plan_jobs, resolved
 from experiments.runs.share import link, move_aside
 from experiments.training.further_tests import further_tests
 
@@ -58,7 +58,7 @@ def train(job, runs, tested=True):
 
 
 def told(configs, runs, seeds=(0,)):
-    return {f"{one.job.row.name}/{one.job.seed}": one for one in plan(jobs(configs, seeds), runs)}
+    return {f"{one.job.row.name}/{one.job.seed}": one for one in plan_jobs(jobs(configs, seeds), runs)}
 
 
 def test_a_job_is_a_row_and_a_seed_and_its_key_says_what_shapes_it(rows):

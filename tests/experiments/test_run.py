@@ -16,9 +16,9 @@ import pytest
 from experiments.cli import main
 from experiments.config.layers import with_table_base
 from experiments.launch.baselines import baseline_steps
-from experiments.launch.plan import plan
+from experiments.launch.plan import plan_jobs
 from experiments.launch.wanted import parser_of, read_wanted
-from experiments.training.baseline_folders import NAMES
+from experiments.training.baseline_folders import BASELINES
 
 ROWS = {
     "_base": "model: {init_args: {encoder: test_resnet, decoder: fcn, pretrained: false, warmup_steps: 2}}\n"
@@ -65,7 +65,7 @@ def test_every_row_is_filled_and_trained_once(finished):
     assert sorted(zip(rows.row, rows.test_set.fillna(""), strict=True)) == sorted(
         (row, name) for row in EVERY for name in ("", "few", "own")
     )
-    assert set(found.row) == {*EVERY, *NAMES}
+    assert set(found.row) == {*EVERY, *BASELINES}
     assert [name for name in EVERY if not (runs / name / "seed0" / "config.yaml").is_symlink()] == ["a", "b", "d"]
     assert rows[rows.row == "a"].iloc[:, 4:].equals(rows[rows.row == "a"].iloc[:, 4:])
     few = rows.set_index(["row", rows.test_set.fillna("")])["test/pixel_auroc"]
@@ -104,7 +104,7 @@ def planned(finished, root, runs=None, *options):
     _, wanted = read_wanted(
         parser_of("plan", ""), [*words("plan", finished / "tables", runs or finished / "runs", root)[1:], *options]
     )
-    return plan(wanted.jobs, wanted.runs), baseline_steps(wanted.jobs, wanted.runs, wanted.options)
+    return plan_jobs(wanted.jobs, wanted.runs), baseline_steps(wanted.jobs, wanted.runs, wanted.options)
 
 
 def states(*asked):
@@ -181,7 +181,7 @@ def test_what_another_row_has_trained_is_not_shared_by_one_of_other_data(finishe
         lines = ["plan", "small/a", "small/c", "--tables", str(tmp_path / "tables"), "--runs", str(tmp_path / "runs")]
         write(tmp_path / "tables", {"a": f"data: {{init_args: {{root: {root}}}}}"})
         _, wanted = read_wanted(parser_of("plan", ""), lines[1:])
-        assert {one.home.parts[-2] for one in plan(wanted.jobs, wanted.runs) if one.home} == homes
+        assert {one.home.parts[-2] for one in plan_jobs(wanted.jobs, wanted.runs) if one.home} == homes
 
 
 def test_runs_that_kept_no_table_of_their_data_are_known_by_where_their_data_lay(finished, tree, tmp_path):

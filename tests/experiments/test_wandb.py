@@ -102,11 +102,11 @@ def media(file, value):
 
 def test_an_interrupted_run_keeps_its_id_and_its_steps_go_on(files, logged):
     assert {offline.id_of(file) for file in files} == {run_id(logged)}
-    rows = [[row["_step"] for row in offline.history(file)] for file in files]
+    rows = [[row["_step"] for row in offline.read_rows(file)] for file in files]
     assert rows == [list(range(9)), [9, 10], [11], [12]]
-    steps = [[row["trainer/global_step"] for row in offline.history(file)] for file in files[:2]]
+    steps = [[row["trainer/global_step"] for row in offline.read_rows(file)] for file in files[:2]]
     assert steps == [list(range(9)), [8, 9]]  # of step 8 the learning rate alone was there
-    fitted = [row for file in files[:2] for row in offline.history(file)]
+    fitted = [row for file in files[:2] for row in offline.read_rows(file)]
     assert [row["trainer/global_step"] for row in fitted if "val/pixel_iou" in row] == [4, 9]
     assert [row["trainer/global_step"] for row in fitted if "train/loss" in row] == list(range(10))
 
@@ -136,14 +136,14 @@ def test_the_summary_is_what_the_metrics_files_say_and_what_validation_said_last
     assert not [key for key in tested if key.startswith("test/") and key not in [*metrics, "test/frames"]]
     defined |= {f"one/{key}": value for key, value in other.items() if value is not None}
     assert {key: value for key, value in tested_twice.items() if key in defined} == defined
-    last = list(offline.history(files[1]))[-1]
+    last = list(offline.read_rows(files[1]))[-1]
     assert tested_twice["val/pixel_iou"] == last["val/pixel_iou"]
     assert tested_twice["probes"] == last["probes"]
     assert tested_twice["test/frames"] == tested["test/frames"]
 
 
 def test_probes_are_the_same_frames_of_every_method_as_pictures_and_as_layers(files, tree):
-    rows = [(file, row) for file in files for row in offline.history(file) if "probes" in row]
+    rows = [(file, row) for file in files for row in offline.read_rows(file) if "probes" in row]
     assert [row["trainer/global_step"] for _, row in rows] == [4, 9]
     assert all("val/pixel_iou" in row for _, row in rows)  # beside the validation's figures, after each epoch
     frames = [{caption.partition(":")[0] for caption in row["probes"]["captions"]} for _, row in rows]
@@ -172,7 +172,7 @@ def test_probes_are_the_same_frames_of_every_method_as_pictures_and_as_layers(fi
 
 @pytest.mark.parametrize(("number", "name"), [(2, None), (3, "one")])
 def test_a_test_leaves_a_table_of_every_frame(files, logged, number, name):
-    (row,) = (row for row in offline.history(files[number]))
+    (row,) = (row for row in offline.read_rows(files[number]))
     key = f"{name}/test/frames" if name else "test/frames"
     (path,) = media(files[number], [row[key]["path"]])
     table = json.loads(path.read_text())
@@ -272,14 +272,14 @@ def test_after_a_kill_no_step_is_there_twice_and_none_of_the_last_part_lacks(tre
     assert status == 0, output
     first, second = offline.files_of(folder)
     assert not offline.is_complete(first)
-    steps = [row["_step"] for file in (first, second) for row in offline.history(file)]
+    steps = [row["_step"] for file in (first, second) for row in offline.read_rows(file)]
     assert len(steps) == len(set(steps))
     assert {5, 6, 7, 8, 9} <= set(steps)
     assert offline.id_of(first) == offline.id_of(second)
     online = tmp_path / "online" / first.parent.name.removeprefix("offline-") / first.name
     online.parent.mkdir(parents=True)
     online.write_bytes(first.read_bytes())
-    known, unsure = offline.Rows(), offline.Rows()
+    known, unsure = offline.LoggedRows(), offline.LoggedRows()
     known.add(first)
     unsure.add(online)  # killed before all of it was sent, perhaps: it is repeated
     assert known.begun == unsure.begun > 0
@@ -310,7 +310,7 @@ def test_a_classifier_s_probes_have_two_parts_and_one_layer_and_a_sweep_s_run_it
     assert "Ignoring" not in output
     (file,) = offline.files_of(tmp_path)
     assert offline.id_of(file) == run_id(tmp_path) == "fromagent"
-    (row,) = (row for row in offline.history(file) if "probes" in row)
+    (row,) = (row for row in offline.read_rows(file) if "probes" in row)
     with Image.open(media(file, row["probes"]["filenames"])[0]) as opened:
         assert opened.size == (2 * 64 + 4, 64 + 16)
     assert {tuple(layers) for layers in row["probes-masks"]["all_masks"]} == {("truth",)}
@@ -324,7 +324,7 @@ def test_a_key_that_is_refused_means_offline_with_one_sentence_and_probes_can_be
     assert status == 0, output
     assert output.count("logging offline, send later with make wandb-sync") == 1
     (file,) = (file for file in offline.files_of(tmp_path) if file.parent.name.startswith("offline-run-"))
-    rows = list(offline.history(file))
+    rows = list(offline.read_rows(file))
     assert any("val/pixel_iou" in row for row in rows)
     assert not any("probes" in row for row in rows)
 
@@ -346,11 +346,11 @@ def test_what_is_trained_anew_where_a_run_was_moved_aside_is_a_run_of_its_own(tm
 
 
 def test_rows_rise_and_steps_that_are_done_are_left_out():
-    anew = offline.Rows()
+    anew = offline.LoggedRows()
     assert [anew.of(step) for step in (0, 0, 1, 10)] == [0, 0, 1, 10]
-    resumed = offline.Rows(begun=9, done=8)
+    resumed = offline.LoggedRows(begun=9, done=8)
     assert [resumed.of(step) for step in (5, 7, 8, 8, 9)] == [None, None, 9, 9, 10]
-    lost = offline.Rows(begun=3, done=2)  # what was logged after it, W&B lost: the training goes on behind
+    lost = offline.LoggedRows(begun=3, done=2)  # what was logged after it, W&B lost: the training goes on behind
     assert [lost.of(step) for step in (5, 6)] == [5, 6]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ...runs.folder import RunFolder
-from ...runs.reading import LeftOut, read_csv, reading
+from ...runs.reading import DamagedFiles, read_csv, reading
 from ...runs.run import Run
 from .plots import Line, draw_lines
 
@@ -20,12 +20,12 @@ POINTS = 200
 LOGGED = {"val/pixel_iou_balanced": "balanced IoU", "val/frame_auroc": "frame AUROC", "train/loss": "training loss"}
 """What is drawn, by its key in the logs."""
 
-COLUMNS = ("epoch", "step", *LOGGED)
+CURVE_COLUMNS = ("epoch", "step", *LOGGED)
 REMOVED = "put back a sound copy, or remove it: its part of the curves is lost then"
 """What to do about a damaged log."""
 
 
-def history(folder: RunFolder) -> pd.DataFrame:
+def read_curves(folder: RunFolder) -> pd.DataFrame:
     """Reads the logs of a training.
 
     What an interrupted start had logged beyond the point from which the next one went on is left out.
@@ -42,7 +42,7 @@ def history(folder: RunFolder) -> pd.DataFrame:
         with reading(path, REMOVED):
             if not path.stat().st_size:
                 continue
-        part = read_csv(path, list(COLUMNS), REMOVED, usecols=lambda name: name in COLUMNS)
+        part = read_csv(path, list(CURVE_COLUMNS), REMOVED, usecols=lambda name: name in CURVE_COLUMNS)
         part = part.dropna(how="all", subset=[name for name in part if name in LOGGED])
         if "step" in part and "train/loss" in part and part["train/loss"].notna().any():  # else nothing was trained
             parts = [earlier[earlier["step"] < part["step"].min()] for earlier in parts] + [part]
@@ -51,7 +51,7 @@ def history(folder: RunFolder) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).sort_values("step", kind="stable")
 
 
-def draw_curves(runs: Iterable[Run], series: dict[str, int], left_out: LeftOut) -> dict[str, str]:
+def draw_curves(runs: Iterable[Run], series: dict[str, int], left_out: DamagedFiles) -> dict[str, str]:
     """Draws the curves of a table's rows, all seeds of one in its colour.
 
     Args:
@@ -65,7 +65,7 @@ def draw_curves(runs: Iterable[Run], series: dict[str, int], left_out: LeftOut) 
     known = []
     for run in runs:
         with left_out.noted():
-            known.append((run, history(run.folder), run.folder.noted("fit"), run.folder.noted("test")))
+            known.append((run, read_curves(run.folder), run.folder.noted("fit"), run.folder.noted("test")))
     drawn = {}
     for key, name in LOGGED.items():
         lines = []

@@ -16,7 +16,7 @@ from PIL import Image
 from ...evaluation.pictures import CAPTION_PX
 from ...evaluation.result import rightness
 from ...evaluation.sound import sound_result
-from ...runs.reading import LeftOut, reading
+from ...runs.reading import DamagedFiles, reading
 from ...runs.run import Run
 
 BUDGET = 6_000_000
@@ -28,7 +28,7 @@ EACH = 3
 WIDTH_PX, QUALITY = 480, 60
 
 
-class Picture(NamedTuple):
+class JudgedPicture(NamedTuple):
     """A drawn frame.
 
     Attributes:
@@ -48,7 +48,7 @@ class Picture(NamedTuple):
     path: str
 
 
-class Shown(NamedTuple):
+class EmbeddedPicture(NamedTuple):
     """A picture in the page: its data URI, width and height in pixels."""
 
     uri: str
@@ -56,7 +56,7 @@ class Shown(NamedTuple):
     height: int
 
 
-def drawn(run: Run) -> dict[str, list[Picture]]:
+def find_pictures(run: Run) -> dict[str, list[JudgedPicture]]:
     """Finds the overlays of a run's own test, and how well the model did on their frames.
 
     Returns:
@@ -71,11 +71,13 @@ def drawn(run: Run) -> dict[str, list[Picture]]:
         for method, clip, frame in frames[["method", "clip", "frame"]].itertuples(index=False)
     ]
     there = {str(path) for path in folder.glob("*.png")}
-    ends: dict[str, list[Picture]] = {"best": [], "worst": []}
+    ends: dict[str, list[JudgedPicture]] = {"best": [], "worst": []}
     for label, kind in ((1, "fake"), (0, "real")):
         ordered = _ordered(frames[frames["label"] == label], label)
         pictures = [
-            Picture(kind, f"{line.method} {line.clip}, frame {line.frame}", line.figure, rank, len(ordered), line.path)
+            JudgedPicture(
+                kind, f"{line.method} {line.clip}, frame {line.frame}", line.figure, rank, len(ordered), line.path
+            )
             for rank, line in enumerate(ordered.itertuples(), 1)
             if line.path in there
         ]
@@ -96,8 +98,8 @@ def _ordered(frames: pd.DataFrame, label: int) -> pd.DataFrame:
 
 
 def embedded(
-    galleries: Iterable[dict[str, list[Picture]]], budget: int = BUDGET, left_out: LeftOut | None = None
-) -> tuple[dict[str, Shown], int]:
+    galleries: Iterable[dict[str, list[JudgedPicture]]], budget: int = BUDGET, left_out: DamagedFiles | None = None
+) -> tuple[dict[str, EmbeddedPicture], int]:
     """Encodes pictures until the budget is used up, in turn of each gallery and of its ends.
 
     Args:
@@ -110,7 +112,7 @@ def embedded(
     """
     queues = [iter(pictures) for gallery in galleries for pictures in gallery.values()]
     wanted = [picture.path for turn in zip_longest(*queues) for picture in turn if picture]
-    shown: dict[str, Shown] = {}
+    shown: dict[str, EmbeddedPicture] = {}
     used = 0
     for number, path in enumerate(wanted):
         with left_out.noted() if left_out else nullcontext():
@@ -122,11 +124,11 @@ def embedded(
     return shown, 0
 
 
-def _encoded(path: str) -> Shown:
+def _encoded(path: str) -> EmbeddedPicture:
     """Takes the line of text off a picture, and makes it as small as the page shows it."""
     with reading(Path(path), "put back a sound copy, or remove it"), Image.open(path) as opened:
         picture = opened.convert("RGB").crop((0, CAPTION_PX, opened.width, opened.height))
     picture.thumbnail((WIDTH_PX, WIDTH_PX))
     file = io.BytesIO()
     picture.save(file, "WEBP", quality=QUALITY, method=6)
-    return Shown(f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}", *picture.size)
+    return EmbeddedPicture(f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}", *picture.size)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..columns import BASELINE, COLUMNS, UNRANKED
+from ..columns import BASELINE, METRIC_COLUMNS, UNRANKED
 
 ORDER = ["raw", "c23", "c40", "mixed", "original", "deepfakes", "face2face", "faceshifter", "faceswap"]
 """What comes first, in this order, where rows or test sets are qualities or methods; the rest follow by name."""
@@ -54,7 +54,7 @@ def grid_of_tests(summary: pd.DataFrame) -> Grid | None:
         for row in in_order(set(trained["row"]))
     }
     known = [value for row in values.values() for value in row if value == value]
-    return Grid(COLUMNS[key], list(columns), list(values.items()), min(known), max(known))
+    return Grid(METRIC_COLUMNS[key], list(columns), list(values.items()), min(known), max(known))
 
 
 def of_methods(trained: pd.DataFrame, metric: str) -> dict[str, str]:
@@ -78,7 +78,7 @@ def grids_of_methods(summary: pd.DataFrame) -> list[Grid]:
         widest = figures.notna().sum(axis=1).groupby(trained["row"]).idxmax()
         rows = [(row, [float(value) for value in figures.loc[widest[row]]]) for row in in_order(widest.index)]
         rows = [(row, values) for row, values in rows if any(value == value for value in values)]
-        grids.append(Grid(COLUMNS[metric], list(methods.values()), rows, 0, 1))
+        grids.append(Grid(METRIC_COLUMNS[metric], list(methods.values()), rows, 0, 1))
     return grids
 
 
@@ -89,17 +89,17 @@ def headline(summary: pd.DataFrame) -> str | None:
     """
     trained = trained_rows(summary)
     own = trained[trained["test_set"] == ""] if (trained["test_set"] == "").any() else trained
-    keys = [key for key in COLUMNS if key in trained and key not in UNRANKED]
+    keys = [key for key in METRIC_COLUMNS if key in trained and key not in UNRANKED]
     of_all = [key for key in keys if own[key].notna().all()]
     return next((key for key in [*of_all, *keys] if trained[key].notna().any()), None)
 
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Names as `ORDER` has them, the empty one first, unknown ones last and by the alphabet."""
-    return sorted(names, key=place)
+    return sorted(names, key=sort_key)
 
 
-def place(name: str) -> tuple[int, str, str]:
+def sort_key(name: str) -> tuple[int, str, str]:
     """What `in_order` sorts a name by."""
     known, plain = ["", *ORDER], name.lower()
     return (known.index(plain) if plain in known else len(known), plain, name)

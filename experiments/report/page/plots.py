@@ -18,7 +18,7 @@ HUES = 8
 """Colours of the style sheet; rows beyond that many are dashed, and so on."""
 
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
-SIZE_IN = (4.6, 2.9)
+PLOT_SIZE_IN = (4.6, 2.9)
 
 
 class Line(NamedTuple):
@@ -108,7 +108,7 @@ def hue(series: int) -> str:
 
 
 def _axes(across: str, up: str) -> tuple[Figure, Any]:
-    figure = Figure(figsize=SIZE_IN, layout="constrained")
+    figure = Figure(figsize=PLOT_SIZE_IN, layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(across, color=INK)
     axes.set_ylabel(up, color=INK)

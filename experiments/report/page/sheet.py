@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..columns import BASELINE, COLUMNS, LOWER, UNRANKED, best, same_data
+from ..columns import BASELINE, LOWER_IS_BETTER, METRIC_COLUMNS, UNRANKED, best, same_data
 from ..printed import labels
-from .grids import headline, place, trained_rows
+from .grids import headline, sort_key, trained_rows
 
 
 class Cell(NamedTuple):
@@ -43,7 +43,7 @@ class Column(NamedTuple):
     source: int
 
 
-class Row(NamedTuple):
+class SheetRow(NamedTuple):
     """A row: its name without `baseline-`, the data it was tested on, whether it is a baseline, and its cells."""
 
     name: str
@@ -65,28 +65,34 @@ class Sheet(NamedTuple):
     """A table to sort: its columns, its rows, the best first, and the sources of published figures."""
 
     columns: list[Column]
-    rows: list[Row]
+    rows: list[SheetRow]
     sources: list[str]
 
 
 def sheet(summary: pd.DataFrame, reference: pd.DataFrame | None) -> Sheet:
     """Arranges rows of `over_seeds`, beside the published figures of a table."""
     key = headline(summary)
-    order = summary.sort_values(key, ascending=key in LOWER, kind="stable", ignore_index=True) if key else summary
+    order = (
+        summary.sort_values(key, ascending=key in LOWER_IS_BETTER, kind="stable", ignore_index=True) if key else summary
+    )
     marked = best(order)
-    columns = [Column(COLUMNS[key], _better(key), 0) for key in marked]
+    columns = [Column(METRIC_COLUMNS[key], _better(key), 0) for key in marked]
     rows = [[_cell(line, key, bool(marked.loc[i, key])) for key in marked] for i, line in order.iterrows()]
     sources: list[str] = []
     for (metric, source), figures in reference.groupby(["metric", "source"]) if reference is not None else ():
         if source not in sources:
             sources.append(source)
-        columns.append(Column(f"{COLUMNS.get(metric, metric)}, published", _better(metric), sources.index(source) + 1))
+        columns.append(
+            Column(f"{METRIC_COLUMNS.get(metric, metric)}, published", _better(metric), sources.index(source) + 1)
+        )
         values = order["row"].map(figures.set_index("row")["value"]).where(order["test_set"] == "")
         for cells, value in zip(rows, values, strict=True):
             cells.append(Cell(value))
     trained = ~order["row"].str.startswith(BASELINE)
     names = [label.removeprefix(BASELINE) for label in labels(order.assign(test_set=""))]
-    return Sheet(columns, [Row(*row) for row in zip(names, order["test_set"], ~trained, rows, strict=True)], sources)
+    return Sheet(
+        columns, [SheetRow(*row) for row in zip(names, order["test_set"], ~trained, rows, strict=True)], sources
+    )
 
 
 def first(summary: pd.DataFrame) -> Top:
@@ -98,13 +104,13 @@ def first(summary: pd.DataFrame) -> Top:
     key = headline(summary)
     if key is None:
         return Top(*nobody, *nobody)
-    order = summary.dropna(subset=[key]).sort_values(key, ascending=key in LOWER, kind="stable")
+    order = summary.dropna(subset=[key]).sort_values(key, ascending=key in LOWER_IS_BETTER, kind="stable")
     of_data = [rows for _, rows in trained_rows(order).groupby(same_data(trained_rows(order)))]
     if len(of_data) > 1 and all(rows["row"].nunique() == 1 for rows in of_data):
         least = trained_rows(order).iloc[-1]
         return Top(f"{least['row']}, the least of {len(of_data)}, each on data of its own", float(least[key]), *nobody)
-    names = [min(rows["test_set"].mode(), key=place) for rows in of_data]
-    rows, name = min(zip(of_data, names, strict=True), key=lambda one: (-one[0]["row"].nunique(), place(one[1])))
+    names = [min(rows["test_set"].mode(), key=sort_key) for rows in of_data]
+    rows, name = min(zip(of_data, names, strict=True), key=lambda one: (-one[0]["row"].nunique(), sort_key(one[1])))
     beside = order[order["row"].str.startswith(BASELINE) & same_data(order).isin(same_data(rows))]
     best_row = (rows["row"].iloc[0] + (f" on {name}" if name else ""), float(rows[key].iloc[0]))
     baseline = nobody if beside.empty else (beside["row"].iloc[0].removeprefix(BASELINE), float(beside[key].iloc[0]))
@@ -112,7 +118,7 @@ def first(summary: pd.DataFrame) -> Top:
 
 
 def _better(key: str) -> str:
-    return "" if key in UNRANKED else "lower" if key in LOWER else "higher"
+    return "" if key in UNRANKED else "lower" if key in LOWER_IS_BETTER else "higher"
 
 
 def _cell(line: pd.Series, key: str, is_best: bool) -> Cell:

@@ -10,13 +10,13 @@ import pandas as pd
 from tqdm import tqdm
 
 from ...runs.files import write_text
-from ...runs.reading import LeftOut, read_csv
+from ...runs.reading import DamagedFiles, read_csv
 from ...runs.run import Run, run_folders, scale_of
-from ...runs.share import home_of
-from ..columns import BASELINE, COLUMNS, QUESTIONS, by_table, heading, published
+from ...runs.share import find_home
+from ..columns import BASELINE, METRIC_COLUMNS, QUESTIONS, by_table, heading, published
 from ..results import over_seeds
 from .curves import draw_curves
-from .gallery import BUDGET, Picture, drawn, embedded
+from .gallery import BUDGET, JudgedPicture, embedded, find_pictures
 from .grids import Grid, grid_of_tests, grids_of_methods, headline, trained_rows
 from .plots import HUES, Point, draw_points
 from .sheet import Sheet, Top, first, sheet
@@ -33,7 +33,7 @@ class Gallery(NamedTuple):
 
     row: str
     same_as: str
-    ends: dict[str, list[Picture]]
+    ends: dict[str, list[JudgedPicture]]
 
 
 class Section(NamedTuple):
@@ -68,7 +68,7 @@ class Section(NamedTuple):
     galleries: list[Gallery]
 
 
-def write_page(runs: Path, found: pd.DataFrame, left_out: LeftOut | None = None) -> int:
+def write_results_page(runs: Path, found: pd.DataFrame, left_out: DamagedFiles | None = None) -> int:
     """Writes `index.html` into a folder of runs.
 
     Its size is bounded: pictures by `BUDGET`, curves by their number of points.
@@ -81,7 +81,7 @@ def write_page(runs: Path, found: pd.DataFrame, left_out: LeftOut | None = None)
     Returns:
         Size of the page in bytes.
     """
-    left_out = left_out or LeftOut()
+    left_out = left_out or DamagedFiles()
     folders, sections, homes = run_folders(runs), [], dict[Path, str]()
     for name, table in (progress := tqdm(list(by_table(found)), "drawing the page", unit="table", leave=False)):
         progress.set_postfix_str(name)
@@ -108,7 +108,7 @@ def write_page(runs: Path, found: pd.DataFrame, left_out: LeftOut | None = None)
 
 
 def _section(
-    runs: Path, name: str, table: pd.DataFrame, folders: list[Run], homes: dict[Path, str], left_out: LeftOut
+    runs: Path, name: str, table: pd.DataFrame, folders: list[Run], homes: dict[Path, str], left_out: DamagedFiles
 ) -> Section:
     summary = over_seeds(table)
     shown = sheet(summary, published(name))
@@ -122,7 +122,7 @@ def _section(
         name,
         QUESTIONS.get(name, ""),
         heading(table, scale_of(runs)),
-        COLUMNS[key] if key else "",
+        METRIC_COLUMNS[key] if key else "",
         first(summary),
         shown,
         series,
@@ -146,7 +146,7 @@ def _draw_costs(path: Path, table: str, trained: pd.DataFrame, series: dict[str,
         there = joined.dropna(subset=[key]).to_dict("records") if key in joined else []
         points = [_point(line, key, series) for line in there]
         if points:
-            name = COLUMNS[key]
+            name = METRIC_COLUMNS[key]
             drawn_costs[name] = draw_points(points, "GFLOPs a frame", name)
     return drawn_costs
 
@@ -154,14 +154,16 @@ def _draw_costs(path: Path, table: str, trained: pd.DataFrame, series: dict[str,
 def _point(line: dict[str, Any], key: str, series: dict[str, int]) -> Point:
     gflops = line["flops"] / 1e9
     name = (
-        f"{line['row']}: {COLUMNS[key]} {line[key]:.3f}, {gflops:.2f} GFLOPs at {line['size']} pixels, "
+        f"{line['row']}: {METRIC_COLUMNS[key]} {line[key]:.3f}, {gflops:.2f} GFLOPs at {line['size']} pixels, "
         f"{line['parameters'] / 1e6:.1f} M parameters, {line['ms']:.1f} ms a frame on {line['device']}"
     )
     low, high = (line.get(f"{key} {end}", float("nan")) for end in ("low", "high"))
     return Point(gflops, line[key], low, high, series[line["row"]], name)
 
 
-def _galleries(folders: list[Run], summary: pd.DataFrame, homes: dict[Path, str], left_out: LeftOut) -> list[Gallery]:
+def _galleries(
+    folders: list[Run], summary: pd.DataFrame, homes: dict[Path, str], left_out: DamagedFiles
+) -> list[Gallery]:
     """Pictures of the first seed of each row, the best row first; those of a shared run once."""
     key = headline(summary)
     own = summary[(summary["test_set"] == "") & ~summary["row"].str.startswith(BASELINE)]
@@ -170,9 +172,9 @@ def _galleries(folders: list[Run], summary: pd.DataFrame, homes: dict[Path, str]
     for row in order:
         run = min((run for run in folders if run.row == row), key=lambda run: run.seed)
         here = run.row_name
-        earlier = homes.setdefault(home_of(run.folder) or run.folder.path, here)
-        ends: dict[str, list[Picture]] = {}
+        earlier = homes.setdefault(find_home(run.folder) or run.folder.path, here)
+        ends: dict[str, list[JudgedPicture]] = {}
         with left_out.noted():
-            ends = drawn(run) if earlier == here else {}
+            ends = find_pictures(run) if earlier == here else {}
         galleries.append(Gallery(row, "" if earlier == here else earlier, ends))
     return galleries
