@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lightning_modules import METHODS, video_scores
 from lightning_modules.metrics.pixels import iou_of, pooled
+from lightning_modules.metrics.ranking import rank_counts
 
 from .result import COUNTS, Result
 
@@ -41,11 +42,12 @@ def weighted_figures(result: Result, weights: Floats, by: str = "pair") -> Figur
         for suffix, rows, histogram_rows in _scopes(frames, groups):
             figures = _frames(rows, weights, result.point.frame_logit)
             figures |= _videos(rows, weights, result.point.video_logit)
-            if "tp" in rows:
+            fakes = rows["label"] == 1
+            figures = _where(fakes, rows, weights, figures) if suffix else figures
+            if "tp" in rows and (not suffix or (known := fakes & (rows[COUNTS].sum(axis=1) > 0)).any()):
                 counted = groups.loc[histogram_rows, "unit"].to_numpy()
-                figures |= _pixels(rows, weights, not suffix)
-                if any(key.startswith("pixel") for key in figures):
-                    figures |= _binned(result.histograms[histogram_rows], counted, weights)
+                pixels = _pixels(rows, weights) | _binned(result.histograms[histogram_rows], counted, weights)
+                figures |= _where(known, rows, weights, pixels) if suffix else pixels
             found |= {key + suffix: value for key, value in figures.items()}
     return found
 
@@ -74,12 +76,16 @@ def _sums(values: NDArray[np.generic], unit: NDArray[np.int64], weights: Floats)
     return np.tensordot(weights, total, axes=1)
 
 
-def _pixels(rows: pd.DataFrame, weights: Floats, pooled: bool) -> Figures:
+def _where(needed: pd.Series[bool], rows: pd.DataFrame, weights: Floats, figures: Figures) -> Figures:
+    """Figures of a method, NaN where no frame of those that it needs is drawn: such a test set says nothing of it."""
+    there = _sums(needed.to_numpy(float), rows["unit"].to_numpy(), weights) > 0
+    return {key: np.where(there, values, np.nan) for key, values in figures.items()}
+
+
+def _pixels(rows: pd.DataFrame, weights: Floats) -> Figures:
     unit, label = rows["unit"].to_numpy(), rows["label"].to_numpy()
     counts = rows[COUNTS].to_numpy()
     known = counts.sum(1) > 0
-    if not pooled and not (known & (label == 1)).any():
-        return {}
     reals, fakes = (_sums((known & (label == kind)).astype(float), unit, weights) for kind in (0, 1))
     figures = _iou(counts, unit, label, weights, reals, fakes)
     fake = (label == 1) & known
@@ -106,9 +112,9 @@ def _iou(
 
 
 def _binned(histograms: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats) -> Figures:
-    real, forged = np.moveaxis(_sums(histograms, unit, weights), 1, 0)[:, :, ::-1]  # highest scores first
-    auroc, precision, _ = _ranked(forged.cumsum(1), real.cumsum(1))
-    return {"pixel_auroc": auroc, "pixel_ap": precision}
+    called = _sums(histograms, unit, weights)[:, :, ::-1].cumsum(2)  # from the highest scores down
+    ranking = rank_counts(torch.from_numpy(called[:, 1]), torch.from_numpy(called[:, 0]))
+    return {"pixel_auroc": ranking.auroc.numpy(), "pixel_ap": ranking.ap.numpy()}
 
 
 def _frames(rows: pd.DataFrame, weights: Floats, threshold: float) -> Figures:
@@ -148,20 +154,6 @@ def _ranking(
     parts = []
     for part in np.array_split(weights, -(-weights.size * len(order) // (weights.shape[1] * AT_ONCE)) or 1):
         weight = part[:, unit]
-        parts.append(_ranked((weight * fake).cumsum(1)[:, ends], (weight * ~fake).cumsum(1)[:, ends]))
-    return tuple(np.concatenate(values) for values in zip(*parts, strict=True))  # type: ignore[return-value]
-
-
-def _ranked(hits: Floats, alarms: Floats) -> tuple[Floats, Floats, Floats]:
-    """AUROC, average precision and equal error rate of counts (R, K) called from the highest score downwards."""
-    fakes, reals = hits[:, -1:], alarms[:, -1:]
-    zero = np.zeros_like(fakes)
-    tpr, fpr = (np.concatenate([zero, counts / total], axis=1) for counts, total in ((hits, fakes), (alarms, reals)))
-    auroc = np.trapezoid(tpr, fpr, axis=1)
-    called = hits + alarms
-    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
-    average = (np.diff(tpr, axis=1) * precision).sum(1)
-    nearest = np.abs(fpr - (1 - tpr)).argmin(1)[:, None]
-    eer = (np.take_along_axis(fpr, nearest, 1) + 1 - np.take_along_axis(tpr, nearest, 1))[:, 0] / 2
-    undefined = (fakes == 0)[:, 0] | (reals == 0)[:, 0]
-    return tuple(np.where(undefined, np.nan, values) for values in (auroc, average, eer))  # type: ignore[return-value]
+        hits, alarms = ((weight * kind).cumsum(1)[:, ends] for kind in (fake, ~fake))
+        parts.append(rank_counts(torch.from_numpy(hits), torch.from_numpy(alarms)))
+    return tuple(torch.cat(values).numpy() for values in zip(*parts, strict=True))  # type: ignore[return-value]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
-from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_eer
 
 from ..batch import METHODS
 from .decisions import score_videos
 from .measured import Measured, scopes
+from .ranking import rank_scores
 
 
 def frame_figures(
@@ -26,8 +25,8 @@ def frame_figures(
 
     - `frame_accuracy`, and `frame_accuracy_always_fake` and `frame_accuracy_always_real`, what a constant would reach.
     - `frame_accuracy_balanced`: mean of the accuracy on real and on fake frames.
-    - `frame_auroc`, `frame_ap`, `frame_eer`: area under the ROC curve, average precision, equal error rate; exact,
-      for frames are ranked by log-odds, which tell scores apart that round to 0 or 1.
+    - `frame_auroc`, `frame_ap`, `frame_eer`: see `Ranking`; exact, for frames are ranked by log-odds, which tell scores
+      apart that round to 0 or 1.
     - `video_accuracy`, `video_auroc`: a video's score is the mean of its frames'; four fakes of one pair are four.
 
     A frame is fake by its label: an untouched frame of a fake clip is a real frame, though in no method's figures,
@@ -51,7 +50,7 @@ def frame_figures(
         if (measured.clip[frames] >= 0).all():
             video_logit, video_label = score_videos(measured, logit, frames)
             found["video_accuracy"] = ((video_logit > video_threshold) == (video_label == 1)).double().mean()
-            found["video_auroc"] = rank_metric(binary_auroc, video_logit, video_label)
+            found["video_auroc"] = rank_scores(video_logit, video_label).auroc
         figures |= {key + suffix: value for key, value in found.items()}
     return figures
 
@@ -59,26 +58,13 @@ def frame_figures(
 def _of_frames(logit: Tensor, label: Tensor, threshold: float) -> dict[str, Tensor]:
     right = ((logit > threshold) == (label == 1)).double()
     always_fake = label.double().mean()
+    ranking = rank_scores(logit, label)
     return {
         "frame_accuracy": right.mean(),
         "frame_accuracy_balanced": (right[label == 0].mean() + right[label == 1].mean()) / 2,
         "frame_accuracy_always_fake": always_fake,
         "frame_accuracy_always_real": 1 - always_fake,
-        "frame_auroc": rank_metric(binary_auroc, logit, label),
-        "frame_ap": rank_metric(binary_average_precision, logit, label),
-        "frame_eer": rank_metric(binary_eer, logit, label),
+        "frame_auroc": ranking.auroc,
+        "frame_ap": ranking.ap,
+        "frame_eer": ranking.eer,
     }
-
-
-def rank_metric(figure: Callable[[Tensor, Tensor], Tensor], logit: Tensor, label: Tensor) -> Tensor:
-    """A figure of the ranking of scores, NaN unless there are both classes to rank.
-
-    Args:
-        figure: Of torchmetrics; it gets ranks in [0, 1], for what lies outside it would squeeze into there, with ties.
-        logit: (N,), anything that ranks as the scores do.
-        label: int64 (N,), 0 or 1.
-    """
-    if len(label.unique()) < 2:
-        return torch.tensor(torch.nan, dtype=torch.float64)
-    values, place = logit.unique(return_inverse=True)
-    return figure(place.double() / len(values), label).double()

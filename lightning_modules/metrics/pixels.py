@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..batch import METHODS
 from .measured import Measured, bin_from, scopes
+from .ranking import rank_counts
 
 
 def pixel_figures(
@@ -60,7 +61,8 @@ def pixel_figures(
         found = pooled(*kinds, *seen)
         if threshold is None:
             found["pixel_iou_per_frame"] = iou_of(counts[frames & (label == 1) & known]).mean()
-        found["pixel_auroc"], found["pixel_ap"] = rank_histogram(histograms.sum(0))
+        alarms, hits = histograms.sum(0).flip(1).cumsum(1).double()
+        found["pixel_auroc"], found["pixel_ap"], _ = rank_counts(hits, alarms)
         if measured.own is not None and threshold is None:
             own = pooled(*(measured.own[frames & (label == kind)].sum(0) for kind in (0, 1)), *seen)
             found |= {f"{key}_own": own[key] for key in ("pixel_iou", "pixel_iou_balanced")}
@@ -92,16 +94,3 @@ def counts_at(histogram: Tensor, threshold: float) -> Tensor:
     start = bin_from(threshold)
     called, left = histogram[:, start:].sum(1), histogram[:, :start].sum(1)
     return torch.stack([called[1], called[0], left[1], left[0]])
-
-
-def rank_histogram(histogram: Tensor) -> tuple[Tensor, Tensor]:
-    """Area under the ROC curve, P(forged > real) + P(equal) / 2, and average precision, sum of (R_k - R_k-1) P_k.
-
-    Args:
-        histogram: int64 (2, BINS), pixels by logit, real ones first.
-    """
-    real, forged = histogram.double()
-    auroc = (forged * (real.cumsum(0) - real / 2)).sum() / (forged.sum() * real.sum())
-    hits, alarms = (counts.flip(0).cumsum(0) for counts in (forged, real))
-    precision = hits / (hits + alarms).clamp(min=1)
-    return auroc, (forged.flip(0) * precision).sum() / forged.sum()

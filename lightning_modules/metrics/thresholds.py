@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
-from torchmetrics.functional.classification import binary_auroc
 
 from .decisions import score_videos
-from .frames import rank_metric
 from .log_odds import mean_log_odds
 from .measured import BINS, Measured, edge_of
 from .operating_point import OperatingPoint
+from .ranking import rank_scores
 
 
 def choose_point(
@@ -38,7 +37,7 @@ def choose_point(
     """
     both = len(measured.label.unique()) == 2
     columns = measured.logits.unbind(1)
-    auroc = [float(rank_metric(binary_auroc, column, measured.label)) if both else 0.0 for column in columns]
+    auroc = [float(rank_scores(column, measured.label).auroc) if both else 0.0 for column in columns]
     best = auroc.index(max(auroc))
     logit = columns[best]
     pixels, frames, videos = pixel_logit, frame_logit, frame_logit

@@ -41,7 +41,7 @@ def test_a_mistake_is_a_sentence_whatever_becomes_of_the_source_meanwhile(tmp_pa
     for room in ("datamodules", "lightning_modules", "experiments"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "mistake.py").write_text(MISTAKE.format(change=change))
-    ended = subprocess.run([sys.executable, "mistake.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([sys.executable, "mistake.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr.startswith("error: 'no-such-table' is neither a row nor a table of")
     assert "Traceback" not in ended.stderr
