@@ -135,8 +135,8 @@ def measure(rows: dict[str, Path], batch_size: int, precision: str, repeats: int
             module.setup("predict")  # compiles and lays out, if the row says so
             known[network] = counted, milliseconds(module, images, precision, repeats)
         counted, ms = known[network]
-        figures = {"parameters": sum(parameters), "trained_parameters": sum(trained), "flops": counted, "ms": ms}
-        lines.append({"table": row.table, "row": row.name, "size": size, **figures, **setting._asdict()})
+        numbers = {"parameters": sum(parameters), "trained_parameters": sum(trained), "flops": counted, "ms": ms}
+        lines.append({"table": row.table, "row": row.name, "size": size, **numbers, **setting._asdict()})
     return pd.DataFrame(lines)
 
 
@@ -200,7 +200,7 @@ def _silenced(*names: str) -> Iterator[None]:
 
 
 def _name(device: torch.device) -> str:
-    """Name of a device that figures can be told apart by."""
+    """Name of a device that numbers can be told apart by."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":

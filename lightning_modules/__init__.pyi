@@ -7,10 +7,10 @@ from .losses import bce, dice, focal, frame_loss, lovasz, tversky
 from .metrics.canvas import paste
 from .metrics.decisions import frame_scores, video_scores
 from .metrics.evaluation import Evaluation
-from .metrics.frames import frame_figures
+from .metrics.frames import frame_metrics
 from .metrics.measured import Measured
 from .metrics.operating_point import OperatingPoint
-from .metrics.pixels import pixel_figures
+from .metrics.pixels import pixel_metrics
 from .networks.encoders import Encoder, normalisation
 from .networks.network import Network
 from .pixel_loss import PixelLoss
@@ -36,13 +36,13 @@ __all__ = [
     "colour_features",
     "dice",
     "focal",
-    "frame_figures",
     "frame_loss",
+    "frame_metrics",
     "frame_scores",
     "lovasz",
     "normalisation",
     "paste",
-    "pixel_figures",
+    "pixel_metrics",
     "tversky",
     "video_scores",
 ]

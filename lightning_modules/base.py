@@ -34,7 +34,7 @@ BY_FRAME_HEAD = "head"
 
 
 class Speed(NamedTuple):
-    """What makes a network faster or smaller, and gives the same figures but for rounding.
+    """What makes a network faster or smaller, and gives the same metrics but for rounding.
 
     bf16 is Lightning's: `--trainer.precision bf16-mixed`.
 
@@ -42,7 +42,7 @@ class Speed(NamedTuple):
         compile: Whether `torch.compile` builds it; its first batches then take minutes.
         channels_last: Whether images and weights lie channels last, which convolutions on a GPU in bf16 prefer.
         gradient_checkpointing: Whether activations of the backbone are computed again instead of kept. Its batch-norm
-            statistics then move twice a step, so where it has some figures do change a little.
+            statistics then move twice a step, so where it has some metrics do change a little.
     """
 
     compile: bool = False
@@ -200,25 +200,25 @@ class ForensicsModule(pl.LightningModule):
         self.testing.reset()
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the figures of the validation."""
+        """Logs the metrics of the validation."""
         self._log_evaluation("val", self.validation)
 
     def on_test_epoch_end(self) -> None:
-        """Logs the figures of the test."""
+        """Logs the metrics of the test."""
         self._log_evaluation("test", self.testing)
 
     def _log_evaluation(self, stage: Stage, evaluation: Evaluation) -> None:
         if not self.trainer.sanity_checking:
-            # The metrics have gathered all processes' frames, so every process logs the same figures and `sync_dist`
+            # The metrics have gathered all processes' frames, so every process logs the same metrics and `sync_dist`
             # only averages equal numbers; it is set because Lightning warns otherwise.
-            figures = evaluation.compute()
+            metrics = evaluation.compute()
             if (
                 stage == "val"
                 and self.trainer.state.fn == TrainerFn.FITTING
                 and not getattr(self.trainer, "fast_dev_run", False)
             ):
-                self.refuse_undefined(float(figures[self.headline]))
-            for key, value in figures.items():
+                self.refuse_undefined(float(metrics[self.headline]))
+            for key, value in metrics.items():
                 shown = stage == "val" and key == self.headline
                 self.log(f"{stage}/{key}", value, prog_bar=shown, batch_size=1, sync_dist=True)
             self.point = evaluation.point

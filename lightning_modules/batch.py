@@ -14,9 +14,9 @@ Batch: TypeAlias = "Mapping[str, Tensor]"
 `image`: float32 (B, 3, H, W), RGB, normalised by the `mean` and `std` of the module.
 `mask`: int64 (B, H, W), 0 real, 1 forged, 255 not known. Segmentation only.
 `label`: int64 (B,), 0 real, 1 fake.
-`method`: int64 (B,), position in `METHODS`; without it no figure per method is computed, and `pixel_classes: methods`
+`method`: int64 (B,), position in `METHODS`; without it no metric per method is computed, and `pixel_classes: methods`
 is refused.
-`clip`: int64 (B,), one number a video, so that four fakes of one pair are four clips; without it no figure per video.
+`clip`: int64 (B,), one number a video, so that four fakes of one pair are four clips; without it no metric per video.
 `frame`: int64 (B,), position in the video; it says in what is measured which frame is meant.
 `canvas`: int64 (B, h, w), values of `mask`. The truth that pixel metrics take, where that is not `mask` itself.
 `canvas_own`: the same of the labels that were trained on, where those are others.

@@ -28,7 +28,7 @@ class SegmentationModule(ForensicsModule):
         encoder: Name of a timm model; its feature maps feed the decoder.
         decoder: Family of the decoder.
         output_stride: Stride of the encoder's last map: 8, 16 or 32; by default what the decoder's paper wants.
-        pixel_classes: What a pixel is told to be: forged ("binary"), or forged by which method ("methods"); figures
+        pixel_classes: What a pixel is told to be: forged ("binary"), or forged by which method ("methods"); metrics
             are those of forged or not in both.
         frame_head: Whether frames get a logit of their own, trained on the label; their score then comes from it and
             not from the mask.

@@ -55,7 +55,7 @@ class ProbeFrames(Callback):
         shown = overlays(batch, predicted, stream.clips, module)
         logger.log_overlays(
             "probes", shown, max(0, trainer.global_step - 1)
-        )  # the row that has the validation's figures
+        )  # the row that has the validation's metrics
 
     def _is_due(self, epoch: int) -> bool:
         return self.every_n_epochs > 0 and (epoch + 1) % self.every_n_epochs == 0

@@ -1,4 +1,4 @@
-"""How far a figure would move with other people in the test set: bootstrap over identity pairs, for one run or two.
+"""How far a metric would move with other people in the test set: bootstrap over identity pairs, for one run or two.
 
 Clips of a pair share faces, light and camera, so they are no independent measurements: drawn one by one they make
 intervals look far shorter than they are.
@@ -18,7 +18,7 @@ from scipy.stats import t as student
 from ..errors import ExperimentValueError
 from ..runs.files import write_text
 from ..runs.folder import RunFolder
-from .resampling import Figures, Floats, weighted_figures
+from .resampling import Floats, Metrics, weighted_metrics
 from .result import COUNTS, Result
 
 LEVEL = 0.95
@@ -26,10 +26,10 @@ REPLICATES = 1000
 
 
 class Comparison(NamedTuple):
-    """One figure of two runs on the same frames.
+    """One metric of two runs on the same frames.
 
     Attributes:
-        key: Of the figure.
+        key: Of the metric.
         first: Its value for the first run.
         second: For the second.
         difference: First minus second.
@@ -55,7 +55,7 @@ def draws(units: int, replicates: int, seed: int = 0) -> Floats:
 
 
 def ends(values: Floats, units: int) -> tuple[float, float]:
-    """An interval of 95 % from replicates, those in which a figure is defined; NaN without any.
+    """An interval of 95 % from replicates, those in which a metric is defined; NaN without any.
 
     The bare percentiles are too near to each other where units are few, by a factor of sqrt(1 - 1 / units), and as a
     normal distribution is narrower than Student's. So those of the "expanded percentile" interval are taken (T.
@@ -75,7 +75,7 @@ def ends(values: Floats, units: int) -> tuple[float, float]:
 
 
 def intervals(result: Result, replicates: int = REPLICATES, by: str = "pair") -> dict[str, tuple[float, float]]:
-    """95 % intervals of all figures of an evaluation, see `ends`.
+    """95 % intervals of all metrics of an evaluation, see `ends`.
 
     Args:
         result: An evaluation.
@@ -86,14 +86,14 @@ def intervals(result: Result, replicates: int = REPLICATES, by: str = "pair") ->
         Lower and upper end by key; NaN for what is not defined.
     """
     units = result.frames[by].nunique()
-    drawn = weighted_figures(result, draws(units, replicates), by)
+    drawn = weighted_metrics(result, draws(units, replicates), by)
     return {key: ends(values, units) for key, values in drawn.items()}
 
 
 def compared(first: Result, second: Result, replicates: int = REPLICATES) -> list[Comparison]:
-    """Differences of all figures that two evaluations share, each replicate drawn for both alike.
+    """Differences of all metrics that two evaluations share, each replicate drawn for both alike.
 
-    Figures by labels of a row's own are shared where both call the same pixels of every frame forged.
+    Metrics by labels of a row's own are shared where both call the same pixels of every frame forged.
 
     Raises:
         ValueError: The frames, their pairs or the pixels they were measured on are not the same.
@@ -116,7 +116,7 @@ def compared(first: Result, second: Result, replicates: int = REPLICATES) -> lis
         )
     pairs = first.frames["pair"].nunique()
     once, weights = np.ones((1, pairs)), draws(pairs, replicates)
-    (a, many_a), (b, many_b) = ((weighted_figures(r, once), weighted_figures(r, weights)) for r in (first, second))
+    (a, many_a), (b, many_b) = ((weighted_metrics(r, once), weighted_metrics(r, weights)) for r in (first, second))
     own = [_forged(frames, "own_") for frames in (one, other)]
     shared = [key for key in a if key in b and ("_own" not in key or own[0].equals(own[1]))]
     return [_comparison(key, a, b, many_a[key] - many_b[key], pairs) for key in shared]
@@ -137,7 +137,7 @@ def _forged(frames: pd.DataFrame, prefix: str) -> pd.DataFrame:
     return pd.DataFrame({"known": counts.sum(axis=1), "forged": forged})
 
 
-def _comparison(key: str, first: Figures, second: Figures, differences: Floats, pairs: int) -> Comparison:
+def _comparison(key: str, first: Metrics, second: Metrics, differences: Floats, pairs: int) -> Comparison:
     a, b = float(first[key][0]), float(second[key][0])
     defined = differences[~np.isnan(differences)]
     beyond = min((defined <= 0).sum(), (defined >= 0).sum())

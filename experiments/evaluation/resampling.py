@@ -1,4 +1,4 @@
-"""Every figure of an evaluation under weights on its identity pairs: the arithmetic of the bootstrap."""
+"""Every metric of an evaluation under weights on its identity pairs: the arithmetic of the bootstrap."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lightning_modules.metrics.ranking import rank_counts
 from .result import COUNTS, Result
 
 Floats = NDArray[np.float64]
-Figures = dict[str, Floats]
+Metrics = dict[str, Floats]
 
 AT_ONCE = 5_000_000
 """Weighted frames that are ranked at once: 40 MB an array."""
 
 
-def weighted_figures(result: Result, weights: Floats, by: str = "pair") -> Figures:
-    """Computes the figures of `pixel_figures` and `frame_figures` as if each pair were there as often as it weighs.
+def weighted_metrics(result: Result, weights: Floats, by: str = "pair") -> Metrics:
+    """Computes the metrics of `pixel_metrics` and `frame_metrics` as if each pair were there as often as it weighs.
 
     Args:
         result: An evaluation.
@@ -31,24 +31,24 @@ def weighted_figures(result: Result, weights: Floats, by: str = "pair") -> Figur
         by: Column of the frames that names what is weighted.
 
     Returns:
-        By key, (R,); with weights of 1 the figures themselves.
+        By key, (R,); with weights of 1 the metrics themselves.
     """
     units = pd.Index(sorted(result.frames[by].unique()))
     methods = pd.Index(METHODS if result.frames["method"].isin(METHODS).all() else [])  # else none is told apart
     frames, groups = (_numbered(table, methods, units, by) for table in (result.frames, result.groups))
     frames["video"] = result.frames.groupby(["method", "clip"], observed=True).ngroup()
-    found: Figures = {}
+    found: Metrics = {}
     with np.errstate(invalid="ignore", divide="ignore"):
         for suffix, rows, histogram_rows in _scopes(frames, groups):
-            figures = _frames(rows, weights, result.point.frame_logit)
-            figures |= _videos(rows, weights, result.point.video_logit)
+            metrics = _frames(rows, weights, result.point.frame_logit)
+            metrics |= _videos(rows, weights, result.point.video_logit)
             fakes = rows["label"] == 1
-            figures = _where(fakes, rows, weights, figures) if suffix else figures
+            metrics = _where(fakes, rows, weights, metrics) if suffix else metrics
             if "tp" in rows and (not suffix or (known := fakes & (rows[COUNTS].sum(axis=1) > 0)).any()):
                 counted = groups.loc[histogram_rows, "unit"].to_numpy()
                 pixels = _pixels(rows, weights) | _binned(result.histograms[histogram_rows], counted, weights)
-                figures |= _where(known, rows, weights, pixels) if suffix else pixels
-            found |= {key + suffix: value for key, value in figures.items()}
+                metrics |= _where(known, rows, weights, pixels) if suffix else pixels
+            found |= {key + suffix: value for key, value in metrics.items()}
     return found
 
 
@@ -76,26 +76,26 @@ def _sums(values: NDArray[np.generic], unit: NDArray[np.int64], weights: Floats)
     return np.tensordot(weights, total, axes=1)
 
 
-def _where(needed: pd.Series[bool], rows: pd.DataFrame, weights: Floats, figures: Figures) -> Figures:
-    """Figures of a method, NaN where no frame of those that it needs is drawn: such a test set says nothing of it."""
+def _where(needed: pd.Series[bool], rows: pd.DataFrame, weights: Floats, metrics: Metrics) -> Metrics:
+    """Metrics of a method, NaN where no frame of those that it needs is drawn: such a test set says nothing of it."""
     there = _sums(needed.to_numpy(float), rows["unit"].to_numpy(), weights) > 0
-    return {key: np.where(there, values, np.nan) for key, values in figures.items()}
+    return {key: np.where(there, values, np.nan) for key, values in metrics.items()}
 
 
-def _pixels(rows: pd.DataFrame, weights: Floats) -> Figures:
+def _pixels(rows: pd.DataFrame, weights: Floats) -> Metrics:
     unit, label = rows["unit"].to_numpy(), rows["label"].to_numpy()
     counts = rows[COUNTS].to_numpy()
     known = counts.sum(1) > 0
     reals, fakes = (_sums((known & (label == kind)).astype(float), unit, weights) for kind in (0, 1))
-    figures = _iou(counts, unit, label, weights, reals, fakes)
+    metrics = _iou(counts, unit, label, weights, reals, fakes)
     fake = (label == 1) & known
     iou = iou_of(torch.from_numpy(counts[fake])).numpy()
-    figures["pixel_iou_per_frame"] = _sums(iou, unit[fake], weights) / fakes
+    metrics["pixel_iou_per_frame"] = _sums(iou, unit[fake], weights) / fakes
     if "own_tp" in rows:
         own = rows[[f"own_{name}" for name in COUNTS]].to_numpy()
         by_own = _iou(own, unit, label, weights, reals, fakes)
-        figures |= {f"{key}_own": by_own[key] for key in ("pixel_iou", "pixel_iou_balanced")}
-    return figures
+        metrics |= {f"{key}_own": by_own[key] for key in ("pixel_iou", "pixel_iou_balanced")}
+    return metrics
 
 
 def _iou(
@@ -105,19 +105,19 @@ def _iou(
     weights: Floats,
     reals: Floats,
     fakes: Floats,
-) -> Figures:
+) -> Metrics:
     real, fake = (_sums(counts[label == kind], unit[label == kind], weights) for kind in (0, 1))
     found = pooled(*(torch.from_numpy(values) for values in (real.T, fake.T, reals, fakes)))
     return {key: value.numpy() for key, value in found.items()}
 
 
-def _binned(histograms: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats) -> Figures:
+def _binned(histograms: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats) -> Metrics:
     called = _sums(histograms, unit, weights)[:, :, ::-1].cumsum(2)  # from the highest scores down
     ranking = rank_counts(torch.from_numpy(called[:, 1]), torch.from_numpy(called[:, 0]))
     return {"pixel_auroc": ranking.auroc.numpy(), "pixel_ap": ranking.ap.numpy()}
 
 
-def _frames(rows: pd.DataFrame, weights: Floats, threshold: float) -> Figures:
+def _frames(rows: pd.DataFrame, weights: Floats, threshold: float) -> Metrics:
     label, logit, unit = (rows[name].to_numpy() for name in ("label", "logit", "unit"))
     fakes, reals = (_sums((label == kind).astype(float), unit, weights) for kind in (1, 0))
     right = (logit > threshold) == (label == 1)
@@ -134,7 +134,7 @@ def _frames(rows: pd.DataFrame, weights: Floats, threshold: float) -> Figures:
     }
 
 
-def _videos(rows: pd.DataFrame, weights: Floats, threshold: float) -> Figures:
+def _videos(rows: pd.DataFrame, weights: Floats, threshold: float) -> Metrics:
     _, first, video = np.unique(rows["video"], return_index=True, return_inverse=True)
     fake = (rows["label"] == 1) | (rows["method"] > 0)
     logit = video_scores(torch.tensor(rows["logit"].to_numpy()), torch.from_numpy(video))[1].numpy()

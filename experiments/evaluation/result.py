@@ -1,4 +1,4 @@
-"""What an evaluation leaves beside its figures: every frame's score and counts, every clip's histogram of pixels."""
+"""What an evaluation leaves beside its metrics: every frame's score and counts, every clip's histogram of pixels."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def by_table(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def heading(table: pd.DataFrame, scale: str = "") -> str:
-    """What a reader must know before any figure of a table: the source of its crops, and whether it was a quick try.
+    """What a reader must know before any metric of a table: the source of its crops, and whether it was a quick try.
 
     Args:
         table: Rows of `results`.
@@ -89,7 +89,7 @@ def title(name: str, facts: str) -> str:
 
 
 def published(table: str) -> pd.DataFrame | None:
-    """Figures of `<table>/reference.csv` beside the rows, if there are any."""
+    """Metrics of `<table>/reference.csv` beside the rows, if there are any."""
     path = TABLES / table / "reference.csv"
     return pd.read_csv(path) if path.is_file() else None
 
@@ -105,7 +105,7 @@ def measured(summary: pd.DataFrame) -> list[str]:
 
 
 def best(summary: pd.DataFrame) -> pd.DataFrame:
-    """Marks the best figure of each column among the trained rows tested on the same data, where there are several.
+    """Marks the best metric of each column among the trained rows tested on the same data, where there are several.
 
     Args:
         summary: Rows of `over_seeds`.
@@ -117,7 +117,7 @@ def best(summary: pd.DataFrame) -> pd.DataFrame:
     trained = summary[~summary["row"].str.startswith(BASELINE)]
     for _, rows in trained.groupby(same_data(trained)):
         for name in marked.columns.difference([*UNRANKED, OWN_LABELS]):
-            figures = rows[name].round(3)
-            if rows.loc[figures.notna(), "row"].nunique() > 1:
-                marked.loc[rows.index, name] = figures == (figures.min() if name in LOWER_IS_BETTER else figures.max())
+            metrics = rows[name].round(3)
+            if rows.loc[metrics.notna(), "row"].nunique() > 1:
+                marked.loc[rows.index, name] = metrics == (metrics.min() if name in LOWER_IS_BETTER else metrics.max())
     return marked

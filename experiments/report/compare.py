@@ -29,9 +29,9 @@ def compare(arguments: Sequence[str]) -> None:
     parser.add_argument("first", type=Path, help="folder of a run, such as runs/table-2/resnet50-joint/seed0")
     parser.add_argument("second", type=Path, help="folder of another run, tested on the same data")
     parser.add_argument("--name", help="compare metrics-NAME.json, of other test data, instead")
-    parser.add_argument("--all", action="store_true", help="every figure, also of each method")
+    parser.add_argument("--all", action="store_true", help="every metric, also of each method")
     parser.add_argument("--replicates", type=int, default=REPLICATES, help=f"test sets drawn (default {REPLICATES})")
-    parser.add_argument("--out", type=Path, help="write every figure to this CSV file as well")
+    parser.add_argument("--out", type=Path, help="write every metric to this CSV file as well")
     options = parser.parse_args(arguments)
     if options.replicates < 1:
         raise ExperimentValueError(

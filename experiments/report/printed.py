@@ -22,7 +22,7 @@ def text(table: pd.DataFrame, reference: pd.DataFrame | None = None) -> str:
 
     Args:
         table: Rows of `results`.
-        reference: Published figures: `row`, `metric`, `value`, `source`; each source stands beside those measured.
+        reference: Published metrics: `row`, `metric`, `value`, `source`; each source stands beside those measured.
     """
     summary = sort_rows(over_seeds(table))
     cells = _cells(summary, reference)
@@ -70,19 +70,19 @@ def sort_rows(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cells(summary: pd.DataFrame, reference: pd.DataFrame | None, plus_minus: str = "±") -> pd.DataFrame:
-    """What is printed of `over_seeds`: figures as text, over several seeds with their standard deviation."""
+    """What is printed of `over_seeds`: metrics as text, over several seeds with their standard deviation."""
     shown = {}
     for key in measured(summary):
         name = METRIC_COLUMNS[key]
-        figures, spread = (summary[column].map("{:.3f}".format) for column in (key, f"{key} sd"))
+        metrics, spread = (summary[column].map("{:.3f}".format) for column in (key, f"{key} sd"))
         if key not in UNRANKED:
-            figures = figures.where(summary[f"{key} sd"].isna(), figures + f" {plus_minus} " + spread)
-        shown[name] = figures.where(summary[key].notna(), "-")
+            metrics = metrics.where(summary[f"{key} sd"].isna(), metrics + f" {plus_minus} " + spread)
+        shown[name] = metrics.where(summary[key].notna(), "-")
         if key in WITH_INTERVAL and f"{key} low" in summary:
             ends = summary[f"{key} low"].map("{:.2f} to ".format) + summary[f"{key} high"].map("{:.2f}".format)
             shown[f"{name} 95 %"] = ends.where(summary[f"{key} low"].notna(), "-")
-    for (metric, source), figures in reference.groupby(["metric", "source"]) if reference is not None else ():
-        values = summary["row"].map(figures.set_index("row")["value"]).where(summary["test_set"] == "")
+    for (metric, source), metrics in reference.groupby(["metric", "source"]) if reference is not None else ():
+        values = summary["row"].map(metrics.set_index("row")["value"]).where(summary["test_set"] == "")
         shown[f"{METRIC_COLUMNS.get(metric, metric)} in {source}"] = values.map("{:.3f}".format).where(
             values.notna(), "-"
         )

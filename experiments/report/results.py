@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..runs.reading import DamagedFiles, read_figures, read_intervals, reading
+from ..runs.reading import DamagedFiles, read_intervals, read_metrics, reading
 from ..runs.run import Run, run_folders
 from ..runs.share import find_home
 
@@ -57,7 +57,7 @@ def _measured(run: Run, test_set: str) -> dict[str, Any]:
     path, of_intervals = run.folder.metrics(test_set), run.folder.file("intervals", test_set, "json")
     pairs = read_intervals(of_intervals, path) if of_intervals.exists() else {}
     ends = {f"{key} {end}": pair[place] for key, pair in pairs.items() for place, end in enumerate(("low", "high"))}
-    return {**names, **read_figures(path), **ends, **names}
+    return {**names, **read_metrics(path), **ends, **names}
 
 
 def timings(runs: Path, left_out: DamagedFiles | None = None) -> pd.DataFrame:

@@ -123,7 +123,7 @@ def read_mapping(path: Path, remedy: str = OF_RUN) -> dict[str, Any]:
     return dict(found)
 
 
-def read_figures(path: Path) -> dict[str, float | None]:
+def read_metrics(path: Path) -> dict[str, float | None]:
     """Reads a metrics file: finite numbers, None for what is not defined.
 
     Raises:

@@ -42,7 +42,7 @@ def log_missing(runs: Sequence[Run]) -> None:
 
 
 def log_row(run: Run) -> None:
-    """Logs a row's configuration, figures and frames as a run of its own, under its own table."""
+    """Logs a row's configuration, metrics and frames as a run of its own, under its own table."""
     from .logger import ResumableWandbLogger  # here, for Lightning takes seconds
 
     given, home = logger_of(run.folder) or {}, find_home(run.folder)

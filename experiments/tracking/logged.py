@@ -32,7 +32,7 @@ def run_id(folder: Path) -> str:
 
 
 def note_test(folder: Path, test_set: str, run_id: str) -> None:
-    """Keeps that the run of that id holds a test's figures and frames."""
+    """Keeps that the run of that id holds a test's metrics and frames."""
     known = _known(folder)
     known["tests"] = {**known.get("tests", {}), test_set: run_id}
     _keep(folder, known)

@@ -21,7 +21,7 @@ from ..evaluation.pictures import Overlay
 from ..evaluation.sound import sound_result
 from ..runs.folder import RunFolder
 from ..runs.provenance import surroundings
-from ..runs.reading import read_figures
+from ..runs.reading import read_metrics
 from ..runs.run import Run
 from ..runs.share import find_home
 from .logged import note_test
@@ -41,7 +41,7 @@ class ResumableWandbLogger(WandbLogger):
 
     Its configuration is the row's own (`config.yaml`), beside it the code that this process runs and, in a test, that
     which trained the model: `code`, `trained_with`.
-    The figures of a test come from the files it leaves, see `log_test`.
+    The metrics of a test come from the files it leaves, see `log_test`.
 
     Args:
         project: W&B's, as the next two.
@@ -150,7 +150,7 @@ class ResumableWandbLogger(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Adds to the row of an optimiser step; a test's figures come from its file instead."""
+        """Adds to the row of an optimiser step; a test's metrics come from its file instead."""
         self.catch_up(before=step or 0)
         self._log(of_training(metrics), step or 0)
 
@@ -204,8 +204,8 @@ class ResumableWandbLogger(WandbLogger):
         rows = table.astype(object).where(table.notna(), None).to_numpy().tolist()
         logged = wandb.Table(columns=list(table), data=rows)
         run.log({_under(name, "test/frames"): logged}, step=max(run.step, self._rows.begun))
-        figures = read_figures(folder.metrics(name))
-        run.summary.update({_under(name, key): value for key, value in figures.items() if value is not None})
+        metrics = read_metrics(folder.metrics(name))
+        run.summary.update({_under(name, key): value for key, value in metrics.items() if value is not None})
         note_test(folder.path, name or "", run.id)
 
 

@@ -36,7 +36,7 @@ def lost_rows(folder: RunFolder, rows: LoggedRows, before: float = math.inf) -> 
         before: The optimiser step from which on the training itself logs.
 
     Returns:
-        Optimiser step and figures of each; what was drawn is not among them.
+        Optimiser step and metrics of each; what was drawn is not among them.
     """
     if not rows.cut or find_home(folder):  # what shares another one's training has not logged it
         return []
@@ -46,7 +46,7 @@ def lost_rows(folder: RunFolder, rows: LoggedRows, before: float = math.inf) -> 
 
 
 def of_training(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """What of some figures is a row's: those of a test come from the files it leaves."""
+    """What of some metrics is a row's: those of a test come from the files it leaves."""
     return {key: value for key, value in metrics.items() if not key.startswith("test/")}
 
 

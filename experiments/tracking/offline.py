@@ -174,7 +174,7 @@ class LoggedRows:
         self.cut = offline and not self._unsure and (not complete or (self.cut and not trained))
 
     def lacking(self, step: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
-        """What of an optimiser step's figures is not there; the epoch is said anew beside what is not."""
+        """What of an optimiser step's metrics is not there; the epoch is said anew beside what is not."""
         if step < self.done:
             return {}
         held = self._held if step == self.done else set()

@@ -79,7 +79,7 @@ class GeometryTrees:
 def auroc_without_ties(score: NDArray[np.floating], label: NDArray[np.integer]) -> float:
     """Area under the ROC curve over those pairs of a fake and a real frame whose scores differ; 0.5 where none do.
 
-    One track for an original and all its fakes ties most pairs, and ties count as half: they would draw any figure
+    One track for an original and all its fakes ties most pairs, and ties count as half: they would draw any metric
     towards 0.5. This one says what is found where something can be.
 
     Args:

@@ -106,7 +106,7 @@ class ForensicsCLI(LightningCLI):
             ours = callback.class_path.startswith("experiments.")
             if self.settings.name and ours and "folder" in callback.get("init_args", {}):
                 callback.init_args.folder = f"{callback.init_args.folder}-{self.settings.name}"
-        if self.subcommand == "validate":  # its figures would begin the curves of the training anew
+        if self.subcommand == "validate":  # its metrics would begin the curves of the training anew
             trainer.logger = False
         logs = bool(self.subcommand) and not trainer.fast_dev_run
         prepare_loggers(trainer.logger, run, logs)

@@ -118,8 +118,8 @@ def test(cli: ForensicsCLI, options: Options) -> None:
         write_result(result, cli.folder, name)
         write_intervals(result, cli.folder, name)
         keep_tested(cli.folder, data_now(cli), name)
-        # The loss is no figure to compare: Dice is pooled over a batch, so it depends on what shares one. Last, for
-        # these figures say that the test is done.
+        # The loss is no metric to compare: Dice is pooled over a batch, so it depends on what shares one. Last, for
+        # these metrics say that the test is done.
         write_metrics(path, {key: value for key, value in results[0].items() if key != "test/loss"})
         logger = wandb_logger(cli.trainer.loggers)
         if logger:

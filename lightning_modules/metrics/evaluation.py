@@ -14,11 +14,11 @@ from torchmetrics.utilities import dim_zero_cat
 from ..batch import METHODS, UNKNOWN, Batch
 from ..errors import ModelValueError
 from .canvas import paste
-from .frames import frame_figures
+from .frames import frame_metrics
 from .log_odds import finite, log_odds
 from .measured import BINS, GrowingRows, Measured, bins_of, joined
 from .operating_point import OperatingPoint
-from .pixels import pixel_figures
+from .pixels import pixel_metrics
 from .thresholds import choose_point
 
 
@@ -26,8 +26,8 @@ class Evaluation(Metric):
     """Everything measured in one pass over a split, by a model or by a trivial baseline; exact over several processes.
 
     Pixels are judged on `canvas` where a batch has one, with the prediction laid over it (see `paste`), else on `mask`.
-    A batch without `method` counts as one nameless method, one without `clip` yields no video figures; what each key
-    pools is written in `pixel_figures` and `frame_figures`.
+    A batch without `method` counts as one nameless method, one without `clip` yields no video metrics; what each key
+    pools is written in `pixel_metrics` and `frame_metrics`.
 
     In memory stay 48 bytes a frame and 8 a decision rule, and 32 kB a clip.
 
@@ -121,16 +121,16 @@ class Evaluation(Metric):
         self.facts, self.logits = [self._facts.filled], [self._logits.filled]
 
     def compute(self) -> dict[str, Tensor]:
-        """Figures by key, float32 scalars, over the frames of all processes."""
+        """Metrics by key, float32 scalars, over the frames of all processes."""
         self.measured = measured = self._measured()
         if self.choosing:
             self.point = choose_point(measured, self.decisions, *self.given)
         several = measured.logits.shape[1] > 1
         column = self.decisions.index(self.point.decision) if several else 0
         thresholds = self.point.frame_logit, self.point.video_logit
-        figures = pixel_figures(measured, self.point.pixel_logit if self.choosing else None, self.methods)
-        figures |= frame_figures(measured, *thresholds, column, self.methods)
-        return {key: value.float().to(self.device) for key, value in figures.items()}
+        metrics = pixel_metrics(measured, self.point.pixel_logit if self.choosing else None, self.methods)
+        metrics |= frame_metrics(measured, *thresholds, column, self.methods)
+        return {key: value.float().to(self.device) for key, value in metrics.items()}
 
     def keys(self) -> list[str]:
         """Keys of `compute` over all frames of originals and of fakes; each may also be there as `<key>/<method>`."""
@@ -150,7 +150,7 @@ class Evaluation(Metric):
         return point if point.decision in self.decisions else replace(point, decision=self.decisions[0])
 
     def forward(self, *batch: object) -> None:
-        """Refuses: figures of one batch alone are none."""
+        """Refuses: metrics of one batch alone are none."""
         raise NotImplementedError("an Evaluation measures a whole split: call update with each batch, then compute")
 
     def merge_state(self, incoming_state: object) -> None:

@@ -12,14 +12,14 @@ from .measured import Measured, scopes
 from .ranking import rank_scores
 
 
-def frame_figures(
+def frame_metrics(
     measured: Measured,
     frame_threshold: float = 0.0,
     video_threshold: float = 0.0,
     column: int = 0,
     methods: Sequence[str] = METHODS,
 ) -> dict[str, Tensor]:
-    """Figures of frames and videos; "fake" is the positive class.
+    """Metrics of frames and videos; "fake" is the positive class.
 
     Over all frames, and again under `<key>/<method>` over that method's fakes and all originals:
 
@@ -29,7 +29,7 @@ def frame_figures(
       apart that round to 0 or 1.
     - `video_accuracy`, `video_auroc`: a video's score is the mean of its frames'; four fakes of one pair are four.
 
-    A frame is fake by its label: an untouched frame of a fake clip is a real frame, though in no method's figures,
+    A frame is fake by its label: an untouched frame of a fake clip is a real frame, though in no method's metrics,
     since it is no original either. A video is fake if it was made by a method or has a fake frame. What needs both
     classes is NaN where only one is seen. Without clips there are no video keys.
 
@@ -41,18 +41,18 @@ def frame_figures(
         methods: Names of the values of `method`, the original first.
 
     Returns:
-        Figures by key, float64 scalars.
+        Metrics by key, float64 scalars.
     """
     logit, label = measured.logits[:, column], measured.label
-    figures: dict[str, Tensor] = {}
+    metrics: dict[str, Tensor] = {}
     for suffix, frames, _ in scopes(measured, methods):
         found = _of_frames(logit[frames], label[frames], frame_threshold)
         if (measured.clip[frames] >= 0).all():
             video_logit, video_label = score_videos(measured, logit, frames)
             found["video_accuracy"] = ((video_logit > video_threshold) == (video_label == 1)).double().mean()
             found["video_auroc"] = rank_scores(video_logit, video_label).auroc
-        figures |= {key + suffix: value for key, value in found.items()}
-    return figures
+        metrics |= {key + suffix: value for key, value in found.items()}
+    return metrics
 
 
 def _of_frames(logit: Tensor, label: Tensor, threshold: float) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ probabilities crowd at 0 and 1, and those of a network that is sure of itself li
 
 
 class Measured(NamedTuple):
-    """All that figures are computed from, on the CPU, frames in the order of clip and frame.
+    """All that metrics are computed from, on the CPU, frames in the order of clip and frame.
 
     Attributes:
         clip: int64 (N,), video of each frame; -1 where it is not known.
@@ -48,7 +48,7 @@ class Measured(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """The part of an evaluation that some figures are about.
+    """The part of an evaluation that some metrics are about.
 
     Attributes:
         suffix: What is appended to their keys: nothing, or `/<method>`.

@@ -12,10 +12,10 @@ from .measured import Measured, bin_from, scopes
 from .ranking import rank_counts
 
 
-def pixel_figures(
+def pixel_metrics(
     measured: Measured, threshold: float | None = None, methods: Sequence[str] = METHODS
 ) -> dict[str, Tensor]:
-    """Figures of pixels. Unknown pixels (255) count nowhere; "forged" is the positive class.
+    """Metrics of pixels. Unknown pixels (255) count nowhere; "forged" is the positive class.
 
     Over all frames, and again under `<key>/<method>` over that method's fakes and the originals, unless no pixel of the
     fakes is known:
@@ -31,8 +31,8 @@ def pixel_figures(
     - `pixel_iou_own`, `pixel_iou_balanced_own`: the first two by the labels that were trained on, where those are not
       the official ones.
 
-    An authentic frame has no forged pixel, so there is no IoU of it by itself: it enters the pooled figures by its
-    false alarms, `pixel_iou_per_frame` not at all, and `pixel_fpr_real` is about nothing else. A figure whose
+    An authentic frame has no forged pixel, so there is no IoU of it by itself: it enters the pooled metrics by its
+    false alarms, `pixel_iou_per_frame` not at all, and `pixel_fpr_real` is about nothing else. A metric whose
     denominator is 0 is NaN.
 
     Args:
@@ -42,13 +42,13 @@ def pixel_figures(
         methods: Names of the values of `method`, the original first.
 
     Returns:
-        Figures by key, float64 scalars.
+        Metrics by key, float64 scalars.
     """
     counts, label = measured.counts, measured.label
     if counts is None:
         return {}
     known = counts.sum(1) > 0
-    figures: dict[str, Tensor] = {}
+    metrics: dict[str, Tensor] = {}
     for suffix, frames, groups in scopes(measured, methods):
         histograms, group_label = measured.histograms[groups], measured.groups[groups, 2]
         if threshold is None:
@@ -66,12 +66,12 @@ def pixel_figures(
         if measured.own is not None and threshold is None:
             own = pooled(*(measured.own[frames & (label == kind)].sum(0) for kind in (0, 1)), *seen)
             found |= {f"{key}_own": own[key] for key in ("pixel_iou", "pixel_iou_balanced")}
-        figures |= {key + suffix: value for key, value in found.items()}
-    return figures
+        metrics |= {key + suffix: value for key, value in found.items()}
+    return metrics
 
 
 def pooled(real: Tensor, fake: Tensor, reals: Tensor, fakes: Tensor) -> dict[str, Tensor]:
-    """Figures of counts (4, ...) over real and fake frames, of which so many (...) have known pixels."""
+    """Metrics of counts (4, ...) over real and fake frames, of which so many (...) have known pixels."""
     tp, fp, fn, tn = (real + fake).double()
     _, fp_real, _, tn_real = real.double()
     return {

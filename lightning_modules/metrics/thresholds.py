@@ -24,7 +24,7 @@ def choose_point(
     """Chooses on one split what another will be judged by.
 
     The rule is the one with the highest frame AUROC, the first of equals; the pixels' threshold the bin's edge with the
-    highest balanced IoU (see `pixel_figures`), the nearest to 0.5 of equals; those of frames and videos have the
+    highest balanced IoU (see `pixel_metrics`), the nearest to 0.5 of equals; those of frames and videos have the
     highest balanced accuracy, and of equals lie in the widest gap between scores. Without both
     real and fake frames, frames and videos get 0.5 and the first rule is taken; without real ones the pixels' threshold
     has the highest IoU on fakes, without known pixels it is 0.5. All of it by log-odds.

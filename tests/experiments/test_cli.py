@@ -400,7 +400,7 @@ def test_damaged_clips_cost_a_prediction_their_own_frames_and_are_all_named(fini
 
 
 @pytest.mark.parametrize("command", ["validate", "test"])
-def test_damaged_clips_are_refused_where_figures_rest_on_them(finished, own_tree, capsys, command):
+def test_damaged_clips_are_refused_where_metrics_rest_on_them(finished, own_tree, capsys, command):
     for path in own_tree.glob("original_sequences/youtube/c23/videos/*.mp4"):
         scratch(path)
     with pytest.raises(SystemExit) as ended:

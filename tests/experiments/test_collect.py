@@ -39,7 +39,7 @@ def test_table_is_printed_and_written(runs, capsys):
     assert len(pd.read_csv(runs / "results.csv")) == 3
 
 
-def test_an_interval_stands_beside_its_figure(runs, capsys):
+def test_an_interval_stands_beside_its_metric(runs, capsys):
     folder = runs / "table-9" / "b" / "seed0"
     (folder / "metrics.json").write_text(json.dumps({"test/frame_auroc": 0.8, "test/frame_eer": None}))
     ends = {"level": 0.95, "intervals": {"test/frame_auroc": [0.7, 0.875], "test/frame_eer": None}}
@@ -64,10 +64,10 @@ def test_heading_says_whose_crops_they_are(runs, capsys):
     assert "table-9, crops from the official masks (oracle)" in capsys.readouterr().out
 
 
-def test_two_sources_of_one_figure_stand_side_by_side():
+def test_two_sources_of_one_metric_stand_side_by_side():
     measured = pd.DataFrame([{"row": "a", "seed": 0, "test_set": "", "test/frame_accuracy": 0.9}])
-    figure = {"row": "a", "metric": "test/frame_accuracy", "value": 0.8}
-    shown = text(measured, pd.DataFrame([{**figure, "source": "book 1"}, {**figure, "source": "book 2"}]))
+    metric = {"row": "a", "metric": "test/frame_accuracy", "value": 0.8}
+    shown = text(measured, pd.DataFrame([{**metric, "source": "book 1"}, {**metric, "source": "book 2"}]))
     assert "frame acc in book 1  frame acc in book 2" in shown
 
 
@@ -77,7 +77,7 @@ def test_no_result_is_a_sentence(tmp_path, capsys):
     assert "train and test a row first" in capsys.readouterr().err
 
 
-def test_published_figures_stand_beside_those_measured():
+def test_published_metrics_stand_beside_those_measured():
     measured = pd.DataFrame([{"row": "deepfakes", "seed": 0, "test_set": "", "test/frame_accuracy": 0.9}])
     shown = text(measured, published("table-0"))
     assert "frame acc in FaceForensics++" in shown
@@ -86,10 +86,10 @@ def test_published_figures_stand_beside_those_measured():
     assert published("table-1") is None
 
 
-def measure(runs, row, seed, name="metrics", **figures):
+def measure(runs, row, seed, name="metrics", **metrics):
     folder = runs / "table-9" / row / f"seed{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    metrics = {f"test/{key}": value for key, value in figures.items()}
+    metrics = {f"test/{key}": value for key, value in metrics.items()}
     (folder / f"{name}.json").write_text(json.dumps(metrics))
     return RunFolder(folder)
 
@@ -177,7 +177,7 @@ def test_what_was_not_measured_in_a_table_has_no_column_there(tmp_path, capsys):
     assert (tmp_path / "tables" / "table-8.md").read_text().startswith("table-8.\n\n|  | IoU pooled |")
 
 
-def test_markdown_and_latex_hold_the_figures_and_escape_names(tmp_path):
+def test_markdown_and_latex_hold_the_metrics_and_escape_names(tmp_path):
     measure(tmp_path, "deep_lab|v3 & 50%", 0, pixel_iou_balanced=0.5)
     measure(tmp_path, "deep_lab|v3 & 50%", 1, pixel_iou_balanced=0.75)
     measure(tmp_path, "other", 0, pixel_iou_balanced=0.25)

@@ -1,4 +1,4 @@
-"""What a row costs, beside figures worked out by hand and published ones."""
+"""What a row costs, beside numbers worked out by hand and published ones."""
 
 import pandas as pd
 import pytest

@@ -120,7 +120,7 @@ def test_collect_leaves_a_damaged_test_out_names_it_and_writes_the_rest(base, ca
 
 @pytest.mark.parametrize("damage", ["half", "empty", "garbage", "folder"])
 @pytest.mark.parametrize("name", ["frames.parquet", "histograms.npz", "logs/version_0/metrics.csv"])
-def test_what_the_page_cannot_draw_is_named_and_the_figures_stay(base, capsys, name, damage):
+def test_what_the_page_cannot_draw_is_named_and_the_metrics_stay(base, capsys, name, damage):
     path = base / "runs/small/b/seed0" / name
     if (name, damage) in (("logs/version_0/metrics.csv", "half"), ("logs/version_0/metrics.csv", "empty")):
         path.write_text("epoch,step,train/loss\n0,x,y\n")  # else it is one that was killed early

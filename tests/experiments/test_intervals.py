@@ -8,7 +8,7 @@ from scipy.stats import norm as normal
 from sklearn import metrics as sk
 
 from experiments.evaluation.intervals import _comparison, compared, draws, ends, intervals
-from experiments.evaluation.resampling import weighted_figures
+from experiments.evaluation.resampling import weighted_metrics
 from experiments.evaluation.result import Result, result_of
 from lightning_modules import METHODS, Evaluation, OperatingPoint
 from tests.lightning_modules.test_metrics import split
@@ -23,25 +23,25 @@ def evaluated(seed=0, frames=120):
     batch |= {"canvas": batch["mask"], "frame": torch.arange(frames)}
     batch |= dict.fromkeys(("box", "canvas_box"), torch.tensor([[0.0, 0.0, 9.0, 8.0]]).expand(frames, -1))
     evaluation.update(batch, probability, score)
-    figures = {key: value.item() for key, value in evaluation.compute().items()}
+    metrics = {key: value.item() for key, value in evaluation.compute().items()}
     numbers = sorted(batch["clip"].unique().tolist())
     named = {"method": [METHODS[n // 10] for n in numbers], "clip": map(str, numbers)}
     clips = pd.DataFrame({**named, "pair": [f"pair {n % 10}" for n in numbers]}, index=numbers)
-    return result_of(evaluation, clips), figures
+    return result_of(evaluation, clips), metrics
 
 
-def test_weights_of_one_give_the_figures_themselves():
-    result, figures = evaluated()
-    weighted = weighted_figures(result, np.ones((1, 3)))
-    assert weighted.keys() == figures.keys()
-    assert any("_own/" in key for key in figures)
-    for key, value in figures.items():
+def test_weights_of_one_give_the_metrics_themselves():
+    result, metrics = evaluated()
+    weighted = weighted_metrics(result, np.ones((1, 3)))
+    assert weighted.keys() == metrics.keys()
+    assert any("_own/" in key for key in metrics)
+    for key, value in metrics.items():
         assert weighted[key][0] == pytest.approx(value, abs=1e-6, nan_ok=True), key
 
 
 def test_a_pair_of_weight_two_counts_as_if_it_were_there_twice():
     result, _ = evaluated()
-    weighted = weighted_figures(result, np.array([[2.0, 0.0, 1.0]]))
+    weighted = weighted_metrics(result, np.array([[2.0, 0.0, 1.0]]))
     frames = result.frames
     repeated = pd.concat(
         [
@@ -54,7 +54,7 @@ def test_a_pair_of_weight_two_counts_as_if_it_were_there_twice():
     twice = Result(
         repeated.assign(pair="one"), result.groups.assign(pair="one"), result.histograms * groups[0], result.point
     )
-    expected = weighted_figures(twice, np.ones((1, 1)))
+    expected = weighted_metrics(twice, np.ones((1, 1)))
     for key, value in expected.items():
         assert weighted[key][0] == pytest.approx(value[0], abs=1e-9, nan_ok=True), key
     assert weighted["frame_ap"][0] == pytest.approx(sk.average_precision_score(repeated["label"], repeated["score"]))
@@ -64,16 +64,16 @@ def test_where_a_draw_holds_one_class_only_nothing_is_ranked():
     result, _ = evaluated()
     alone = result._replace(frames=result.frames.assign(pair=result.frames["label"].astype(str)))
     alone = alone._replace(groups=result.groups.assign(pair=result.groups["label"].astype(str)))
-    weighted = weighted_figures(alone, np.array([[1.0, 1.0], [2.0, 0.0]]))
+    weighted = weighted_metrics(alone, np.array([[1.0, 1.0], [2.0, 0.0]]))
     assert np.isnan(weighted["frame_auroc"]).tolist() == [False, True]
     assert np.isfinite(ends(weighted["frame_auroc"], 2)).all()
 
 
-def test_every_figure_lies_in_its_interval_and_every_run_gives_the_same():
-    result, figures = evaluated(frames=600)
+def test_every_metric_lies_in_its_interval_and_every_run_gives_the_same():
+    result, metrics = evaluated(frames=600)
     found = intervals(result, 200)
     assert found == intervals(result, 200)
-    inside = [low <= figures[key] <= high for key, (low, high) in found.items() if not np.isnan(low)]
+    inside = [low <= metrics[key] <= high for key, (low, high) in found.items() if not np.isnan(low)]
     assert np.mean(inside) > 0.95
 
 
@@ -111,7 +111,7 @@ def test_runs_on_other_pixels_are_not_compared():
         compared(result, result._replace(frames=result.frames.assign(pair="one")))
 
 
-def test_figures_by_a_row_s_own_labels_are_compared_where_the_labels_are_the_same():
+def test_metrics_by_a_row_s_own_labels_are_compared_where_the_labels_are_the_same():
     def of_own(result, other):
         return [one.key for one in compared(result, other, 50) if "_own" in one.key]
 

@@ -1,4 +1,4 @@
-"""What W&B loses of a run whose process is killed is logged anew from the CSV log, each figure once."""
+"""What W&B loses of a run whose process is killed is logged anew from the CSV log, each metric once."""
 
 import csv
 import json
@@ -66,7 +66,7 @@ def killed(tree, folder, batch):
 
 
 def in_csv(folder):
-    """The CSV logs' figures by optimiser step and key; of what was trained twice both say the same."""
+    """The CSV logs' metrics by optimiser step and key; of what was trained twice both say the same."""
     found = {}
     for log in sorted(folder.glob("logs/version_*/metrics.csv")):
         with log.open(newline="") as file:
@@ -78,7 +78,7 @@ def in_csv(folder):
 
 
 def at_server(rows):
-    """The same of rows as they have arrived, in the order of their numbers, each figure once."""
+    """The same of rows as they have arrived, in the order of their numbers, each metric once."""
     numbers = [row["_step"] for row in rows]
     assert numbers == sorted(set(numbers))
     steps = [row["trainer/global_step"] for row in rows if "test/frames" not in row]
@@ -152,7 +152,7 @@ def alone(monkeypatch):
 
 
 def start(folder, steps, number, kept=None):
-    """A start of a training that logs two figures a step to W&B and to CSV, and of which W&B keeps so many rows."""
+    """A start of a training that logs two metrics a step to W&B and to CSV, and of which W&B keeps so many rows."""
     logger = ResumableWandbLogger(save_dir=str(folder), id="abc")
     logger.log_hyperparams({"lr": 0.1})
     (folder / "logs" / f"version_{number}").mkdir(parents=True)
@@ -174,7 +174,7 @@ def start(folder, steps, number, kept=None):
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 0), (0, 3), (1, 7), (4, 0), (8, 2)])
-def test_wherever_a_run_is_cut_off_each_figure_is_there_once(alone, tmp_path, first, second):
+def test_wherever_a_run_is_cut_off_each_metric_is_there_once(alone, tmp_path, first, second):
     start(tmp_path, range(8), 0, kept=first)
     start(tmp_path, range(5, 10), 1, kept=second)
     start(tmp_path, range(7, 12), 2)
@@ -184,7 +184,7 @@ def test_wherever_a_run_is_cut_off_each_figure_is_there_once(alone, tmp_path, fi
     }
 
 
-def test_what_was_completed_to_be_sent_goes_on_and_no_figure_is_there_twice(alone, tmp_path):
+def test_what_was_completed_to_be_sent_goes_on_and_no_metric_is_there_twice(alone, tmp_path):
     start(tmp_path, range(8), 0, kept=3)
     assert complete(files_of(tmp_path)[0]) is None
     assert complete(files_of(tmp_path)[1]) is None

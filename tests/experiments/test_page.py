@@ -93,7 +93,7 @@ def test_it_loads_from_a_file_without_a_word_and_asks_for_nothing_else(opened, r
 
 
 def column(browser, place):
-    """Values of a column of the first table; of its figures, the first is the third column."""
+    """Values of a column of the first table; of its metrics, the first is the third column."""
     script = "return [...document.querySelector('table.sortable').tBodies[0].rows]"
     return browser.execute_script(f"{script}.map((row) => row.cells[arguments[0]].dataset.value)", place)
 
@@ -117,10 +117,10 @@ def test_a_column_is_sorted_by_click_and_by_key(opened):
         sorted_by = {name: head.get_attribute("aria-sort") for name, head in zip(names, heads, strict=True)}
         assert sorted_by == dict.fromkeys(names, "none") | {"IoU balanced": by}
         shown = column(opened, place)
-        figures = [float(value) for value in shown if value]
-        assert figures == sorted(figures, reverse=by == "descending")
-        assert len(set(figures)) > 3
-        assert shown[len(figures) :] == [""] * 4  # what is not there stays below
+        metrics = [float(value) for value in shown if value]
+        assert metrics == sorted(metrics, reverse=by == "descending")
+        assert len(set(metrics)) > 3
+        assert shown[len(metrics) :] == [""] * 4  # what is not there stays below
 
     button = heads[0].find_element(By.TAG_NAME, "button")
     button.send_keys(Keys.ENTER)
@@ -204,7 +204,7 @@ def test_pictures_are_ordered_by_how_well_their_frames_were_done(runs):
         ranks = [picture.rank for picture in shown]
         assert ranks == sorted(ranks, reverse=end == "worst")
         for picture in shown:
-            assert picture.figure.startswith(f"IoU {iou[picture.rank - 1]:.2f}")
+            assert picture.metric.startswith(f"IoU {iou[picture.rank - 1]:.2f}")
             assert picture.frames == len(fakes)
     assert max(p.rank for p in ends["best"] if p.kind == "fake") < min(
         p.rank for p in ends["worst"] if p.kind == "fake"
@@ -216,8 +216,8 @@ def test_pictures_of_a_model_without_pixels_are_ordered_by_score(runs):
     (of_run,) = [each for each in run_folders(runs) if each.row == "classification"]
     best = find_pictures(of_run)["best"]
     assert {picture.kind for picture in best} == {"fake", "real"}
-    fakes = [float(picture.figure.removeprefix("score ")) for picture in best if picture.kind == "fake"]
-    reals = [float(picture.figure.removeprefix("score ")) for picture in best if picture.kind == "real"]
+    fakes = [float(picture.metric.removeprefix("score ")) for picture in best if picture.kind == "fake"]
+    reals = [float(picture.metric.removeprefix("score ")) for picture in best if picture.kind == "real"]
     assert fakes == sorted(fakes, reverse=True)
     assert reals == sorted(reals)
 
@@ -271,10 +271,10 @@ def test_long_curves_become_means_of_equal_stretches(tmp_path):
 def transfer(tmp_path):
     """Two rows that were trained on one method each and tested on both."""
 
-    def write(row, name, **figures):
+    def write(row, name, **metrics):
         path = tmp_path / "table-5" / row / "seed0" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({f"test/pixel_iou_balanced{key}": value for key, value in figures.items()}))
+        path.write_text(json.dumps({f"test/pixel_iou_balanced{key}": value for key, value in metrics.items()}))
         index = row if name == "metrics" else name  # the two were not tested on the same data of their own
         stage = name.replace("metrics", "test")
         RunFolder(path.parent).note(stage, {"index": index, "frames": 9})
@@ -300,8 +300,8 @@ def test_rows_of_other_methods_are_shown_on_each_method(transfer):
 def test_a_table_begins_with_its_best_row_and_names_its_sources(transfer):
     import pandas as pd
 
-    figure = {"row": "faceswap", "metric": "test/pixel_iou_balanced", "value": 0.65}
-    shown = sheet(transfer, pd.DataFrame([{**figure, "source": "book 1"}, {**figure, "source": "book 2"}]))
+    metric = {"row": "faceswap", "metric": "test/pixel_iou_balanced", "value": 0.65}
+    shown = sheet(transfer, pd.DataFrame([{**metric, "source": "book 1"}, {**metric, "source": "book 2"}]))
     assert shown.rows[0].name == "deepfakes"
     assert [(column.name, column.source) for column in shown.columns] == [
         ("IoU balanced", 0),

@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from experiments.evaluation.resampling import weighted_figures
+from experiments.evaluation.resampling import weighted_metrics
 from experiments.evaluation.result import result_of
 from lightning_modules import METHODS, UNKNOWN, Evaluation, OperatingPoint
 
@@ -76,7 +76,7 @@ SLOW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCh
 def test_weights_of_one_give_the_metrics_of_the_evaluation(found, pixels, own):
     evaluation, wanted = evaluated(found, pixels, own)
     units = len({pair for _, pair, _ in found})
-    weighted = weighted_figures(result(evaluation, found), np.ones((1, units)))
+    weighted = weighted_metrics(result(evaluation, found), np.ones((1, units)))
     assert weighted.keys() == wanted.keys()
     for key, value in wanted.items():
         assert weighted[key][0] == pytest.approx(value, abs=1e-6, nan_ok=True), key
@@ -87,7 +87,7 @@ def test_weights_of_one_give_the_metrics_of_the_evaluation(found, pixels, own):
 def test_a_weight_counts_as_so_many_repetitions_of_the_clips(found, pixels, own, times):
     pairs = sorted({pair for _, pair, _ in found})
     weights = np.array([[float(times[pair]) for pair in pairs]])
-    weighted = weighted_figures(result(evaluated(found, pixels, own)[0], found), weights)
+    weighted = weighted_metrics(result(evaluated(found, pixels, own)[0], found), weights)
     repeated = [clip for clip in found for _ in range(times[clip[1]])]
     wanted = evaluated(repeated, pixels, own)[1] if repeated else {}
     assert wanted.keys() <= weighted.keys()

@@ -98,7 +98,7 @@ def test_a_training_that_is_told_to_end_says_so(tree, tmp_path, monkeypatch, hoo
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("command", ["test", "predict"])
-def test_a_test_that_is_told_to_end_says_so_and_leaves_no_figures(
+def test_a_test_that_is_told_to_end_says_so_and_leaves_no_metrics(
     tree, trained, tmp_path, monkeypatch, command, number
 ):
     folder = shutil.copytree(trained, tmp_path / "seed0")

@@ -126,10 +126,10 @@ def test_group_name_and_the_row_s_own_configuration_with_its_code(files, logged)
 
 
 def test_the_summary_is_what_the_metrics_files_say_and_what_validation_said_last(files, logged):
-    def figures(name):
+    def read(name):
         return json.loads((logged / name).read_text())
 
-    metrics, other = figures("metrics.json"), figures("metrics-one.json")
+    metrics, other = read("metrics.json"), read("metrics-one.json")
     tested, tested_twice = offline.summary(files[2]), offline.summary(files[3])
     defined = {key: value for key, value in metrics.items() if value is not None}
     assert {key: value for key, value in tested.items() if key in metrics} == defined
@@ -145,7 +145,7 @@ def test_the_summary_is_what_the_metrics_files_say_and_what_validation_said_last
 def test_probes_are_the_same_frames_of_every_method_as_pictures_and_as_layers(files, tree):
     rows = [(file, row) for file in files for row in offline.read_rows(file) if "probes" in row]
     assert [row["trainer/global_step"] for _, row in rows] == [4, 9]
-    assert all("val/pixel_iou" in row for _, row in rows)  # beside the validation's figures, after each epoch
+    assert all("val/pixel_iou" in row for _, row in rows)  # beside the validation's metrics, after each epoch
     frames = [{caption.partition(":")[0] for caption in row["probes"]["captions"]} for _, row in rows]
     assert frames[0] == frames[1]
     assert {frame.split()[0] for frame in frames[0]} == METHODS

@@ -47,9 +47,9 @@ def test_a_baseline_is_measured_as_a_model_is():
     evaluation = Evaluation()
     truth = batch([[[1, 1, 0, 0]], [[0, 0, 0, 0]]])
     evaluation.update(truth, *all_fake(truth))
-    figures = evaluation.compute()
-    assert figures["pixel_iou"] == pytest.approx(2 / 8)
-    assert figures["frame_accuracy"] == figures["frame_accuracy_always_fake"] == 0.5
+    metrics = evaluation.compute()
+    assert metrics["pixel_iou"] == pytest.approx(2 / 8)
+    assert metrics["frame_accuracy"] == metrics["frame_accuracy_always_fake"] == 0.5
 
 
 def test_colour_features_are_means_deviations_and_sharpness():

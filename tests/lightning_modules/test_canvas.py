@@ -82,15 +82,15 @@ def test_pixels_are_judged_on_the_canvas_and_not_on_what_was_trained_on():
     }
     evaluation = Evaluation(pixel_threshold=0.5)
     evaluation.update(batch, torch.ones(1, 4, 4), torch.ones(1))
-    figures = evaluation.compute()
-    assert figures["pixel_iou"] == 0.5  # half of the forged region lies where the crop does not see it
-    assert "pixel_iou_own" not in figures
+    metrics = evaluation.compute()
+    assert metrics["pixel_iou"] == 0.5  # half of the forged region lies where the crop does not see it
+    assert "pixel_iou_own" not in metrics
     evaluation.reset()
     evaluation.update(
         batch | {"canvas_own": (torch.arange(8) < 2).long().expand(1, 8, 8)}, torch.ones(1, 4, 4), torch.ones(1)
     )
-    figures = evaluation.compute()
-    assert (figures["pixel_iou"], figures["pixel_iou_own"]) == (0.5, 1)
+    metrics = evaluation.compute()
+    assert (metrics["pixel_iou"], metrics["pixel_iou_own"]) == (0.5, 1)
 
 
 def test_a_network_that_has_diverged_is_refused():

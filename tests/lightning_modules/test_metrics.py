@@ -18,7 +18,7 @@ from lightning_modules.metrics.measured import BIN_WIDTH
 ROOT = Path(__file__).parents[2]
 
 
-def pixel_figures(probability, mask, label, method=None, threshold=0.5):
+def pixel_metrics(probability, mask, label, method=None, threshold=0.5):
     evaluation = Evaluation(pixel_threshold=threshold)
     label = torch.as_tensor(label)
     batch = {
@@ -30,7 +30,7 @@ def pixel_figures(probability, mask, label, method=None, threshold=0.5):
     return {key: value.item() for key, value in evaluation.compute().items() if key.startswith("pixel")}
 
 
-def frame_figures(score, label, method=None, clip=None, threshold=0.5):
+def frame_metrics(score, label, method=None, clip=None, threshold=0.5):
     evaluation = Evaluation(pixels=False, frame_threshold=threshold)
     label = torch.as_tensor(label)
     batch = {"label": label, "method": label if method is None else torch.as_tensor(method)}
@@ -57,14 +57,14 @@ def test_a_false_alarm_on_a_real_frame_lowers_iou():
     mask = torch.zeros(2, 8, 8, dtype=torch.int64)
     mask[0, :4, :4] = 1
     predicted = (mask == 1).float()
-    assert pixel_figures(predicted, mask, [1, 0])["pixel_iou"] == 1
+    assert pixel_metrics(predicted, mask, [1, 0])["pixel_iou"] == 1
     predicted[1, 0, 0] = 1
-    figures = pixel_figures(predicted, mask, [1, 0])
-    assert figures["pixel_iou"] == pytest.approx(16 / (16 + 1))
-    assert figures["pixel_fpr_real"] == pytest.approx(1 / 64)
-    assert figures["pixel_accuracy"] == pytest.approx(127 / 128)
-    assert figures["pixel_f1"] == pytest.approx(32 / 33)
-    assert figures["pixel_iou_per_frame"] == 1
+    metrics = pixel_metrics(predicted, mask, [1, 0])
+    assert metrics["pixel_iou"] == pytest.approx(16 / (16 + 1))
+    assert metrics["pixel_fpr_real"] == pytest.approx(1 / 64)
+    assert metrics["pixel_accuracy"] == pytest.approx(127 / 128)
+    assert metrics["pixel_f1"] == pytest.approx(32 / 33)
+    assert metrics["pixel_iou_per_frame"] == 1
 
 
 def test_pooled_and_per_frame_iou_differ_on_the_same_predictions():
@@ -72,35 +72,35 @@ def test_pooled_and_per_frame_iou_differ_on_the_same_predictions():
     mask[0], mask[1, 0, 0] = 1, 1
     predicted = torch.zeros(2, 4, 4)
     predicted[0] = 1  # the large region whole, the small one not at all
-    figures = pixel_figures(predicted, mask, [1, 1])
-    assert figures["pixel_iou"] == pytest.approx(16 / 17)
-    assert figures["pixel_iou_per_frame"] == pytest.approx(0.5)
+    metrics = pixel_metrics(predicted, mask, [1, 1])
+    assert metrics["pixel_iou"] == pytest.approx(16 / 17)
+    assert metrics["pixel_iou_per_frame"] == pytest.approx(0.5)
 
 
 def test_balanced_iou_lets_one_real_frame_count_as_four_fakes():
     mask = torch.zeros(5, 2, 2, dtype=torch.int64)
     mask[:4] = 1
-    figures = pixel_figures(torch.ones(5, 2, 2), mask, [1, 1, 1, 1, 0], [1, 2, 3, 4, 0])
-    assert figures["pixel_iou"] == pytest.approx(16 / 20)
-    assert figures["pixel_iou_balanced"] == pytest.approx(16 / 32)  # 4 false alarms weigh 4 * 4
-    assert figures["pixel_iou_balanced/FaceSwap"] == pytest.approx(4 / 8)
+    metrics = pixel_metrics(torch.ones(5, 2, 2), mask, [1, 1, 1, 1, 0], [1, 2, 3, 4, 0])
+    assert metrics["pixel_iou"] == pytest.approx(16 / 20)
+    assert metrics["pixel_iou_balanced"] == pytest.approx(16 / 32)  # 4 false alarms weigh 4 * 4
+    assert metrics["pixel_iou_balanced/FaceSwap"] == pytest.approx(4 / 8)
 
 
 def test_fakes_without_a_known_pixel_do_not_weigh_in_the_balance():
     mask = torch.tensor([[[1, 1]], [[UNKNOWN, UNKNOWN]], [[0, 0]]])
-    figures = pixel_figures(torch.ones(3, 1, 2), mask, [1, 1, 0], [1, 5, 0])
-    assert figures["pixel_iou_balanced"] == pytest.approx(2 / 4)
-    assert "pixel_iou/FaceShifter" not in figures
+    metrics = pixel_metrics(torch.ones(3, 1, 2), mask, [1, 1, 0], [1, 5, 0])
+    assert metrics["pixel_iou_balanced"] == pytest.approx(2 / 4)
+    assert "pixel_iou/FaceShifter" not in metrics
 
 
 def test_nothing_to_find_and_nothing_found_counts_one_per_frame():
     mask = torch.tensor([[[0, 0]], [[1, 1]]])
-    assert pixel_figures([[[0.1, 0.1]], [[0.9, 0.1]]], mask, [1, 1])["pixel_iou_per_frame"] == pytest.approx(0.75)
+    assert pixel_metrics([[[0.1, 0.1]], [[0.9, 0.1]]], mask, [1, 1])["pixel_iou_per_frame"] == pytest.approx(0.75)
 
 
 def test_pixel_metrics_equal_a_plain_loop():
     batch, probability, _ = split()
-    figures = pixel_figures(probability, batch["mask"], batch["label"], batch["method"])
+    metrics = pixel_metrics(probability, batch["mask"], batch["label"], batch["method"])
     mask, label, method, probability = (
         value.numpy() for value in (batch["mask"], batch["label"], batch["method"], probability)
     )
@@ -136,9 +136,9 @@ def test_pixel_metrics_equal_a_plain_loop():
     for m in range(1, 5):
         frames = [i for i in range(len(label)) if (label[i] == 1 and method[i] == m) or (label[i] == method[i] == 0)]
         wanted |= {f"{key}/{METHODS[m]}": value for key, value in expected(frames).items()}
-    assert figures.keys() == wanted.keys()
+    assert metrics.keys() == wanted.keys()
     for key, value in wanted.items():
-        assert figures[key] == pytest.approx(value, abs=1e-6), key
+        assert metrics[key] == pytest.approx(value, abs=1e-6), key
 
 
 def test_pixel_auroc_is_true_for_probabilities_crowded_at_zero():
@@ -148,13 +148,13 @@ def test_pixel_auroc_is_true_for_probabilities_crowded_at_zero():
     exact = sk.roc_auc_score(mask.flatten(), probability.flatten())
     evenly_binned = BinaryAUROC(thresholds=512)(probability, mask)
     assert abs(evenly_binned - exact) > 0.05
-    assert pixel_figures(probability, mask, [1] * 4)["pixel_auroc"] == pytest.approx(exact, abs=1e-3)
+    assert pixel_metrics(probability, mask, [1] * 4)["pixel_auroc"] == pytest.approx(exact, abs=1e-3)
 
 
 def test_pixel_auroc_of_a_constant_is_a_half_and_of_a_perfect_mask_one():
     mask = torch.tensor([[[0, 1, 1]]])
-    assert pixel_figures(torch.full((1, 1, 3), 0.3), mask, [1])["pixel_auroc"] == 0.5
-    assert pixel_figures(mask.float(), mask, [1])["pixel_auroc"] == 1
+    assert pixel_metrics(torch.full((1, 1, 3), 0.3), mask, [1])["pixel_auroc"] == 0.5
+    assert pixel_metrics(mask.float(), mask, [1])["pixel_auroc"] == 1
 
 
 @pytest.mark.parametrize("other", [0.0, 1.0, math.nan, 17.0])
@@ -162,30 +162,30 @@ def test_predictions_under_unknown_pixels_change_no_pixel_metric(other):
     batch, probability, _ = split()
     changed = torch.where(batch["mask"] == UNKNOWN, other, probability)
     truth = batch["mask"], batch["label"], batch["method"]
-    assert pixel_figures(changed, *truth) == pixel_figures(probability, *truth)
+    assert pixel_metrics(changed, *truth) == pixel_metrics(probability, *truth)
 
 
 @pytest.mark.parametrize("wrong", [math.nan, -0.5, 1.5])
 def test_what_is_no_probability_is_refused(wrong):
     with pytest.raises(ValueError, match=r"mask scores must be probabilities.*logits\.sigmoid"):
-        pixel_figures([[[0.5, wrong]]], [[[0, 1]]], [1])
+        pixel_metrics([[[0.5, wrong]]], [[[0, 1]]], [1])
     with pytest.raises(ValueError, match=r"frame scores must be probabilities.*logits\.sigmoid"):
-        frame_figures([0.5, wrong], [0, 1])
+        frame_metrics([0.5, wrong], [0, 1])
 
 
 def test_thresholds_are_those_given():
-    assert pixel_figures([[[0.5, 0.7]]], [[[0, 1]]], [1], threshold=0.8)["pixel_accuracy"] == 0.5
-    assert frame_figures([0.5, 0.7], [0, 1], threshold=0.8)["frame_accuracy"] == 0.5
+    assert pixel_metrics([[[0.5, 0.7]]], [[[0, 1]]], [1], threshold=0.8)["pixel_accuracy"] == 0.5
+    assert frame_metrics([0.5, 0.7], [0, 1], threshold=0.8)["frame_accuracy"] == 0.5
 
 
 def test_what_is_not_defined_is_nan():
-    figures = pixel_figures([[[0.1, 0.2]]], [[[0, 0]]], [0])
-    undefined = {key for key, value in figures.items() if math.isnan(value)}
+    metrics = pixel_metrics([[[0.1, 0.2]]], [[[0, 0]]], [0])
+    undefined = {key for key, value in metrics.items() if math.isnan(value)}
     keys = ("iou", "iou_balanced", "iou_per_frame", "f1", "auroc", "ap")
     assert undefined == {f"pixel_{key}" for key in keys}
-    assert math.isnan(pixel_figures([[[0.9]]], [[[1]]], [1])["pixel_fpr_real"])
-    figures = frame_figures([0.1, 0.2], [1, 1], clip=[0, 1])
-    undefined = {key for key, value in figures.items() if math.isnan(value)}
+    assert math.isnan(pixel_metrics([[[0.9]]], [[[1]]], [1])["pixel_fpr_real"])
+    metrics = frame_metrics([0.1, 0.2], [1, 1], clip=[0, 1])
+    undefined = {key for key, value in metrics.items() if math.isnan(value)}
     ranked = {"frame_accuracy_balanced", "frame_auroc", "frame_ap", "frame_eer", "video_auroc"}
     assert undefined == ranked | {f"{key}/Deepfakes" for key in ranked}
 
@@ -194,7 +194,7 @@ def test_frame_metrics_equal_those_of_scikit_learn():
     batch, _, score = split(200)
     score[::7] = 0.25  # ties
     label, method, clip = batch["label"], batch["method"], batch["clip"]
-    figures = frame_figures(score, label, method, clip)
+    metrics = frame_metrics(score, label, method, clip)
     for suffix, rows in [
         ("", torch.ones(200, dtype=torch.bool)),
         ("/FaceSwap", ((method == 3) & (label == 1)) | ((method == 0) & (label == 0))),
@@ -215,24 +215,24 @@ def test_frame_metrics_equal_those_of_scikit_learn():
         video_score = [s[clip[rows].numpy() == video].mean(dtype=np.float64) for video in videos]
         wanted["video_accuracy"] = sk.accuracy_score(videos >= 10, np.array(video_score) > 0.5)
         wanted["video_auroc"] = sk.roc_auc_score(videos >= 10, video_score)
-        assert {key + suffix for key in wanted} <= figures.keys()
+        assert {key + suffix for key in wanted} <= metrics.keys()
         for key, value in wanted.items():
-            assert figures[key + suffix] == pytest.approx(value, abs=1e-6), key
+            assert metrics[key + suffix] == pytest.approx(value, abs=1e-6), key
 
 
 def test_four_fakes_of_one_pair_are_four_videos():
-    figures = frame_figures([0.9, 0.9, 0.2, 0.2, 0.1], [1, 1, 1, 1, 0], [1, 2, 3, 4, 0], clip=[1, 2, 3, 4, 0])
-    assert figures["video_accuracy"] == pytest.approx(3 / 5)  # merged into one it would be 2 / 2
-    assert figures["video_auroc"] == 1
-    assert figures["video_accuracy/FaceSwap"] == 0.5
+    metrics = frame_metrics([0.9, 0.9, 0.2, 0.2, 0.1], [1, 1, 1, 1, 0], [1, 2, 3, 4, 0], clip=[1, 2, 3, 4, 0])
+    assert metrics["video_accuracy"] == pytest.approx(3 / 5)  # merged into one it would be 2 / 2
+    assert metrics["video_auroc"] == 1
+    assert metrics["video_accuracy/FaceSwap"] == 0.5
 
 
 def test_an_untouched_frame_of_a_fake_clip_is_a_real_frame_in_a_fake_video():
-    figures = frame_figures([0.9, 0.2, 0.1], [1, 0, 0], [3, 3, 0], clip=[5, 5, 6])
-    assert figures["frame_accuracy"] == 1
-    assert figures["frame_accuracy_always_fake"] == pytest.approx(1 / 3)
-    assert figures["frame_accuracy_always_fake/FaceSwap"] == 0.5  # the untouched frame is no original
-    assert figures["video_accuracy"] == 1
+    metrics = frame_metrics([0.9, 0.2, 0.1], [1, 0, 0], [3, 3, 0], clip=[5, 5, 6])
+    assert metrics["frame_accuracy"] == 1
+    assert metrics["frame_accuracy_always_fake"] == pytest.approx(1 / 3)
+    assert metrics["frame_accuracy_always_fake/FaceSwap"] == 0.5  # the untouched frame is no original
+    assert metrics["video_accuracy"] == 1
 
 
 def test_metrics_are_equal_in_whatever_batches_frames_come():
@@ -253,7 +253,7 @@ def test_a_method_beyond_those_named_is_refused():
         evaluation.compute()
 
 
-def test_figures_of_one_batch_are_refused():
+def test_metrics_of_one_batch_are_refused():
     with pytest.raises(NotImplementedError, match="call update with each batch"):
         Evaluation()({}, None, None)
     with pytest.raises(NotImplementedError, match="call update in each of them"):
@@ -312,12 +312,12 @@ def test_several_processes_give_the_metrics_of_one(processes, tmp_path):
             process.kill()
     wanted = alone.compute()
     for rank in range(processes):
-        figures, measured, scaled = torch.load(tmp_path / f"{rank}.pt", weights_only=False)
+        metrics, measured, scaled = torch.load(tmp_path / f"{rank}.pt", weights_only=False)
         for scale in SCALES:
             agrees_with_sklearn(scaled[scale], batch, scale * score.logit())
-        assert figures.keys() == wanted.keys()
+        assert metrics.keys() == wanted.keys()
         for key, value in wanted.items():
-            assert figures[key].item() == pytest.approx(value.item(), abs=1e-7), key
+            assert metrics[key].item() == pytest.approx(value.item(), abs=1e-7), key
         assert torch.equal(measured.groups, alone.measured.groups)
         assert torch.equal(measured.histograms, alone.measured.histograms)
 
@@ -332,13 +332,13 @@ def test_frames_and_videos_are_ranked_by_logits_of_any_size(scale, bias):
     logits = scale * score.logit() + bias
     evaluation = Evaluation(pixels=False, choosing=True)
     evaluation.update(batch, None, logits, logits=True)
-    figures = evaluation.compute()
-    agrees_with_sklearn(figures, batch, logits)
+    metrics = evaluation.compute()
+    agrees_with_sklearn(metrics, batch, logits)
     reached = max(sk.balanced_accuracy_score(batch["label"], logits >= cut) for cut in logits.tolist())
-    assert figures["frame_accuracy_balanced"].item() == pytest.approx(reached, abs=1e-6)
+    assert metrics["frame_accuracy_balanced"].item() == pytest.approx(reached, abs=1e-6)
 
 
-def agrees_with_sklearn(figures, batch, logits):
+def agrees_with_sklearn(metrics, batch, logits):
     label, logits = batch["label"].numpy(), logits.double().numpy()
     fpr, tpr, _ = sk.roc_curve(label, logits, drop_intermediate=False)
     nearest = np.abs(fpr - (1 - tpr)).argmin()
@@ -354,7 +354,7 @@ def agrees_with_sklearn(figures, batch, logits):
     )
     wanted["video_auroc"] = sk.roc_auc_score(fake, np.subtract(forged, real))
     for key, value in wanted.items():
-        assert figures[key].item() == pytest.approx(value, abs=1e-6), key
+        assert metrics[key].item() == pytest.approx(value, abs=1e-6), key
 
 
 @pytest.mark.parametrize(("scale", "bias"), [(1, 0), (4, 20), (4, -20), (100, 0), (1e4, 0)])

@@ -108,7 +108,7 @@ SPEED = [{"channels_last": True}, {"gradient_checkpointing": True}, {"compile": 
 
 
 @pytest.mark.parametrize("speed", SPEED, ids=lambda speed: next(iter(speed)))
-def test_what_makes_it_faster_or_smaller_changes_no_figure(speed, batch):
+def test_what_makes_it_faster_or_smaller_changes_no_metric(speed, batch):
     curves = []
     network = ("test_resnet", "fcn") if "compile" in speed else ("test_convnext", "fpn")  # the other takes two minutes
     for options in ({}, speed):
@@ -173,7 +173,7 @@ def test_pixels_forged_in_an_unknown_way_teach_no_method(batch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_validation_and_test_log_the_same_figures(kind, batch):
+def test_validation_and_test_log_the_same_metrics(kind, batch):
     module = modules()[kind]()
     trainer = pl.Trainer(**QUIET)
     (val,) = trainer.validate(module, repeat(batch, 2), verbose=False)
@@ -187,7 +187,7 @@ def test_validation_and_test_log_the_same_figures(kind, batch):
     assert ("val/pixel_iou_balanced/Face2Face" in val) == (kind != "classification")
 
 
-def test_figures_do_not_leak_from_one_evaluation_into_the_next(batch):
+def test_metrics_do_not_leak_from_one_evaluation_into_the_next(batch):
     module = modules()["segmentation"]()
     trainer = pl.Trainer(max_epochs=1, **(QUIET | {"num_sanity_val_steps": 1}))
     trainer.fit(module, repeat(batch), repeat(batch))

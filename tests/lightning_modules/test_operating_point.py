@@ -44,7 +44,7 @@ def test_what_cannot_be_told_is_a_half(score, label):
 def test_the_threshold_of_pixels_has_the_highest_balanced_iou():
     batch, probability, score = split()
     probability = (probability.logit() - 3).sigmoid()  # badly calibrated: 0.5 is far too high
-    figures, point = chosen(batch, probability, score)
+    metrics, point = chosen(batch, probability, score)
 
     def iou(threshold):
         evaluation = Evaluation(pixel_threshold=threshold)
@@ -52,11 +52,11 @@ def test_the_threshold_of_pixels_has_the_highest_balanced_iou():
         return evaluation.compute()["pixel_iou_balanced"].item()
 
     assert point.pixel_threshold < 0.3
-    assert figures["pixel_iou_balanced"].item() == pytest.approx(iou(point.pixel_threshold), abs=1e-6)
-    assert figures["pixel_iou_balanced"].item() == pytest.approx(
+    assert metrics["pixel_iou_balanced"].item() == pytest.approx(iou(point.pixel_threshold), abs=1e-6)
+    assert metrics["pixel_iou_balanced"].item() == pytest.approx(
         max(iou(threshold) for threshold in torch.linspace(-6, 6, 513).sigmoid().tolist()), abs=2e-3
     )
-    assert "pixel_iou_per_frame" not in figures  # that would need the threshold beforehand
+    assert "pixel_iou_per_frame" not in metrics  # that would need the threshold beforehand
 
 
 @pytest.mark.parametrize("bin", [1, 200, 512, 1024, 1700, BINS - 1])
@@ -75,19 +75,19 @@ def test_pixels_at_the_threshold_are_forged_in_validation_and_test_alike():
     mask = torch.tensor([[[1, 1, 0, 0]], [[0, 0, 0, 0]]])
     batch = {"mask": mask, "label": torch.tensor([1, 0])}
     constant = torch.full((2, 1, 4), 0.5)
-    figures, point = chosen(batch, constant, torch.tensor([0.9, 0.1]))
+    metrics, point = chosen(batch, constant, torch.tensor([0.9, 0.1]))
     evaluation = Evaluation()
     evaluation.point = point
     evaluation.update(batch, constant, torch.tensor([0.9, 0.1]))
-    assert evaluation.compute()["pixel_iou"] == figures["pixel_iou"] == 2 / 8
+    assert evaluation.compute()["pixel_iou"] == metrics["pixel_iou"] == 2 / 8
 
 
 def test_the_rule_has_the_highest_auroc_and_the_first_of_equals_wins():
     batch, probability, score = split()
     rules = torch.stack([1 - score, score, score], dim=1)
-    figures, point = chosen(batch, probability, rules, decisions=("worse", "better", "as good"))
+    metrics, point = chosen(batch, probability, rules, decisions=("worse", "better", "as good"))
     assert point.decision == "better"
-    assert figures["frame_auroc"].item() == pytest.approx(sk.roc_auc_score(batch["label"], score), abs=1e-6)
+    assert metrics["frame_auroc"].item() == pytest.approx(sk.roc_auc_score(batch["label"], score), abs=1e-6)
 
 
 def test_thresholds_that_were_given_are_kept():

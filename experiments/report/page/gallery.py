@@ -34,7 +34,7 @@ class JudgedPicture(NamedTuple):
     Attributes:
         kind: `fake` or `real`.
         name: Method, clip and frame.
-        figure: How well the model did, in words.
+        metric: How well the model did, in words.
         rank: Among all frames of this kind in the test, 1 is the best.
         frames: How many these are.
         path: Of the file.
@@ -42,7 +42,7 @@ class JudgedPicture(NamedTuple):
 
     kind: str
     name: str
-    figure: str
+    metric: str
     rank: int
     frames: int
     path: str
@@ -76,7 +76,7 @@ def find_pictures(run: Run) -> dict[str, list[JudgedPicture]]:
         ordered = _ordered(frames[frames["label"] == label], label)
         pictures = [
             JudgedPicture(
-                kind, f"{line.method} {line.clip}, frame {line.frame}", line.figure, rank, len(ordered), line.path
+                kind, f"{line.method} {line.clip}, frame {line.frame}", line.metric, rank, len(ordered), line.path
             )
             for rank, line in enumerate(ordered.itertuples(), 1)
             if line.path in there
@@ -88,12 +88,12 @@ def find_pictures(run: Run) -> dict[str, list[JudgedPicture]]:
 
 
 def _ordered(frames: pd.DataFrame, label: int) -> pd.DataFrame:
-    """Frames of a label with `figure`, the best first."""
-    right, figure = rightness(frames, label), "score " + frames["score"].map("{:.2f}".format)
+    """Frames of a label with `metric`, the best first."""
+    right, metric = rightness(frames, label), "score " + frames["score"].map("{:.2f}".format)
     if "tp" in frames:
         shown = "IoU " + right.map("{:.2f}".format) if label else "called forged " + (1 - right).map("{:.1%}".format)
-        figure = shown + ", " + figure
-    judged = frames.assign(figure=figure, right=right).dropna(subset=["right"])
+        metric = shown + ", " + metric
+    judged = frames.assign(metric=metric, right=right).dropna(subset=["right"])
     return judged.sort_values(["right", "path"], ascending=[False, True])
 
 

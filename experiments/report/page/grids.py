@@ -1,4 +1,4 @@
-"""Heat-maps and bars: figures of trained rows by test data and by method."""
+"""Heat-maps and bars: metrics of trained rows by test data and by method."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ORDER = ["raw", "c23", "c40", "mixed", "original", "deepfakes", "face2face", "fa
 
 
 class Grid(NamedTuple):
-    """Figures by two names.
+    """Metrics by two names.
 
     Attributes:
         title: What they are.
         across: Heads of the columns.
-        rows: Name and figures of each row; NaN where there is none.
+        rows: Name and metrics of each row; NaN where there is none.
         low: Of what the colour scale or the bars begin with.
         high: What they end with.
     """
@@ -48,9 +48,9 @@ def grid_of_tests(summary: pd.DataFrame) -> Grid | None:
             measured = trained[trained["test_set"] == name[0]][list(methods)].notna().any()
             several = measured[measured].index if measured.sum() > 1 else []
             columns |= {f"{name[0]}: {methods[each]}": (name[0], each) for each in several}
-    figures = trained.set_index(["row", "test_set"])
+    metrics = trained.set_index(["row", "test_set"])
     values = {
-        row: [float(figures[each].get((row, name), float("nan"))) for name, each in columns.values()]
+        row: [float(metrics[each].get((row, name), float("nan"))) for name, each in columns.values()]
         for row in in_order(set(trained["row"]))
     }
     known = [value for row in values.values() for value in row if value == value]
@@ -74,9 +74,9 @@ def grids_of_methods(summary: pd.DataFrame) -> list[Grid]:
         methods = of_methods(trained, metric)
         if len(methods) < 2:
             continue
-        figures = trained[list(methods)]
-        widest = figures.notna().sum(axis=1).groupby(trained["row"]).idxmax()
-        rows = [(row, [float(value) for value in figures.loc[widest[row]]]) for row in in_order(widest.index)]
+        metrics = trained[list(methods)]
+        widest = metrics.notna().sum(axis=1).groupby(trained["row"]).idxmax()
+        rows = [(row, [float(value) for value in metrics.loc[widest[row]]]) for row in in_order(widest.index)]
         rows = [(row, values) for row, values in rows if any(value == value for value in values)]
         grids.append(Grid(METRIC_COLUMNS[metric], list(methods.values()), rows, 0, 1))
     return grids

@@ -26,7 +26,7 @@ class Line(NamedTuple):
 
     Attributes:
         x: Optimiser steps.
-        y: As many figures.
+        y: As many metrics.
         series: Number of the row.
         name: Said when the pointer rests on it.
         marked: Position of the point with a dot, or None.
@@ -40,11 +40,11 @@ class Line(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A row's cost and figure.
+    """A row's cost and metric.
 
     Attributes:
         x: Cost.
-        y: Figure.
+        y: Metric.
         low: Lower end of its interval; NaN without one.
         high: Its upper end.
         series: Number of the row.
@@ -78,7 +78,7 @@ def draw_lines(lines: Sequence[Line], name: str, alternative: str) -> str:
 
 
 def draw_points(points: Sequence[Point], across: str, up: str) -> str:
-    """Draws figures against costs as SVG, with steps along the rows that none as cheap reaches."""
+    """Draws metrics against costs as SVG, with steps along the rows that none as cheap reaches."""
     figure, axes = _axes(across, up)
     front, highest = [], float("-inf")
     for point in sorted(points, key=lambda point: (point.x, -point.y)):

@@ -12,7 +12,7 @@ from .grids import headline, sort_key, trained_rows
 
 
 class Cell(NamedTuple):
-    """A figure.
+    """A metric.
 
     Attributes:
         value: NaN where there is none.
@@ -35,7 +35,7 @@ class Column(NamedTuple):
     Attributes:
         name: Its head.
         better: `higher`, `lower`, or "" where no row is better.
-        source: Number of the note that says where published figures are from; 0 for our own.
+        source: Number of the note that says where published metrics are from; 0 for our own.
     """
 
     name: str
@@ -56,13 +56,13 @@ class Top(NamedTuple):
     """The best trained row of a table, and the best baseline on the same data; "" and NaN where there is none."""
 
     row: str
-    figure: float
+    metric: float
     baseline: str
     beside: float
 
 
 class Sheet(NamedTuple):
-    """A table to sort: its columns, its rows, the best first, and the sources of published figures."""
+    """A table to sort: its columns, its rows, the best first, and the sources of published metrics."""
 
     columns: list[Column]
     rows: list[SheetRow]
@@ -70,7 +70,7 @@ class Sheet(NamedTuple):
 
 
 def sheet(summary: pd.DataFrame, reference: pd.DataFrame | None) -> Sheet:
-    """Arranges rows of `over_seeds`, beside the published figures of a table."""
+    """Arranges rows of `over_seeds`, beside the published metrics of a table."""
     key = headline(summary)
     order = (
         summary.sort_values(key, ascending=key in LOWER_IS_BETTER, kind="stable", ignore_index=True) if key else summary
@@ -79,13 +79,13 @@ def sheet(summary: pd.DataFrame, reference: pd.DataFrame | None) -> Sheet:
     columns = [Column(METRIC_COLUMNS[key], _better(key), 0) for key in marked]
     rows = [[_cell(line, key, bool(marked.loc[i, key])) for key in marked] for i, line in order.iterrows()]
     sources: list[str] = []
-    for (metric, source), figures in reference.groupby(["metric", "source"]) if reference is not None else ():
+    for (metric, source), metrics in reference.groupby(["metric", "source"]) if reference is not None else ():
         if source not in sources:
             sources.append(source)
         columns.append(
             Column(f"{METRIC_COLUMNS.get(metric, metric)}, published", _better(metric), sources.index(source) + 1)
         )
-        values = order["row"].map(figures.set_index("row")["value"]).where(order["test_set"] == "")
+        values = order["row"].map(metrics.set_index("row")["value"]).where(order["test_set"] == "")
         for cells, value in zip(rows, values, strict=True):
             cells.append(Cell(value))
     trained = ~order["row"].str.startswith(BASELINE)
@@ -98,7 +98,7 @@ def sheet(summary: pd.DataFrame, reference: pd.DataFrame | None) -> Sheet:
 def first(summary: pd.DataFrame) -> Top:
     """Finds who is best on the data on which most trained rows were tested, their own before others.
 
-    Where no two rows were tested on the same data nobody is best: then the one with the least figure stands for all.
+    Where no two rows were tested on the same data nobody is best: then the one with the lowest stands for all.
     """
     nobody = ("", float("nan"))
     key = headline(summary)

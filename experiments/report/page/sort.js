@@ -1,4 +1,4 @@
-// Sorts tables by the column whose button is pressed; figures that are not there stay below.
+// Sorts tables by the column whose button is pressed; metrics that are not there stay below.
 const named = (head) => head.cellIndex === 0 || head.classList.contains("name");
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];

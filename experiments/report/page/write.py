@@ -45,10 +45,10 @@ class Section(NamedTuple):
         facts: Its heading.
         headline: What rows are ordered by.
         top: Who is first.
-        sheet: Its figures.
+        sheet: Its metrics.
         series: Number of each trained row, which sets its colour.
         curves: SVG by what it shows.
-        costs: Figures against GFLOPs, SVG by name.
+        costs: Metrics against GFLOPs, SVG by name.
         tests: Rows by the data they were tested on.
         methods: Rows by the method of the fakes.
         galleries: Of its rows, the best first.
