@@ -10,9 +10,9 @@ from datamodules.clips.index import FOLDERS, FOUR_METHODS
 from datamodules.doctor import Part, run
 from datamodules.doctor.parts import parts_for
 
-from .config.layers import read_yaml, with_changes
+from .config.layers import changes_of_test, read_settings, with_changes
+from .config.rows import TABLES, all_rows
 
-TABLES_FOLDER = Path(__file__).parent / "tables"
 DEFAULTS = {"methods": FOUR_METHODS, "compression": "c23", "faces": "masks"}
 """Those of `FaceForensicsDataModule`, which takes seconds to import."""
 
@@ -22,7 +22,7 @@ PIXEL_FREE = "lightning_modules.ClassificationModule"
 
 def doctor(arguments: Sequence[str]) -> int:
     """Examines a folder for all tables; returns the exit status."""
-    return run(arguments, needs(TABLES_FOLDER), "python -m experiments doctor")
+    return run(arguments, needs(TABLES), "python -m experiments doctor")
 
 
 def needs(folder: Path) -> dict[str, list[Part]]:
@@ -35,13 +35,9 @@ def needs(folder: Path) -> dict[str, list[Part]]:
         By table, its parts in order, each once.
     """
     tables: dict[str, list[Part]] = {}
-    base = _read(folder / "base.yaml")
-    for row in sorted(folder.glob("*/*.yaml")):
-        if row.stem == "_base":
-            continue
-        settings = with_changes(with_changes(base, _read(row.with_name("_base.yaml"))), _read(row))
-        parts = tables.setdefault(row.parent.name, [])
-        parts += [part for part in _of_row(settings) if part not in parts]
+    for row in sorted(all_rows(folder)):
+        parts = tables.setdefault(row.table, [])
+        parts += [part for part in _of_row(read_settings(row.files)) if part not in parts]
     return {
         name: sorted(parts, key=lambda part: ("splits", "videos", "masks").index(part.what))
         for name, parts in tables.items()
@@ -55,10 +51,4 @@ def _of_row(settings: Mapping[str, Any]) -> Iterator[Part]:
         yield from parts_for(data["methods"], quality, masks)
     for test in (settings.get("tests") or {}).values():
         if not test.get("optional"):
-            yield from _of_row(
-                with_changes({**settings, "tests": {}}, {k: v for k, v in test.items() if k != "optional"})
-            )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return dict(read_yaml(path)) if path.exists() else {}
+            yield from _of_row(with_changes({**settings, "tests": {}}, changes_of_test(test)))

@@ -166,6 +166,27 @@ def with_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Confi
     return changed
 
 
+def read_settings(arguments: Sequence[str]) -> Config:
+    """What files and options come to, by their text alone: without defaults, and without the values of options.
+
+    Args:
+        arguments: As on the command line.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A file is no YAML mapping.
+    """
+    settings: Config = {}
+    for _, layer in read_layers(with_table_base(arguments)):
+        settings = with_changes(settings, layer)
+    return settings
+
+
+def changes_of_test(test: Mapping[str, Any]) -> Config:
+    """What one of a row's `tests` changes of its settings; `optional` says something of the test itself."""
+    return {key: value for key, value in test.items() if key != "optional"}
+
+
 def with_new_names(settings: Any) -> Any:
     """Settings with classes called as they are now, see `RENAMED`."""
     if isinstance(settings, Mapping):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config.hashes import measured_hash
-from ..config.layers import Config, with_changes
+from ..config.layers import Config, changes_of_test, with_changes
 from ..config.names import check_name
 from ..config.places import places
 from ..errors import ExperimentValueError
@@ -76,7 +76,7 @@ def further_tests(
                 f"tests.{name} is {settings!r}, wanted settings that differ: "
                 "c40: {data: {init_args: {compression: c40}}}"
             )
-        changes = {key: value for key, value in settings.items() if key != "optional"}
+        changes = changes_of_test(settings)
         other = changed(config, changes)
         key, data = measured_hash(other), look(other)
         same = key == measured_hash(config) and data.places == places(config)

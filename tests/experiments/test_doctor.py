@@ -7,7 +7,8 @@ import pytest
 from datamodules import FaceForensicsDataModule
 from datamodules.doctor import Part
 from experiments.cli import main
-from experiments.doctor import DEFAULTS, PIXEL_FREE, TABLES_FOLDER, needs
+from experiments.config.rows import TABLES
+from experiments.doctor import DEFAULTS, PIXEL_FREE, needs
 from lightning_modules import ClassificationModule
 
 METHODS = ["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures"]
@@ -27,8 +28,8 @@ def run(capsys, *words):
 
 
 def test_needs_are_those_of_the_rows():
-    wanted = needs(TABLES_FOLDER)
-    tables = {path.parent.name for path in TABLES_FOLDER.glob("*/*.yaml")}
+    wanted = needs(TABLES)
+    tables = {path.parent.name for path in TABLES.glob("*/*.yaml")}
     assert set(wanted) == tables
     videos = [Part("videos", method, "c23") for method in ["original", *METHODS]]
     masks = [Part("masks", method) for method in METHODS]
@@ -37,7 +38,7 @@ def test_needs_are_those_of_the_rows():
 
 
 def test_a_table_added_later_is_covered(tmp_path):
-    (tmp_path / "base.yaml").write_text((TABLES_FOLDER / "base.yaml").read_text())
+    (tmp_path / "base.yaml").write_text((TABLES / "base.yaml").read_text())
     table = tmp_path / "table-9"
     table.mkdir()
     (table / "_base.yaml").write_text("data: {init_args: {compression: raw, methods: [FaceShifter]}}")
@@ -70,7 +71,7 @@ def test_what_a_table_lacks_is_said_with_what_to_select(own_tree, tmp_path, caps
 def test_a_whole_tree_lacks_nothing(tree, tmp_path, capsys):
     code, printed = run(capsys, tree, "--out", tmp_path, "--frames", 1)
     assert code == 0
-    assert printed.out.count(": all there") == len(needs(TABLES_FOLDER)) - 1  # table-4 wants raw and c40, too
+    assert printed.out.count(": all there") == len(needs(TABLES)) - 1  # table-4 wants raw and c40, too
     assert " of 6 original raw videos: take" not in printed.out.split("  table-5: ")[1]
     assert "table-1: all 10 parts are there" in (tmp_path / "index.html").read_text()
 
