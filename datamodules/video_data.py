@@ -211,9 +211,9 @@ class VideoDataModule(ClipSource, LightningDataModule):
         """What the selected clips of all splits are, whatever the path, time or readability of their files.
 
         Returns:
-            A row a clip with the columns of `identity.COLUMNS`, sorted by name; `video` and `mask` are fingerprints.
-            Behind them, with a split of "", the row `faces file` where faces come from a CSV and, once they are known,
-            `faces`, which is what crops are cut out by.
+            A row a clip with the columns of `identity.FILE_COLUMNS`, sorted by name; `video` and `mask` are
+            fingerprints. Behind them, with a split of "", the row `faces file` where faces come from a CSV and, once
+            they are known, `faces`, which is what crops are cut out by.
 
         Raises:
             FileNotFoundError: None of the files is there.

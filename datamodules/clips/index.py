@@ -244,7 +244,7 @@ def even_frames(length: int, count: int) -> tuple[int, ...]:
     return tuple(int((part + 0.5) * length / count) for part in range(count))
 
 
-NAMED = 20
+NAMED_FILES = 20
 """Files that a sentence names, at most."""
 
 
@@ -260,7 +260,7 @@ def refuse_broken(clips: pd.DataFrame, place: object) -> None:
     """
     broken = clips[clips.frames == 0]
     if len(broken):
-        shown = "; ".join(broken.problem[:NAMED])
-        more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        shown = "; ".join(broken.problem[:NAMED_FILES])
+        more = f"; and {len(broken) - NAMED_FILES} more" if len(broken) > NAMED_FILES else ""
         remedy = "so download or copy them again, or leave them out"
         raise ValueError(f"{len(broken)} clips of {place} cannot be read, {remedy}: {shown}{more}")

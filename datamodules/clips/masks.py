@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..video.planes import Box, Spot, bright, tight
+from ..video.containers import Box
+from ..video.planes import Spot, bright, tight
 from ..video.reader import Backend, Image, VideoReader
 from .index import Clip
 

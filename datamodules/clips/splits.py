@@ -25,7 +25,7 @@ def read_splits(folder: Path) -> Splits:
         ValueError: A file is not of that form, or an id is in two splits.
     """
     splits = read_pairs(folder)
-    home = home_of(splits)
+    home = split_of_identities(splits)
     twice = [(name, split) for split in SPLITS for pair in splits[split] for name in pair if home[name] != split]
     if twice:
         identity, split = twice[0]
@@ -55,7 +55,7 @@ def read_pairs(folder: Path) -> Splits:
     return {split: _read_pairs(folder / f"{split}.json") for split in SPLITS}
 
 
-def home_of(splits: Splits) -> dict[str, Split]:
+def split_of_identities(splits: Splits) -> dict[str, Split]:
     """The split of every id."""
     return {identity: split for split, pairs in splits.items() for pair in pairs for identity in pair}
 
@@ -83,7 +83,7 @@ def split_of(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
     Raises:
         ValueError: An id is in no split, or the two ids of a fake are in different ones.
     """
-    home = home_of(splits)
+    home = split_of_identities(splits)
     numbered = table.target.str.fullmatch(r"\d{3}")
     found = table.target.map(home).where(numbered, "test")
     if found.isna().any():

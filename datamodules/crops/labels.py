@@ -14,7 +14,8 @@ import numpy as np
 from ..clips.index import Clip, Compression
 from ..clips.masks import NOT_KNOWN, NOTHING, RULE, THRESHOLDS, Mask, Truth, forged, read_truths
 from ..faces.tracks import FaceTracks
-from ..video.planes import Box, tight
+from ..video.containers import Box
+from ..video.planes import tight
 from ..video.reader import Backend, Image, VideoReader
 
 Variant = Literal["official", "hull", "difference"]
@@ -43,7 +44,7 @@ SIGMA_PX = 1.4
 WINDOW_PX = 9
 """Side of the square over which a difference is averaged: half a macroblock of H.264."""
 
-REACH = 1.6
+COMPARED_MARGIN = 1.6
 """Margin of the crop in which a fake is compared with its original: noise of the codec elsewhere is no forgery."""
 
 LEAST = 0.01
@@ -116,7 +117,7 @@ class Labels:
         original = self.originals.get((clip.target, clip.compression))
         if self.variant != "difference" or original is None or self.tracks is None:
             return official
-        boxes = self.tracks.crops(clip, range(clip.frames), REACH).tobytes()
+        boxes = self.tracks.crops(clip, range(clip.frames), COMPARED_MARGIN).tobytes()
         return [
             *official,
             original.frames,
@@ -149,7 +150,7 @@ class Labels:
         tracks: FaceTracks,
         backend: Backend,
     ) -> Iterator[Truth]:
-        boxes = [(x0, y0, x1, y1) for x0, y0, x1, y1 in tracks.crops(clip, frames, REACH).tolist()]
+        boxes = [(x0, y0, x1, y1) for x0, y0, x1, y1 in tracks.crops(clip, frames, COMPARED_MARGIN).tolist()]
         shift = clip.dx - original.dx
         places = [(x0 + shift, y0, x1 + shift, y1) for x0, y0, x1, y1 in boxes]
         threshold = DIFFERENCE[clip.compression]
@@ -162,7 +163,7 @@ class Labels:
                 yield _without_specks(truth, LEAST * fake.shape[0] * fake.shape[1])
 
 
-OFFICIAL = Labels()
+OFFICIAL_LABELS = Labels()
 
 
 def _read_rewinding(clip: Clip, numbers: Sequence[int], boxes: Sequence[Box], backend: Backend) -> Generator[Image]:

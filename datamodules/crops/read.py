@@ -15,15 +15,12 @@ from ..batch import CANVAS_MARGIN, Sample
 from ..clips.index import METHODS, Clip
 from ..clips.masks import Mask, Stencil, Truth, stencil
 from ..faces.tracks import FaceTracks
+from ..video.containers import Box
 from ..video.reader import Backend, Image, VideoReader
 from .cache import CropCache
 from .crop_file import Cut
-from .labels import OFFICIAL, Labels
+from .labels import OFFICIAL_LABELS, Labels
 from .transforms import on_canvas
-
-Box = tuple[int, int, int, int]
-"""x0 y0 x1 y1 in pixels of the video frame."""
-
 
 MANY = 8
 """Frames of a fake of which one at least should be forged."""
@@ -77,7 +74,7 @@ def read_crops(
     frames: Sequence[int],
     tracks: FaceTracks,
     margin: float = 1.3,
-    labels: Labels = OFFICIAL,
+    labels: Labels = OFFICIAL_LABELS,
     backend: Backend = "pyav",
     cache: CropCache | None = None,
     canvas: FaceTracks | None = None,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..clips.masks import THRESHOLDS
-from ..clips.splits import home_of
+from ..clips.splits import split_of_identities
 from .audit import EVERYWHERE, Audit
 from .examples import examples
 from .report import depth, people
@@ -37,7 +37,7 @@ def write_page(audit: Audit, path: Path) -> None:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    home = home_of(audit.splits) if audit.splits else {}
+    home = split_of_identities(audit.splits) if audit.splits else {}
     looked = bool(audit.looked)
     page = environment.get_template("page.html").render(
         audit=audit,

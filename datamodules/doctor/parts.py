@@ -14,7 +14,7 @@ from ..clips.splits import SPLITS, Splits
 ACTORS = "actors"
 """What a part is called that holds the originals of DeepFakeDetection."""
 
-OFFICIAL: Mapping[str, int] = {
+OFFICIAL_CLIPS: Mapping[str, int] = {
     "original": 1000,
     "Deepfakes": 1000,
     "Face2Face": 1000,
@@ -35,7 +35,7 @@ class Part(NamedTuple):
 
     Attributes:
         what: `videos`, `masks` (one set for all qualities) or `splits`.
-        method: A key of `OFFICIAL`; "" for splits.
+        method: A key of `OFFICIAL_CLIPS`; "" for splits.
         compression: Of videos.
     """
 
@@ -112,4 +112,4 @@ def stock(part: Part, table: pd.DataFrame, splits: Splits | None) -> Stock:
         there = int(((clips.compression == part.compression) & (clips.frames > 0)).sum())
     pairs = sum(map(len, splits.values())) if splits else 0
     numbered = part.method not in (ACTORS, "DeepFakeDetection")
-    return Stock(part, there, 2 * pairs if pairs and numbered else OFFICIAL[part.method])
+    return Stock(part, there, 2 * pairs if pairs and numbered else OFFICIAL_CLIPS[part.method])

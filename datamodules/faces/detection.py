@@ -17,7 +17,7 @@ from ..video.reader import VideoReader
 
 Source = Literal["masks", "dlib"]
 
-Box = tuple[float, float, float, float]
+FaceBox = tuple[float, float, float, float]
 """x0 y0 x1 y1 in pixels."""
 
 PREFERENCE = ("Deepfakes", "Face2Face", "NeuralTextures", "FaceSwap", "DeepFakeDetection")
@@ -35,7 +35,7 @@ FOLLOWING = 1
 LASTING = 25
 """Frames from which a second face counts, where the first is not there yet or any more: about a second."""
 
-COLUMNS = ["target", "frame", "x0", "y0", "x1", "y1"]
+TRACK_COLUMNS = ["target", "frame", "x0", "y0", "x1", "y1"]
 
 
 class Search(NamedTuple):
@@ -82,7 +82,7 @@ def in_masks(search: Search) -> pd.DataFrame:
     """Bounds of the forged region in the first mask that shows one.
 
     Returns:
-        `COLUMNS`, one row a frame with a face; none where every mask is empty or fits no clip.
+        `TRACK_COLUMNS`, one row a frame with a face; none where every mask is empty or fits no clip.
     """
     for clip in search.clips:
         left = mask_shift(clip)
@@ -105,7 +105,7 @@ def by_dlib(search: Search) -> pd.DataFrame:
     the thousand originals, 509 frames each, would take 14 core-hours were all of the former size, and take more.
 
     Returns:
-        `COLUMNS`, one row a frame with a face, inside the frame; none where no face is found.
+        `TRACK_COLUMNS`, one row a frame with a face, inside the frame; none where no face is found.
 
     Raises:
         ValueError: dlib is not installed.
@@ -141,7 +141,7 @@ def face_detector() -> Any:
     return dlib.get_frontal_face_detector()
 
 
-def follow(found: Sequence[Sequence[Box]]) -> dict[int, Box]:
+def follow(found: Sequence[Sequence[FaceBox]]) -> dict[int, FaceBox]:
     """Follows one face through a clip.
 
     A box continues the face whose last box it overlaps most; a box that overlaps none begins another face. So a face
@@ -155,7 +155,7 @@ def follow(found: Sequence[Sequence[Box]]) -> dict[int, Box]:
     Returns:
         By frame, the box of the one face, in rising order; frames without it are left out.
     """
-    faces: list[dict[int, Box]] = []
+    faces: list[dict[int, FaceBox]] = []
     for frame, boxes in enumerate(found):
         last = [next(reversed(face.values())) for face in faces]
         links = [(overlap(old, new), a, b) for a, old in enumerate(last) for b, new in enumerate(boxes)]
@@ -166,7 +166,7 @@ def follow(found: Sequence[Sequence[Box]]) -> dict[int, Box]:
                 faces[a][frame] = unknown.pop(b)
                 continued.add(a)
         faces += [{frame: box} for box in unknown.values()]
-    chosen: list[dict[int, Box]] = []
+    chosen: list[dict[int, FaceBox]] = []
     for face in sorted(faces, key=lambda each: -sum(map(_area, each.values()))):
         lasts = len(face) >= LASTING and all(max(face) < min(one) or min(face) > max(one) for one in chosen)
         if lasts or not chosen:
@@ -174,7 +174,7 @@ def follow(found: Sequence[Sequence[Box]]) -> dict[int, Box]:
     return {frame: box for face in sorted(chosen, key=min) for frame, box in face.items()}
 
 
-def overlap(one: Box, other: Box) -> float:
+def overlap(one: FaceBox, other: FaceBox) -> float:
     """Intersection over union of two boxes, 0 to 1."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
@@ -183,16 +183,16 @@ def overlap(one: Box, other: Box) -> float:
     return width * height / (_area(one) + _area(other) - width * height)
 
 
-def _area(box: Box) -> float:
+def _area(box: FaceBox) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _bounds(truth: Truth, shift: int) -> Box:
+def _bounds(truth: Truth, shift: int) -> FaceBox:
     x, y, width, height = cv2.boundingRect(truth.part)
     x, y = x + truth.x, y + truth.y
     return x + shift, y, x + width + shift, y + height
 
 
-def _rows(target: str, boxes: Mapping[int, Box]) -> pd.DataFrame:
-    rows = pd.DataFrame([(target, frame, *box) for frame, box in boxes.items()], columns=COLUMNS)
-    return rows.astype({"target": str, "frame": "int64"} | dict.fromkeys(COLUMNS[2:], "float32"))
+def _rows(target: str, boxes: Mapping[int, FaceBox]) -> pd.DataFrame:
+    rows = pd.DataFrame([(target, frame, *box) for frame, box in boxes.items()], columns=TRACK_COLUMNS)
+    return rows.astype({"target": str, "frame": "int64"} | dict.fromkeys(TRACK_COLUMNS[2:], "float32"))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..clips.csv_lines import named, read_lines
 from ..clips.index import Clip
 from ..clips.mask_check import COVERED
-from .detection import COLUMNS
+from .detection import TRACK_COLUMNS
 from .search import find_tracks
 
 SOURCES = ("masks", "dlib", "whole")
@@ -204,22 +204,22 @@ def _without_gaps(rows: pd.DataFrame, length: int) -> Boxes:
     """Boxes of all frames: between two known ones interpolated, outside held."""
     rows = rows.sort_values("frame")
     return np.stack(
-        [np.interp(np.arange(length), rows.frame, rows[side]) for side in COLUMNS[2:]], axis=1, dtype=np.float32
+        [np.interp(np.arange(length), rows.frame, rows[side]) for side in TRACK_COLUMNS[2:]], axis=1, dtype=np.float32
     )
 
 
 def _from_csv(path: Path) -> pd.DataFrame:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"faces is {str(path)!r}, but wanted masks, dlib, whole, or a CSV file that exists")
-    cells = read_lines(path, COLUMNS)[COLUMNS].apply(lambda column: column.str.strip())
-    numbers = cells[COLUMNS[1:]].apply(pd.to_numeric, errors="coerce").astype(float)
-    gaps = cells[COLUMNS[2:]].apply(lambda column: column.str.lower().isin(NO_NUMBER))
+    cells = read_lines(path, TRACK_COLUMNS)[TRACK_COLUMNS].apply(lambda column: column.str.strip())
+    numbers = cells[TRACK_COLUMNS[1:]].apply(pd.to_numeric, errors="coerce").astype(float)
+    gaps = cells[TRACK_COLUMNS[2:]].apply(lambda column: column.str.lower().isin(NO_NUMBER))
     right = np.isfinite(numbers).assign(target=cells.target != "")
     right[gaps.columns] |= gaps
     right["frame"] &= (numbers.frame >= 0) & (numbers.frame % 1 == 0)
-    wrong = np.argwhere(~right[COLUMNS].to_numpy(bool))
+    wrong = np.argwhere(~right[TRACK_COLUMNS].to_numpy(bool))
     if len(wrong):
-        told = [f"{COLUMNS[name]} {cells.iat[row, name]!r} in line {cells.index[row]}" for row, name in wrong]
+        told = [f"{TRACK_COLUMNS[name]} {cells.iat[row, name]!r} in line {cells.index[row]}" for row, name in wrong]
         raise ValueError(
             f"{path} has {len(told)} values that cannot be, {named(told)}: give a target, a whole number from 0 as its "
             "frame, and x0, y0, x1, y1 in pixels with decimal points, or none of them where there is no face"

@@ -19,7 +19,7 @@ from ..loading.loader import EpochLoader
 from ..stages import Triple
 from ..video.reader import Backend
 from ..video_data import VideoDataModule
-from .selection import notes, pair_of, refuse_contradictions, refuse_one_class, select, select_mixed
+from .selection import find_official_pairs, notes, refuse_contradictions, refuse_one_class, select, select_mixed
 
 
 class FaceForensicsDataModule(VideoDataModule):
@@ -174,7 +174,7 @@ class FaceForensicsDataModule(VideoDataModule):
         clips = table[table.method.isin(("original", *self.methods))].reset_index(drop=True)
         splits = read_splits(self.splits)
         names = [Path(os.path.relpath(path, self.root)).as_posix() for path in clips.path]
-        named = clips.assign(name=names, split=split_of(clips, splits), pair=pair_of(clips, splits))
+        named = clips.assign(name=names, split=split_of(clips, splits), pair=find_official_pairs(clips, splits))
         return identified(named, self.root, self.cache_dir)
 
     @property

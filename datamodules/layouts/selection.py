@@ -12,7 +12,7 @@ from ..clips.index import FOLDERS, ON_DISK, Compression, clips_of
 from ..clips.mask_check import contradictions
 from ..clips.masks import THRESHOLDS, mask_shift
 from ..clips.splits import Splits, missing_clips, split_of
-from ..crops.labels import OFFICIAL, Labels
+from ..crops.labels import OFFICIAL_LABELS, Labels
 
 
 def refuse_contradictions(methods: Sequence[str], faces: str, balance: bool, self_blend: float) -> None:
@@ -87,7 +87,7 @@ def select(
             "download them, or go on without them by data.init_args.missing: skip"
         )
     clips = table[table.method.isin(("original", *methods))]
-    return clips.assign(split=split_of(clips, splits), pair=pair_of(clips, splits))
+    return clips.assign(split=split_of(clips, splits), pair=find_official_pairs(clips, splits))
 
 
 def select_mixed(
@@ -107,7 +107,7 @@ def select_mixed(
     return pd.concat([part.assign(clip=part["clip"] + "@" + part["compression"]) for part in parts], ignore_index=True)
 
 
-def pair_of(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
+def find_official_pairs(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
     """Names the people of every clip of an index: clips of one pair are no independent measurements.
 
     An identity pair is named as the split files write it, `003_000`, for both originals and all fakes of the two.
@@ -118,7 +118,7 @@ def pair_of(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
 
 
 def notes(
-    clips: pd.DataFrame, root: Path, methods: Sequence[str], splits: Splits, labels: Labels = OFFICIAL
+    clips: pd.DataFrame, root: Path, methods: Sequence[str], splits: Splits, labels: Labels = OFFICIAL_LABELS
 ) -> Iterator[str]:
     """Says what a selection leaves out or does not know."""
     for quality, part in clips.groupby("compression"):

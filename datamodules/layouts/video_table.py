@@ -16,10 +16,10 @@ from ..clips.index import METHODS, with_facts
 from ..clips.splits import SPLITS
 from ..faces.tracks import FaceTracks, face_tracks
 
-COLUMNS = ("path", "label", "mask_path", "method", "pair", "split", "target")
+CSV_COLUMNS = ("path", "label", "mask_path", "method", "pair", "split", "target")
 """Columns of the CSV; the first two are needed."""
 
-FILES = ("path", "mask_path")
+PATH_COLUMNS = ("path", "mask_path")
 """Columns that name files."""
 
 NAMELESS = "fake"
@@ -65,16 +65,16 @@ def list_videos(csv: Path, lacking: bool = False) -> pd.DataFrame:
     """
     if not os.path.isfile(csv):
         raise FileNotFoundError(f"csv is {str(csv)!r}, but wanted a file that exists, with the columns path and label")
-    lines = read_lines(csv, COLUMNS[:2], COLUMNS[2:], others=False)
+    lines = read_lines(csv, CSV_COLUMNS[:2], CSV_COLUMNS[2:], others=False)
     if lines.empty:
         raise ValueError(f"{csv} names no video: wanted a line for each, below the line of the columns")
-    lines = lines.reindex(columns=list(COLUMNS), fill_value="")
+    lines = lines.reindex(columns=list(CSV_COLUMNS), fill_value="")
     folder = csv.resolve().parent
-    for name in COLUMNS:
-        lines[name] = [_as_it_is(folder, cell) if name in FILES else cell.strip() for cell in lines[name]]
+    for name in CSV_COLUMNS:
+        lines[name] = [_as_it_is(folder, cell) if name in PATH_COLUMNS else cell.strip() for cell in lines[name]]
     _refuse_values(lines, csv)
     _refuse_contradictions(lines, csv)
-    files = lines[list(FILES)].map(lambda path: str(folder / path) if path else "")
+    files = lines[list(PATH_COLUMNS)].map(lambda path: str(folder / path) if path else "")
     if not lacking:
         _refuse_files(files, csv)
     _refuse_repeated(files.path, csv)
@@ -137,13 +137,15 @@ def _refuse_files(files: pd.DataFrame, csv: Path) -> None:
     """Refuses at once all that is no file, whichever column names it."""
     wrong = [
         (name, path, f"{name} {path} in line {line} ({problem})")
-        for name in FILES
+        for name in PATH_COLUMNS
         for line, path in files[name].drop_duplicates().items()
         if path and (problem := _problem(path))
     ]
     if not wrong:
         return
-    folders = {name: [path for column, path, _ in wrong if column == name and os.path.isdir(path)] for name in FILES}
+    folders = {
+        name: [path for column, path, _ in wrong if column == name and os.path.isdir(path)] for name in PATH_COLUMNS
+    }
     remedies = []
     if len(wrong) > sum(map(len, folders.values())):
         remedies.append("give paths relative to the CSV, or absolute ones, of files that are there")

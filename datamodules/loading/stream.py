@@ -12,13 +12,13 @@ import pandas as pd
 from ..batch import Sample
 from ..clips.index import METHODS, clips_of
 from ..crops.cache import CropCache
-from ..crops.labels import OFFICIAL, Labels
+from ..crops.labels import OFFICIAL_LABELS, Labels
 from ..crops.read import Crop, read_crops, sample_of
 from ..crops.self_blend import SelfBlend, drawn, self_blended
 from ..crops.transforms import CropTransform
 from ..faces.tracks import FaceTracks
 from ..video.reader import Backend
-from .order import Order, batches_of_rank, batches_of_worker, training_order
+from .order import TrainingOrder, batches_of_rank, batches_of_worker, training_order
 from .sampling import (
     Visit,
     batches_taken,
@@ -92,7 +92,7 @@ class FrameStream:
         train: bool = False,
         seed: int = 0,
         margin: float = 1.3,
-        labels: Labels = OFFICIAL,
+        labels: Labels = OFFICIAL_LABELS,
         balance: bool = False,
         redraw: bool = True,
         open_clips: int = 16,
@@ -163,7 +163,7 @@ class FrameStream:
         start, stop = share(self.samples, self.rank, self.ranks)
         return stop - start
 
-    def order(self, worker: int = 0, workers: int = 1) -> Order:
+    def order(self, worker: int = 0, workers: int = 1) -> TrainingOrder:
         """The training order of a worker in this epoch, whole: a pure function of what the constructor was given."""
         draw = self.epoch if self.redraw else 0
         plan = training_plan(self.clips, self.count, self.seed, draw, self.balance, self.self_blend)
