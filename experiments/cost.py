@@ -20,10 +20,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+from datamodules.files import write_text
+
 from .config.keys import check_keys
 from .config.layers import read_layers, with_table_base
 from .config.rows import HERE, find_rows
-from .runs.files import write_text
 from .runs.reading import read_csv
 from .training.lightning_cli import ForensicsCLI
 

@@ -36,6 +36,11 @@ FOUR_METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 """Those of the first version of FaceForensics++, on which most results are published."""
 
 
+REWINDING = "Face2Face"
+"""The method whose clips are as long as their source: where that is longer than the target, they show the target again
+from its start."""
+
+
 FOLDERS: dict[Compression, tuple[str, ...]] = {"raw": ("raw", "c0"), "c23": ("c23",), "c40": ("c40",)}
 """Names of the folder of each quality; `raw` and `c0` are one thing."""
 
@@ -96,6 +101,11 @@ class Clip(NamedTuple):
     lost: int = 0
     problem: str = ""
     mask_problem: str = ""
+
+    @property
+    def rewinds(self) -> bool:
+        """Whether behind its target's end it shows that again from the start."""
+        return self.method == REWINDING
 
 
 def clips_of(table: pd.DataFrame) -> list[Clip]:

@@ -13,6 +13,9 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Splits = dict[Split, list[tuple[str, str]]]
 
+OFFICIAL_PAIRS: dict[Split, int] = {"train": 360, "val": 70, "test": 70}
+"""Identity pairs of each of FaceForensics++'s splits."""
+
 
 def read_splits(folder: Path) -> Splits:
     """Reads `train.json`, `val.json` and `test.json`: lists of id pairs such as `["071", "054"]`.

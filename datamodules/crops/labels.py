@@ -136,8 +136,7 @@ class Labels:
         original = self.originals.get((clip.target, clip.compression))
         numbers: list[int] = []
         if original and self.tracks and self.comparable(clip):
-            rewinds = clip.method == "Face2Face"
-            numbers = [frame % original.frames for frame in frames if rewinds or frame < original.frames]
+            numbers = [frame % original.frames for frame in frames if clip.rewinds or frame < original.frames]
             yield from self._compared(clip, frames[: len(numbers)], original, numbers, self.tracks, backend)
         yield from repeat(NOT_KNOWN, len(frames) - len(numbers))
 

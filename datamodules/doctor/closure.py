@@ -8,11 +8,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from ..clips.index import ON_DISK
-from ..clips.splits import SPLITS, Splits, missing_clips, split_of_identities
+from ..clips.splits import OFFICIAL_PAIRS, SPLITS, Splits, missing_clips, split_of_identities
 from .findings import Finding, found
-
-OFFICIAL_PAIRS = {"train": 360, "val": 70, "test": 70}
-"""Pairs of each official split."""
 
 
 def of_lists(splits: Splits) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..clips.masks import THRESHOLDS
 from ..clips.splits import split_of_identities
+from ..files import write_text
 from .audit import EVERYWHERE, Audit
 from .examples import examples
 from .report import depth, people
@@ -49,7 +50,7 @@ def write_page(audit: Audit, path: Path) -> None:
         plots={method: (_greys(method, greys), _shares(audit.shares[method])) for method, greys in audit.greys.items()},
         image=_inline,
     )
-    path.write_text(page)
+    write_text(path, page)
 
 
 def _greys(method: str, greys: NDArray[np.int64]) -> str:

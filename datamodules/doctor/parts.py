@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..clips.index import Compression
 from ..clips.masks import THRESHOLDS
-from ..clips.splits import SPLITS, Splits
+from ..clips.splits import OFFICIAL_PAIRS, SPLITS, Splits
 
 ACTORS = "actors"
 """What a part is called that holds the originals of DeepFakeDetection."""
@@ -70,9 +70,8 @@ class Stock(NamedTuple):
     def select(self) -> str:
         """What to take to have it whole."""
         if self.part.what == "splits":
-            return (
-                "train.json, val.json and test.json (360, 70, 70 pairs) from the splits of FaceForensics++'s repository"
-            )
+            pairs = ", ".join(str(OFFICIAL_PAIRS[split]) for split in SPLITS)
+            return f"train.json, val.json and test.json ({pairs} pairs) from the splits of FaceForensics++'s repository"
         name = SELECTED.get(self.part.method, self.part.method)
         quality = f" -c {self.part.compression}" if self.part.compression else ""
         return f"in the official download -d {name}{quality} -t {self.part.what}: {self.wanted} files"

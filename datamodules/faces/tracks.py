@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..clips.csv_lines import named, read_lines
-from ..clips.index import Clip
+from ..clips.index import REWINDING, Clip
 from ..clips.mask_check import COVERED
 from .detection import TRACK_COLUMNS
 from .search import find_tracks
@@ -92,8 +92,7 @@ class FaceTracks:
             whole = [left - clip.dx, 0, right - clip.dx, height]
             return np.tile(np.array(whole, np.int64), (len(frames), 1))
         numbers = np.asarray(frames, int)
-        rewinds = clip.method == "Face2Face"
-        x0, y0, x1, y1 = track[numbers % len(track) if rewinds else np.minimum(numbers, len(track) - 1)].T
+        x0, y0, x1, y1 = track[numbers % len(track) if clip.rewinds else np.minimum(numbers, len(track) - 1)].T
         side = margin * np.maximum(x1 - x0, y1 - y0)
         cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
         left, right, bottom = left + left % 2, right - right % 2, height - height % 2
@@ -122,7 +121,7 @@ def face_tracks(
         FileNotFoundError: The CSV does not exist.
     """
     table = table[table.frames > 0]
-    frame = {str(target): _common_frame(clips) for target, clips in table.groupby("target")}
+    frame = {str(target): common_frame(clips) for target, clips in table.groupby("target")}
     if source == "whole":
         return FaceTracks("whole", "whole", dict.fromkeys(frame), frame)
     lengths = _target_lengths(table)
@@ -141,7 +140,7 @@ def face_tracks(
             f"{len(absent)} targets have no face box in {source}, first {absent[0]!r}: use faces: "
             f"{'masks, ' if source == 'dlib' else ''}whole, or a CSV with the columns target, frame, x0, y0, x1, y1"
         )
-    boxes = {target: _without_gaps(grouped[target], lengths[target]) for target in lengths if target in grouped}
+    boxes = {target: fill_gaps(grouped[target], lengths[target]) for target in lengths if target in grouped}
     return FaceTracks(source, _digest(boxes), boxes, frame)
 
 
@@ -189,19 +188,32 @@ def _even(values: NDArray[np.float32]) -> NDArray[np.int64]:
     return 2 * np.floor(values / 2).astype(np.int64)
 
 
-def _common_frame(clips: pd.DataFrame) -> tuple[int, int, int]:
+def common_frame(clips: pd.DataFrame) -> tuple[int, int, int]:
+    """What all clips of a target show of its original.
+
+    Args:
+        clips: Readable rows of an index, of one target; at least one.
+
+    Returns:
+        x0 and x1 in pixels of the original, and the height.
+    """
     return int(clips.dx.max()), int((clips.dx + clips.width).min()), int(clips.height.min())
 
 
 def _target_lengths(table: pd.DataFrame) -> dict[str, int]:
     """Frames of a target's original, else of its longest fake that keeps the target's time, else of its Face2Face."""
-    nearness = table.label + (table.method == "Face2Face")
+    nearness = table.label + (table.method == REWINDING)
     best = table.assign(nearness=nearness).sort_values(["nearness", "frames"], ascending=[True, False])
     return {str(target): int(frames) for target, frames in best.groupby("target").frames.first().items()}
 
 
-def _without_gaps(rows: pd.DataFrame, length: int) -> Boxes:
-    """Boxes of all frames: between two known ones interpolated, outside held."""
+def fill_gaps(rows: pd.DataFrame, length: int) -> Boxes:
+    """Makes a track of the boxes of some frames: between two of them interpolated, outside of them held.
+
+    Args:
+        rows: `frame` and the sides `x0`, `y0`, `x1`, `y1` in pixels; one row or more.
+        length: Frames of the track.
+    """
     rows = rows.sort_values("frame")
     return np.stack(
         [np.interp(np.arange(length), rows.frame, rows[side]) for side in TRACK_COLUMNS[2:]], axis=1, dtype=np.float32

@@ -15,7 +15,8 @@ import pandas as pd
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from ..runs.files import write_text
+from datamodules.files import write_text
+
 from ..runs.folder import RunFolder
 from .resampling import Figures, Floats, weighted_figures
 from .result import COUNTS, Result

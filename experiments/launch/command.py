@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from datamodules.files import write_text
+
 from ..config.layers import Config
 from ..runs.at_work import AtWorkError, alone_at
-from ..runs.files import write_text
 from ..runs.reading import LeftOut
 from ..runs.run import Run
 from ..runs.share import link, move_aside

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from datamodules.clips.splits import SPLITS
+
 from ..config.hashes import training_key
 from ..config.layers import Config, with_changes
 from ..config.places import places
 from ..config.rows import TAKES, Row, find_rows, order
-from ..runs.data_used import SPLITS, TRAINING, Data, DataNow, differing_data
+from ..runs.data_used import TRAINING, Data, DataNow, differing_data
 from ..runs.folder import RunFolder
 from ..runs.reading import DamagedFileError, LeftOut
 from ..runs.share import home_of, runs_by_key

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..runs.files import write_text
+from datamodules.files import write_text
+
 from ..runs.reading import LeftOut
 from ..runs.run import scale_of
 from .columns import by_table, heading, published, title

@@ -16,6 +16,7 @@ import pandas as pd
 
 from datamodules.clips.identity import FILE_COLUMNS, fingerprint, one_row
 from datamodules.clips.index import FOLDERS, FOUR_METHODS
+from datamodules.clips.splits import OFFICIAL_PAIRS
 from datamodules.files import write_parquet
 from datamodules.video_data import VideoDataModule
 
@@ -26,8 +27,6 @@ from .reading import reading
 
 TRAINING = ("train", "val")
 """Splits that shape a training."""
-
-SPLITS = (*TRAINING, "test")
 
 ASKED = (*OF_DATA, "methods", "compression", "faces", "cache_dir")
 """Options of a data module that say which files it uses."""
@@ -59,10 +58,6 @@ class Data(NamedTuple):
         if self.clips is None:
             return ""
         return digest(_in_splits(self.clips, splits)) + self.others.get(FACES_FILE, "")
-
-
-OFFICIAL_PAIRS = {"train": 360, "val": 70, "test": 70}
-"""Identity pairs of FaceForensics++'s splits."""
 
 
 def count_clips(data: Data, config: Mapping[str, Any]) -> dict[str, int]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
+from datamodules.files import write_text
+
 from ..config.ranges import seed_of
 from ..config.rows import find_rows
-from ..runs.files import write_text
 from .mode import PROJECT
 
 

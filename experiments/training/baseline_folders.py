@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from datamodules.clips.splits import SPLITS
+
 from ..config.hashes import data_key
-from ..runs.data_used import SPLITS, Data
+from ..runs.data_used import Data
 from ..runs.folder import RunFolder
 
 OF_PIXELS = ("baseline-all-fake", "baseline-all-real", "baseline-centre-box", "baseline-mean-mask")
