@@ -1,6 +1,7 @@
 """FaceForensics++ files on disk to batches of crops and masks; knows nothing of models."""
 
 from .batch import Batch
+from .clip_source import ClipSource
 from .clips.index import METHODS, Clip, clips_of, index, index_all
 from .clips.masks import THRESHOLDS, UNKNOWN, forged_region, read_masks
 from .clips.splits import read_splits, split_of
@@ -12,10 +13,12 @@ from .faces.tracks import FaceTracks, face_tracks
 from .layouts.faceforensics import FaceForensicsDataModule
 from .layouts.video_folder import VideoFolderDataModule
 from .loading.loader import EpochLoader
+from .loading.options import StreamOptions
 from .loading.stream import FrameStream
 from .video.reader import VideoReader
 from .video.scan import probe
 from .video.writer import write_video
+from .video_data import VideoDataModule
 
 __all__ = [
     "METHODS",
@@ -23,6 +26,7 @@ __all__ = [
     "UNKNOWN",
     "Batch",
     "Clip",
+    "ClipSource",
     "Crop",
     "CropTransform",
     "EpochLoader",
@@ -31,6 +35,8 @@ __all__ = [
     "FrameStream",
     "Labels",
     "SelfBlend",
+    "StreamOptions",
+    "VideoDataModule",
     "VideoFolderDataModule",
     "VideoReader",
     "clips_of",

@@ -124,7 +124,7 @@ def measure(rows: dict[str, Path], batch_size: int, precision: str, repeats: int
     for row, path in (progress := tqdm(rows.items(), "measuring", unit="row")):
         progress.set_postfix_str(row)
         cli = build(path)
-        module, size = cli.model.to(device).eval(), cli.datamodule.size
+        module, size = cli.model.to(device).eval(), cli.datamodule.options.size
         parameters = [parameter.numel() for parameter in module.parameters()]
         trained = [parameter.numel() for parameter in module.parameters() if parameter.requires_grad]
         # Dilation by hooks leaves no trace in the text of the layers.

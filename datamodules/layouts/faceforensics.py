@@ -16,7 +16,7 @@ from ..clips.splits import Split, read_splits, split_of
 from ..crops.labels import Labels, Variant
 from ..faces.tracks import FaceTracks, canvas_tracks, face_tracks
 from ..loading.loader import EpochLoader
-from ..stages import Triple
+from ..loading.options import StreamOptions, Triple
 from ..video.reader import Backend
 from ..video_data import VideoDataModule
 from .selection import find_official_pairs, notes, refuse_contradictions, refuse_one_class, select, select_mixed
@@ -109,7 +109,7 @@ class FaceForensicsDataModule(VideoDataModule):
         cache_gb: float = 0.0,
     ) -> None:
         share = len(FOLDERS) if compression == "mixed" else 1
-        super().__init__(
+        options = StreamOptions(
             margin=margin,
             size=size,
             frames_per_clip=-(-frames_per_clip // share),
@@ -127,10 +127,9 @@ class FaceForensicsDataModule(VideoDataModule):
             pool=pool,
             backend=backend,
             seed=seed,
-            predict_split=predict_split,
-            cache_dir=cache_dir,
             cache_gb=cache_gb,
         )
+        super().__init__(options, predict_split, cache_dir)
         refuse_contradictions(methods, faces, balance, self_blend)
         if set(mask_thresholds or {}) - set(THRESHOLDS):
             raise ValueError(f"mask_thresholds is {mask_thresholds}, but the methods with masks are {list(THRESHOLDS)}")
@@ -158,9 +157,9 @@ class FaceForensicsDataModule(VideoDataModule):
         splits = read_splits(self.splits)
         taken = (on_disk, self.root, self.methods)
         if self.compression == "mixed":
-            clips = self._without_unusable(select_mixed(*taken, splits, self.missing))
+            clips = self.leave_out_unusable(select_mixed(*taken, splits, self.missing))
         else:
-            clips = self._without_unusable(select(*taken, self.compression, splits, self.missing))
+            clips = self.leave_out_unusable(select(*taken, self.compression, splits, self.missing))
         targets = set(clips.target)
         tracks = face_tracks(on_disk, self.faces, self.cache_dir, targets)
         return clips, tracks, canvas_tracks(on_disk, tracks, self.cache_dir, targets)

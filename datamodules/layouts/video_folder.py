@@ -14,7 +14,7 @@ from ..clips.masks import mask_shift
 from ..clips.splits import Split
 from ..crops.labels import Labels
 from ..faces.tracks import FaceTracks
-from ..stages import Triple
+from ..loading.options import StreamOptions, Triple
 from ..video.reader import Backend
 from ..video_data import VideoDataModule
 from .video_table import list_videos, read_video_table, tracks_of
@@ -94,7 +94,7 @@ class VideoFolderDataModule(VideoDataModule):
         cache_dir: str | None = None,
         cache_gb: float = 0.0,
     ) -> None:
-        super().__init__(
+        options = StreamOptions(
             margin=margin,
             size=size,
             frames_per_clip=frames_per_clip,
@@ -102,7 +102,6 @@ class VideoFolderDataModule(VideoDataModule):
             balance=balance,
             redraw=redraw,
             augment=augment,
-            self_blend=0.0,
             mean=mean,
             std=std,
             batch_size=batch_size,
@@ -112,10 +111,9 @@ class VideoFolderDataModule(VideoDataModule):
             pool=pool,
             backend=backend,
             seed=seed,
-            predict_split=predict_split,
-            cache_dir=cache_dir,
             cache_gb=cache_gb,
         )
+        super().__init__(options, predict_split, cache_dir)
         if not 0 <= mask_threshold <= 254:
             raise ValueError(f"mask_threshold is {mask_threshold}, but wanted a grey level from 0 to 254")
         self.csv = Path(csv)
@@ -125,7 +123,7 @@ class VideoFolderDataModule(VideoDataModule):
 
     def find_clips(self) -> tuple[pd.DataFrame, FaceTracks, FaceTracks]:
         """Finds the clips and their faces, see `ClipSource`."""
-        clips = self._without_unusable(read_video_table(self.csv, self.cache_dir))
+        clips = self.leave_out_unusable(read_video_table(self.csv, self.cache_dir))
         self._seen = see_masks(clips_of(clips), self.mask_threshold, self.cache_dir)
         refuse_false_masks(clips_of(clips), self._seen, self.mask_threshold)
         tracks = tracks_of(clips, self.faces, self.cache_dir)

@@ -154,7 +154,7 @@ def serve(handle: int, memory: int) -> None:
             job: WorkerJob = pickle.loads(sent)
         except Exception as error:
             _refuse(caller, portable(error))
-        slots = _Slots(caller, memory, job.slots, job.stream.batch_size)
+        slots = _Slots(caller, memory, job.slots, job.stream.options.batch_size)
         message = caller.recv()
         while True:
             if isinstance(message, Pass):
@@ -197,7 +197,7 @@ def _work(job: WorkerJob, task: Pass, slots: _Slots, caller: Connection) -> None
             caller.send(FramesLeftOut(task.number, stream.unreadable.pop(0)))
 
     with closing(stream.part(job.worker, job.workers)) as samples:
-        for batch in in_batches(samples, stream.batch_size, slots.take):
+        for batch in in_batches(samples, stream.options.batch_size, slots.take):
             tell_left_out()
             caller.send(Filled(task.number, slots.taken, len(next(iter(batch.values())))))
     tell_left_out()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -101,9 +102,9 @@ def _run_baselines(cli: ForensicsCLI, table: Path, seed: str) -> None:
     if all(asked.lies_in(folder) for folder in folders.values()):
         print(f"{table}: the baselines have been tested already")
         return
-    data.augment = False
-    data.margin, data.labels = CANVAS_MARGIN, "official"
-    data.frames_per_clip = min(data.frames_per_clip, data.eval_frames_per_clip)
+    frames = min(data.options.frames_per_clip, data.options.eval_frames_per_clip)
+    data.options = replace(data.options, augment=False, margin=CANVAS_MARGIN, frames_per_clip=frames)
+    data.labels = "official"
     data.prepare_data()
     data.setup("fit")
     mean_mask = MeanMask()

@@ -10,7 +10,6 @@ from datamodules import (
     CropTransform,
     EpochLoader,
     FaceForensicsDataModule,
-    FrameStream,
     VideoReader,
     clips_of,
     face_tracks,
@@ -21,6 +20,7 @@ from datamodules import (
 from datamodules.clips.masks import NOT_KNOWN, NOTHING, Truth
 from datamodules.crops.cache import CropCache
 from datamodules.crops.labels import COMPARED_MARGIN, DIFFERENCE, Labels, hull
+from tests.datamodules.streams import make_stream
 
 WIDTH, HEIGHT, FRAMES = 192, 160, 8
 EDIT = (72, 56, 120, 104)
@@ -205,7 +205,7 @@ def streamed(pair, train, canvas=True, cache=None, **how):
     fake, _, labels = pair(**how)
     table = index(fake.path.split("/manipulated")[0], fake.compression)
     both = labels.tracks
-    stream = FrameStream(
+    stream = make_stream(
         table,
         both,
         PLAIN,
