@@ -2,7 +2,8 @@
 
 from .batch import Batch
 from .clip_source import ClipSource
-from .clips.index import METHODS, Clip, clips_of, index, index_all
+from .clips.identity import identified
+from .clips.index import METHODS, Clip, clips_of, index, index_all, with_facts
 from .clips.masks import THRESHOLDS, UNKNOWN, forged_region, read_masks
 from .clips.splits import read_splits, split_of
 from .crops.labels import Labels
@@ -42,6 +43,7 @@ __all__ = [
     "clips_of",
     "face_tracks",
     "forged_region",
+    "identified",
     "index",
     "index_all",
     "probe",
@@ -49,5 +51,6 @@ __all__ = [
     "read_masks",
     "read_splits",
     "split_of",
+    "with_facts",
     "write_video",
 ]

@@ -62,10 +62,10 @@ class Clip(NamedTuple):
         number: Label of the row; what a batch calls `clip`.
         clip: File name without its ending.
         target: Id whose background, body and timing are seen.
-        source: Id whose face or expression was put in; "" for an original.
-        method: One of `ON_DISK`.
+        source: Id whose face or expression was put in; "" for an original, and where it is not known.
+        method: One of `ON_DISK`, or of another data set any name.
         label: 0 original, 1 fake.
-        compression: `raw`, `c23` or `c40`.
+        compression: `raw`, `c23` or `c40`; "" where it is not known.
         path: Video.
         mask_path: Mask video, "" where there is none.
         frames: Number of frames that can be read; 0 for a file that cannot be used.
@@ -75,10 +75,10 @@ class Clip(NamedTuple):
         mask_frames: 0 where there is no mask that can be used, like the next two.
         mask_width: Pixels.
         mask_height: Pixels.
-        dx: Columns that a centred crop lost at the left side of its target.
+        dx: Columns that a centred crop lost at the left side of its target; 0 for what is no crop.
         lost: Pictures before its first frame that cannot be decoded, for the file begins without a whole key frame.
         problem: Why the file cannot be used, a sentence; "" where it can.
-        mask_problem: Why its mask cannot be used, likewise.
+        mask_problem: Why its mask cannot be used, a sentence; "" where it can.
     """
 
     number: int
@@ -87,7 +87,7 @@ class Clip(NamedTuple):
     source: str
     method: str
     label: int
-    compression: Compression
+    compression: Compression | Literal[""]
     path: str
     mask_path: str
     frames: int
@@ -153,9 +153,7 @@ def _table(
     root: Path, qualities: Sequence[Compression], needed: Sequence[Compression], cache_dir: Path | None
 ) -> pd.DataFrame:
     rows = listed(root, qualities, needed)
-    masks_found = rows.mask_path[rows.mask_path != ""].unique()  # qualities share them
-    facts = video_facts([*rows.path, *masks_found], root, cache_dir).set_index("path")
-    table = with_facts(rows, facts)
+    table = with_facts(rows, root, cache_dir)
     table["dx"] = _lost_columns(table)
     table = table[list(Clip._fields[1:])]
     table.attrs["passed_over"] = rows.attrs["passed_over"]
@@ -191,16 +189,23 @@ def listed(root: Path, qualities: Sequence[Compression], needed: Sequence[Compre
     return rows
 
 
-def with_facts(rows: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
-    """Adds what is known of clips and masks to a table of their paths.
+def with_facts(rows: pd.DataFrame, root: Path, cache_dir: Path | None = None) -> pd.DataFrame:
+    """Adds what clips and masks truly hold to a table of their paths.
 
     A mask whose clip has lost its first pictures, or that has itself lost others, does not pair with it by number: it
     counts as one that cannot be used.
 
     Args:
-        rows: With the columns `path` and `mask_path`.
-        facts: See `video_facts`, by path.
+        rows: With the columns `path` and, "" for none, `mask_path`; several clips may share a mask.
+        root: Folder or file that names them; what is found out is kept apart for each.
+        cache_dir: Where facts about files are kept; by default the user's cache folder.
+
+    Returns:
+        The rows and, as `Clip` describes them, `frames`, `width`, `height`, `fps`, `lost`, `problem`, `mask_frames`,
+        `mask_width`, `mask_height` and `mask_problem`.
     """
+    masks_found = rows.mask_path[rows.mask_path != ""].unique()
+    facts = video_facts([*rows.path, *masks_found], root, cache_dir).set_index("path")
     table = rows.join(facts[["frames", "width", "height", "fps", "lost", "problem"]], on="path")
     masks = facts[["frames", "width", "height", "lost", "problem"]].add_prefix("mask_")
     empty = {name: "" if name == "mask_problem" else 0 for name in masks}

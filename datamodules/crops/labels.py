@@ -11,7 +11,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from ..clips.index import Clip, Compression
+from ..clips.index import Clip
 from ..clips.masks import NOT_KNOWN, NOTHING, RULE, THRESHOLDS, Mask, Truth, forged, read_truths
 from ..faces.tracks import FaceTracks
 from ..video.containers import Box
@@ -20,7 +20,7 @@ from ..video.reader import Backend, Image, VideoReader
 
 Variant = Literal["official", "hull", "difference"]
 
-DIFFERENCE: Mapping[Compression, float] = {"raw": 2.0, "c23": 3.0, "c40": 8.0}
+DIFFERENCE: Mapping[str, float] = {"raw": 2.0, "c23": 3.0, "c40": 8.0}
 """Grey levels by which a fake must differ from its original, see `differing`: what an original that was only encoded
 twice does not reach (measured: no pixel at raw and c23, at c40 0.07 % of the canvas or less; beside its raw self, which
 is never done here, 2 to 4 % are marked at c23 and 6 to 9 % at c40).
@@ -66,7 +66,7 @@ class Labels:
     variant: Variant = "official"
     thresholds: Mapping[str, int] = field(default_factory=lambda: THRESHOLDS)
     official: Mapping[str, int] | None = None
-    originals: Mapping[tuple[str, Compression], Clip] = field(default_factory=dict)
+    originals: Mapping[tuple[str, str], Clip] = field(default_factory=dict)
     tracks: FaceTracks | None = None
 
     def read(self, clip: Clip, frames: Sequence[int], backend: Backend = "pyav") -> Generator[Truth]:

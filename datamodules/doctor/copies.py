@@ -36,7 +36,7 @@ SQUARE_PX, FEWEST_SQUARES = 8, 64
 
 
 def copy_of(
-    fakes: Mapping[int, Image], originals: Mapping[int, Image], regions: Mapping[int, Mask], compression: Compression
+    fakes: Mapping[int, Image], originals: Mapping[int, Image], regions: Mapping[int, Mask], compression: str
 ) -> Copy | None:
     """Compares frames of a fake with the same frames of its original.
 

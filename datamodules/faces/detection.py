@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -43,39 +42,57 @@ class Search(NamedTuple):
 
     Attributes:
         target: Its id.
-        clips: Fakes with masks, the preferred first; for dlib the one original.
+        clips: Fakes with masks, the preferred first; for dlib the one clip.
         length: Frames of the track.
+        thresholds: For masks, the grey level of each clip's that forged pixels exceed.
     """
 
     target: str
     clips: list[Clip]
     length: int
+    thresholds: list[int]
 
 
-def searches(table: pd.DataFrame, source: Source, lengths: Mapping[str, int]) -> list[Search]:
-    """One search a target that has a mask or, for dlib, an original; sorted by target.
+def official_candidates(table: pd.DataFrame, source: Source) -> pd.DataFrame:
+    """Which clips of FaceForensics++ are looked at: fakes with masks as `PREFERENCE` has them, or one original each.
 
     Args:
         table: The readable clips of an index.
-        source: What to look at.
-        lengths: Frames of each target.
+        source: What is looked at.
+
+    Returns:
+        Rows of the index, see `searches`.
     """
-    clips = clips_of(_with_mask(table) if source == "masks" else _originals(table))
-    targets = itertools.groupby(clips, lambda clip: clip.target)
-    return [Search(target, list(candidates), lengths[target]) for target, candidates in targets]
-
-
-def _with_mask(table: pd.DataFrame) -> pd.DataFrame:
-    masks = table[(table.mask_frames > 0) & table.method.isin(PREFERENCE)]
-    masks = masks.assign(rank=masks.method.map(PREFERENCE.index)).sort_values(["target", "rank", "clip"])
-    geometry = ["width", "height", "mask_frames", "mask_width", "mask_height", "dx"]  # alike in every sound quality
-    return masks.drop_duplicates(["target", "mask_path", *geometry])
-
-
-def _originals(table: pd.DataFrame) -> pd.DataFrame:
+    if source == "masks":
+        table = table[table.method.isin(PREFERENCE)]
+        ranked = table.assign(rank=table.method.map(PREFERENCE.index), threshold=table.method.map(THRESHOLDS))
+        return with_mask(ranked.sort_values(["target", "rank", "clip"]))
     originals = table[table.label == 0]
     ranked = originals.assign(rank=originals.compression.map(ORIGINALS.index)).sort_values(["target", "rank"])
     return ranked.drop_duplicates("target")
+
+
+def with_mask(table: pd.DataFrame) -> pd.DataFrame:
+    """Clips with a mask that can be read, each mask once."""
+    geometry = ["width", "height", "mask_frames", "mask_width", "mask_height", "dx"]  # alike in every sound quality
+    return table[table.mask_frames > 0].drop_duplicates(["target", "mask_path", *geometry])
+
+
+def searches(candidates: pd.DataFrame, lengths: Mapping[str, int]) -> list[Search]:
+    """One search a target that has a clip to look at.
+
+    Args:
+        candidates: Clips to look at with the columns of `Clip`, of each target the preferred first; for masks, also
+            `threshold`, the grey level that forged pixels exceed.
+        lengths: Frames of each target.
+    """
+    levels = candidates.threshold if "threshold" in candidates else [0] * len(candidates)
+    found: dict[str, Search] = {}
+    for clip, level in zip(clips_of(candidates), levels, strict=True):
+        search = found.setdefault(clip.target, Search(clip.target, [], lengths[clip.target], []))
+        search.clips.append(clip)
+        search.thresholds.append(int(level))
+    return list(found.values())
 
 
 def in_masks(search: Search) -> pd.DataFrame:
@@ -84,12 +101,12 @@ def in_masks(search: Search) -> pd.DataFrame:
     Returns:
         `TRACK_COLUMNS`, one row a frame with a face; none where every mask is empty or fits no clip.
     """
-    for clip in search.clips:
+    for clip, threshold in zip(search.clips, search.thresholds, strict=True):
         left = mask_shift(clip)
         if left is None:
             continue
         frames = range(min(search.length, clip.mask_frames))
-        spots = VideoReader(clip.mask_path).read_bright(frames, THRESHOLDS[clip.method])
+        spots = VideoReader(clip.mask_path).read_bright(frames, threshold)
         truths = (forged(spot, clip.mask_width, clip.mask_height) for spot in spots)
         boxes = {frame: _bounds(truth, clip.dx - left) for frame, truth in enumerate(truths) if truth}
         if boxes:

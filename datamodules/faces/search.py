@@ -20,7 +20,7 @@ FRAMES_FOR_PROCESSES: dict[Source, int] = {"masks": 5000, "dlib": 200}
 
 
 def find_tracks(
-    table: pd.DataFrame, source: Source, lengths: Mapping[str, int], cache_dir: Path | None
+    candidates: pd.DataFrame, source: Source, lengths: Mapping[str, int], cache_dir: Path | None
 ) -> pd.DataFrame:
     """Finds the faces of all targets, or recalls them.
 
@@ -28,7 +28,7 @@ def find_tracks(
     goes on where it was. A target is looked at again only when its files, its length or the rules have changed.
 
     Args:
-        table: The readable clips of an index.
+        candidates: Clips to look at, see `detection.searches`.
         source: `masks` or `dlib`.
         lengths: Frames of each target.
         cache_dir: Where tracks are kept; by default the user's cache folder.
@@ -40,7 +40,7 @@ def find_tracks(
         ValueError: dlib is not installed, and there is something to look for.
         OSError: A file cannot be decoded.
     """
-    wanted = {_key(search, source): search for search in searches(table, source, lengths)}
+    wanted = {_key(search, source): search for search in searches(candidates, lengths)}
     folder = cache_folder(cache_dir)
     whole = folder / f"tracks-{source}-{_digest(sorted(wanted))}.parquet"
     if whole.is_file():
@@ -85,7 +85,11 @@ def _recalled(folder: Path, source: Source, parts: Mapping[str, Path]) -> dict[s
 
 def _key(search: Search, source: Source) -> str:
     """Hash of all that shapes a track."""
-    rules = (RULE, sorted(THRESHOLDS.items())) if source == "masks" else (FOLLOWING, UPSAMPLINGS)
+    if source == "masks":
+        own = {clip.method: level for clip, level in zip(search.clips, search.thresholds, strict=True)}
+        rules: tuple[object, ...] = (RULE, sorted({**THRESHOLDS, **own}.items()))
+    else:
+        rules = (FOLLOWING, UPSAMPLINGS)
     return _digest((source, rules, search.target, search.length, [_facts(clip, source) for clip in search.clips]))
 
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from ..clips.csv_lines import named, read_lines
 from ..clips.index import REWINDING, Clip
 from ..clips.mask_check import COVERED
-from .detection import TRACK_COLUMNS
+from .detection import TRACK_COLUMNS, Source, official_candidates
 from .search import find_tracks
 
 SOURCES = ("masks", "dlib", "whole")
@@ -103,7 +104,11 @@ class FaceTracks:
 
 
 def face_tracks(
-    table: pd.DataFrame, source: str = "masks", cache_dir: Path | None = None, needed: Collection[str] | None = None
+    table: pd.DataFrame,
+    source: str = "masks",
+    cache_dir: Path | None = None,
+    needed: Collection[str] | None = None,
+    candidates: pd.DataFrame | None = None,
 ) -> FaceTracks:
     """Finds, reads or omits the faces of all targets of an index.
 
@@ -114,6 +119,8 @@ def face_tracks(
             in pixels of the original; a frame left out, or without numbers, is a gap.
         cache_dir: Where tracks that were found are kept; by default the user's cache folder.
         needed: Targets that must have a box; by default all.
+        candidates: For `masks` and `dlib`, the clips to look at, see `detection.searches`; by default as
+            `detection.official_candidates` chooses them.
 
     Raises:
         ValueError: A target that is needed has no box in any frame, for dlib no original; a CSV lacks columns; or dlib
@@ -126,11 +133,12 @@ def face_tracks(
         return FaceTracks("whole", "whole", dict.fromkeys(frame), frame)
     lengths = _target_lengths(table)
     wanted = set(lengths if needed is None else needed)
-    if source == "masks":
-        found = find_tracks(table, "masks", lengths, cache_dir)
-    elif source == "dlib":
-        _refuse_without_original(table, wanted)
-        found = find_tracks(table, "dlib", lengths, cache_dir)
+    if source in ("masks", "dlib"):
+        kind = cast("Source", source)
+        looked_at = official_candidates(table, kind) if candidates is None else candidates
+        if kind == "dlib":
+            _refuse_without_original(looked_at, wanted)
+        found = find_tracks(looked_at, kind, lengths, cache_dir)
     else:
         found = _from_csv(Path(source))
     grouped = {str(target): rows for target, rows in found.groupby("target")}
@@ -175,8 +183,8 @@ def _digest(boxes: Mapping[str, Boxes | None]) -> str:
     return hashlib.sha256(b"".join(b"whole" if track is None else track.tobytes() for track in tracks)).hexdigest()
 
 
-def _refuse_without_original(table: pd.DataFrame, wanted: set[str]) -> None:
-    absent = sorted(wanted - set(table.target[table.label == 0]))
+def _refuse_without_original(looked_at: pd.DataFrame, wanted: set[str]) -> None:
+    absent = sorted(wanted - set(looked_at.target))
     if absent:
         raise ValueError(
             f"{len(absent)} targets have no readable original, first {absent[0]!r}, but dlib looks at nothing else: "

@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 
 from ..clips.identity import identified
-from ..clips.index import FOLDERS, FOUR_METHODS, Compression, clips_of, index_all, listed
+from ..clips.index import FOLDERS, FOUR_METHODS, Clip, Compression, clips_of, index_all, listed
 from ..clips.masks import THRESHOLDS
 from ..clips.splits import Split, read_splits, split_of
 from ..crops.labels import Labels, Variant
@@ -199,5 +199,6 @@ class FaceForensicsDataModule(VideoDataModule):
         """Says what counts as forged."""
         if self.labels != "difference" or self.clips is None:
             return Labels(self.labels, self.thresholds, THRESHOLDS)
-        originals = {(clip.target, clip.compression): clip for clip in clips_of(self.clips[self.clips.label == 0])}
+        real = clips_of(self.clips[self.clips.label == 0])
+        originals: dict[tuple[str, str], Clip] = {(clip.target, clip.compression): clip for clip in real}
         return Labels(self.labels, self.thresholds, THRESHOLDS, originals, self.canvas_tracks)

@@ -126,7 +126,7 @@ class VideoFolderDataModule(VideoDataModule):
         clips = self.leave_out_unusable(read_video_table(self.csv, self.cache_dir))
         self._seen = see_masks(clips_of(clips), self.mask_threshold, self.cache_dir)
         refuse_false_masks(clips_of(clips), self._seen, self.mask_threshold)
-        tracks = tracks_of(clips, self.faces, self.cache_dir)
+        tracks = tracks_of(clips, self.faces, self.mask_threshold, self.cache_dir)
         return clips, tracks, tracks
 
     def list_files(self) -> pd.DataFrame:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from ..clips.csv_lines import named, read_lines
-from ..clips.facts import video_facts
 from ..clips.index import METHODS, with_facts
 from ..clips.splits import SPLITS
+from ..faces.detection import with_mask
 from ..faces.tracks import FaceTracks, face_tracks
 
 CSV_COLUMNS = ("path", "label", "mask_path", "method", "pair", "split", "target")
@@ -35,16 +35,15 @@ def read_video_table(csv: Path, cache_dir: Path | None = None) -> pd.DataFrame:
 
     Returns:
         One row a line, in their order, with the columns of `Clip`, `split` and `pair`. A clip is named by its file,
-        where two files share a name by its folders too. `compression` is not known: "".
+        where two files share a name by its folders too. `source` and `compression` are not known, so "", and `dx` is
+        0.
 
     Raises:
         FileNotFoundError: The CSV, a video or a mask is missing, or no file.
         ValueError: The CSV is empty or cannot be read, see `read_lines`, a value is none of those wanted, a video is
             named twice, clips of a target differ in size, or people are in two splits.
     """
-    table = list_videos(csv)
-    facts = video_facts([*table.path, *table.mask_path[table.mask_path != ""].unique()], csv, cache_dir)
-    table = with_facts(table, facts.set_index("path"))
+    table = with_facts(list_videos(csv), csv, cache_dir)
     _refuse_clips(table, csv)
     return table
 
@@ -87,19 +86,22 @@ def list_videos(csv: Path, lacking: bool = False) -> pd.DataFrame:
     return table.assign(source="", compression="", dx=0)
 
 
-def tracks_of(table: pd.DataFrame, faces: str, cache_dir: Path | None) -> FaceTracks:
+def tracks_of(table: pd.DataFrame, faces: str, mask_threshold: int, cache_dir: Path | None) -> FaceTracks:
     """Finds the faces of all targets: by dlib in one clip of each, a real one where there is one, or as `face_tracks`.
 
     Args:
-        table: See `read_video_table`.
+        table: See `read_video_table`; clips that can be read.
         faces: `dlib`, `masks`, `whole`, or the path of a CSV.
+        mask_threshold: Grey level, 0 to 254, that forged pixels of a mask exceed.
         cache_dir: Where tracks that were found are kept; by default the user's cache folder.
     """
-    if faces == "dlib":  # which looks at originals, so each target gets one
-        table = table.sort_values("label", kind="stable").drop_duplicates("target").assign(label=0, compression="raw")
-    elif faces == "masks":  # which are told apart by method; ours are flat, as those of DeepFakeDetection
-        table = table.assign(method=table.method.where(table.label == 0, "DeepFakeDetection"))
-    return face_tracks(table, faces, cache_dir)
+    candidates = None
+    if faces == "dlib":
+        candidates = table = table.sort_values("label", kind="stable").drop_duplicates("target").sort_values("target")
+    elif faces == "masks":
+        fakes = table[table.label == 1].sort_values(["target", "clip"])
+        candidates = with_mask(fakes.assign(threshold=mask_threshold))
+    return face_tracks(table, faces, cache_dir, candidates=candidates)
 
 
 def _as_it_is(folder: Path, cell: str) -> str:
