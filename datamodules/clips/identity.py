@@ -54,7 +54,7 @@ def fingerprints(paths: Sequence[str], root: Path, cache_dir: Path | None = None
 
     Args:
         paths: Of the files.
-        root: Folder whose files they are; each has a cache of its own.
+        root: Folder or file that names them; what is found out is kept apart for each.
         cache_dir: Where fingerprints are kept; by default the user's cache folder.
 
     Returns:
@@ -80,8 +80,8 @@ def identified(files: pd.DataFrame, root: Path, cache_dir: Path | None = None) -
 
     Args:
         files: With `name` (of a clip, wherever its file lies), `split`, `pair`, `path` and `mask_path`, "" for none.
-        root: See `fingerprints`.
-        cache_dir: Likewise.
+        root: Folder or file that names them; what is found out is kept apart for each.
+        cache_dir: Where fingerprints are kept; by default the user's cache folder.
 
     Returns:
         Sorted by name, with `FILE_COLUMNS`; `video` and `mask` are fingerprints, that of no mask is "".

@@ -109,7 +109,11 @@ class Clip(NamedTuple):
 
 
 def clips_of(table: pd.DataFrame) -> list[Clip]:
-    """The rows of an index, or of a part of it."""
+    """The rows of an index, or of a part of it, as clips.
+
+    Args:
+        table: With the columns of `Clip`; its labels are the clips' numbers.
+    """
     return list(map(Clip._make, table[list(Clip._fields[1:])].itertuples(name=None)))
 
 
@@ -164,7 +168,7 @@ def listed(root: Path, qualities: Sequence[Compression], needed: Sequence[Compre
     """Lists clips by their names alone; no file is opened.
 
     Args:
-        root: See `index`.
+        root: The folder that holds `original_sequences` and `manipulated_sequences`.
         qualities: Which are listed, one below the other.
         needed: Of which one must be there; by default of all that are listed.
 

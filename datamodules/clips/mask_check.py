@@ -37,7 +37,7 @@ class MaskSeen(NamedTuple):
     Attributes:
         brightest: Largest value of any channel, 0 to 255.
         least: Smallest share of the frame that it marks as forged, 0 to 1.
-        most: Largest share likewise.
+        most: Largest share of the frame that it marks as forged, 0 to 1.
     """
 
     brightest: int

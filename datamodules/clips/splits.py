@@ -40,7 +40,7 @@ def read_splits(folder: Path) -> Splits:
 
 
 def read_pairs(folder: Path) -> Splits:
-    """Reads the same files as `read_splits`, and lets an id be in two of them.
+    """Reads `train.json`, `val.json` and `test.json` as `read_splits` does, but lets an id be in two of them.
 
     Args:
         folder: Where the three files lie.
@@ -82,6 +82,13 @@ def split_of(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
     """Says for every clip of an index in which split it is.
 
     DeepFakeDetection and its actors have no official split; they are there to test on, so they are `test`.
+
+    Args:
+        table: Rows of the index.
+        splits: The identity pairs of each split.
+
+    Returns:
+        `train`, `val` or `test` by row.
 
     Raises:
         ValueError: An id is in no split, or the two ids of a fake are in different ones.

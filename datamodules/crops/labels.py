@@ -58,7 +58,8 @@ class Labels:
     Attributes:
         variant: `official`, see `masks`; `hull`, each frame's convex hull of that; or `difference`, see `differing`.
         thresholds: Grey level for each method with masks, see `masks.THRESHOLDS`.
-        official: The same of the official truth, which everything is measured by; by default `thresholds`.
+        official: Grey level for each method with masks of the official truth, which everything is measured by; by
+            default `thresholds`.
         originals: For `difference`, what fakes are compared with, by target and quality.
         tracks: For `difference`, where the faces are round which that is done.
     """
@@ -79,7 +80,11 @@ class Labels:
         Args:
             clip: A row of the index.
             frames: Indices in rising order.
-            backend: See `VideoReader`.
+            backend: What decodes, see `VideoReader`.
+
+        Raises:
+            FileNotFoundError: A file that the truth is read from is gone.
+            OSError: A frame of it cannot be read.
         """
         if self.variant == "difference":
             yield from self._differences(clip, frames, backend)
@@ -93,7 +98,17 @@ class Labels:
         return self.variant == "official" and self.official in (None, self.thresholds)
 
     def read_official(self, clip: Clip, frames: Sequence[int], backend: Backend = "pyav") -> Generator[Truth]:
-        """Yields the official truth, whatever the variant and the thresholds."""
+        """Yields the official truth, whatever the variant and the thresholds.
+
+        Args:
+            clip: A row of the index.
+            frames: Indices in rising order.
+            backend: What decodes, see `VideoReader`.
+
+        Raises:
+            FileNotFoundError: The mask is gone.
+            OSError: A frame of it cannot be read.
+        """
         return read_truths(clip, frames, self.official or self.thresholds, backend)
 
     def comparable(self, clip: Clip) -> bool:
@@ -198,7 +213,7 @@ def differing(fake: Image, real: Image, threshold: float) -> Mask:
 
     Args:
         fake: (h, w, 3), 0 to 255.
-        real: Likewise.
+        real: (h, w, 3), 0 to 255.
         threshold: Grey levels, see `DIFFERENCE`.
     """
     apart = cv2.GaussianBlur(cv2.subtract(fake, real, dtype=cv2.CV_32F), (0, 0), SIGMA_PX)

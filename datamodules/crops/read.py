@@ -32,7 +32,7 @@ class Canvas(NamedTuple):
     Attributes:
         truth: Official, (h, w), 0 real, 1 forged, 255 not known.
         box: Where that is.
-        own: The same by the row's own labels, where these are others.
+        own: The truth by the row's own labels where these are others, (h, w), 0 real, 1 forged, 255 not known.
     """
 
     truth: Mask
@@ -98,9 +98,13 @@ def read_crops(
         tracks: Where the faces are.
         margin: 1 is the tight square round the face.
         labels: What is forged.
-        backend: See `VideoReader`.
-        cache: Where crops are kept; what is there is not decoded again.
+        backend: What decodes, see `VideoReader`.
+        cache: Where crops are kept; what is there is not decoded again. None keeps none.
         canvas: Where the faces are whose truth is measured, at `CANVAS_MARGIN`; without, there is no canvas.
+
+    Raises:
+        FileNotFoundError: The clip, or a file that its truth is read from, is gone.
+        OSError: A frame cannot be read; crops before are given first.
     """
     boxes = _boxes(tracks, clip, frames, margin)
     box_of = dict(zip(frames, boxes, strict=True))

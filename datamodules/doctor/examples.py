@@ -36,7 +36,7 @@ def examples(table: pd.DataFrame, home: Mapping[str, str]) -> list[list[Example]
     """Shows the middle frame of one target of each split, and of all fakes made of it.
 
     Args:
-        table: See `index_all`.
+        table: The index of all qualities, see `index_all`.
         home: Split of each id.
 
     Returns:

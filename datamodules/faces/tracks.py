@@ -55,7 +55,11 @@ class FaceTracks:
     frame: Mapping[str, tuple[int, int, int]]
 
     def digest_of(self, targets: Iterable[str]) -> str:
-        """Short hash of what is cut out of some targets' clips, whichever others are known."""
+        """Short hash of what is cut out of some targets' clips, whichever others are known.
+
+        Args:
+            targets: Ids, in any order.
+        """
         used = sorted(set(targets))
         boxes = _digest({target: self.boxes[target] for target in used})
         frames = repr([(target, self.frame[target]) for target in used])
@@ -160,7 +164,7 @@ def canvas_tracks(
     Args:
         table: The index of all that is on disk, see `index_all`.
         own: What crops are cut out by; it is taken for targets without a mask.
-        cache_dir: See `face_tracks`.
+        cache_dir: Where tracks that were found are kept; by default the user's cache folder.
         needed: Targets that are measured, to say what was used for them; by default all.
 
     Returns:

@@ -40,7 +40,7 @@ class FaceForensicsDataModule(VideoDataModule):
         faces: Where crops come from: `masks` (official masks of each target: an oracle), `dlib` (its face detector on
             each target's original, FaceForensics++'s own way), `whole` (whole frames), or the path of a CSV with the
             columns target, frame, x0, y0, x1, y1.
-        margin: Side of the crop in sides of the face.
+        margin: Side of the crop in sides of the face, 0.1 or more.
         size: Side of what the network sees, in pixels.
         frames_per_clip: Frames drawn from each training clip in an epoch.
         eval_frames_per_clip: Evenly spaced frames of each validation and test clip.
@@ -54,8 +54,9 @@ class FaceForensicsDataModule(VideoDataModule):
             learnt as real. The canvas stays official, and so does a frame's label in an evaluation wherever there is an
             official mask: see `Batch` and `Labels`.
         mask_thresholds: Grey levels that replace those of `masks.THRESHOLDS`, by method, in what is trained on.
-        mean: Of the three channels; by default what the model names as `mean`, without a model ImageNet's.
-        std: Likewise.
+        mean: Of red, green and blue, 0 to 1; by default what the model names as `mean`, without a model ImageNet's.
+        std: Standard deviation of red, green and blue, 0 to 1; by default what the model names as `std`, without a
+            model ImageNet's.
         batch_size: Frames a batch on each device.
         redraw: Draw other training frames in each epoch; False keeps to the first epoch's, as FaceForensics++'s own
             protocol does, and a cache of crops then answers all from the second epoch on.
@@ -63,7 +64,7 @@ class FaceForensicsDataModule(VideoDataModule):
         prefetch: Batches that each worker prepares ahead; of 32 at 299 pixels one takes 11 MB of shared memory.
         open_clips: Clips a worker has open at once in training; 11 MB each at 640x480, 16 MB at 1280x720.
         pool: Crops a worker keeps to mix batches from; 0.4 MB each at 299 pixels.
-        backend: What decodes, see `VideoReader`; the pictures are the same.
+        backend: What decodes, `pyav`, `decord` or `torchcodec`; the pictures are the same.
         seed: Of frames drawn, their order and their augmentation; by default the one given to `seed_everything`.
         predict_split: Split that `predict` visits.
         cache_dir: Where facts, face tracks and crops are kept; by default the user's cache folder.

@@ -59,11 +59,11 @@ def select(
     """Takes the originals and the fakes of some methods, at one quality.
 
     Args:
-        on_disk: See `index_all`.
+        on_disk: The index of all that is on disk, see `index_all`.
         root: Where that was found, for messages.
         methods: Manipulations.
         compression: Quality.
-        splits: See `read_splits`.
+        splits: The identity pairs of each split.
         missing: When the disk lacks clips that the splits name: `error`, or go on with the others (`skip`).
 
     Returns:
@@ -97,11 +97,22 @@ def select_mixed(
     splits: Splits,
     missing: Literal["error", "skip"] = "error",
 ) -> pd.DataFrame:
-    """Takes the same at all three qualities; each is a clip of its own, numbered anew and named after its quality too.
+    """Takes the originals and the fakes of some methods at all three qualities, each a clip of its own.
+
+    Args:
+        on_disk: The index of all that is on disk, see `index_all`.
+        root: Where that was found, for messages.
+        methods: Manipulations.
+        splits: The identity pairs of each split.
+        missing: When the disk lacks clips that the splits name: `error`, or go on with the others (`skip`).
+
+    Returns:
+        The rows taken, numbered anew and named after their quality too, as `000_003@c40`, with their `split` and their
+        `pair`.
 
     Raises:
-        FileNotFoundError: See `select`.
-        ValueError: Likewise.
+        FileNotFoundError: Promised clips are missing.
+        ValueError: A method is not on disk.
     """
     parts = [select(on_disk, root, methods, quality, splits, missing) for quality in FOLDERS]
     return pd.concat([part.assign(clip=part["clip"] + "@" + part["compression"]) for part in parts], ignore_index=True)

@@ -40,7 +40,7 @@ def read_video_table(csv: Path, cache_dir: Path | None = None) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: The CSV, a video or a mask is missing, or no file.
-        ValueError: The CSV is empty or cannot be read, see `read_lines`, a value is none of those wanted, a video is
+        ValueError: The CSV is empty or cannot be read, a value is none of those wanted, a video is
             named twice, clips of a target differ in size, or people are in two splits.
     """
     table = with_facts(list_videos(csv), csv, cache_dir)
@@ -52,15 +52,15 @@ def list_videos(csv: Path, lacking: bool = False) -> pd.DataFrame:
     """Reads what a CSV says of its videos; no video is opened.
 
     Args:
-        csv: See `read_video_table`.
+        csv: Its columns are described in `VideoFolderDataModule`.
         lacking: Whether it may name files that are not there.
 
     Returns:
         The columns of `read_video_table` that the CSV tells.
 
     Raises:
-        FileNotFoundError: See `read_video_table`.
-        ValueError: Likewise.
+        FileNotFoundError: The CSV is missing, or a video or a mask where these may not lack.
+        ValueError: The CSV is empty or cannot be read, a value is none of those wanted, or a video is named twice.
     """
     if not os.path.isfile(csv):
         raise FileNotFoundError(f"csv is {str(csv)!r}, but wanted a file that exists, with the columns path and label")
@@ -90,7 +90,7 @@ def tracks_of(table: pd.DataFrame, faces: str, mask_threshold: int, cache_dir: P
     """Finds the faces of all targets: by dlib in one clip of each, a real one where there is one, or as `face_tracks`.
 
     Args:
-        table: See `read_video_table`; clips that can be read.
+        table: The clips that can be read, as `read_video_table` gives them.
         faces: `dlib`, `masks`, `whole`, or the path of a CSV.
         mask_threshold: Grey level, 0 to 254, that forged pixels of a mask exceed.
         cache_dir: Where tracks that were found are kept; by default the user's cache folder.

@@ -107,7 +107,10 @@ class EpochLoader:
         return {"epoch": self._begun, "batches": self.consumed(), **self._shape()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Makes the next pass go on where `state` was taken.
+        """Makes the next pass go on where a state was taken.
+
+        Args:
+            state: What `state_dict` gave.
 
         Raises:
             ValueError: Processes, workers, batch size, clips or frames are others, and the position is inside an epoch.

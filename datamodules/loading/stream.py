@@ -142,7 +142,12 @@ class FrameStream:
         return stop - start
 
     def order(self, worker: int = 0, workers: int = 1) -> TrainingOrder:
-        """The training order of a worker in this epoch, whole: a pure function of what the constructor was given."""
+        """The training order of a worker in this epoch, whole: a pure function of what the constructor was given.
+
+        Args:
+            worker: Its number, from 0.
+            workers: How many there are.
+        """
         options = self.options
         draw = self.epoch if options.redraw else 0
         plan = training_plan(self.clips, self.count, self.seed, draw, options.balance, options.self_blend)
@@ -150,7 +155,12 @@ class FrameStream:
         return training_order(self.clips, plan, key, *sizes, self.rank, self.ranks, worker, workers)
 
     def begin(self, epoch: int, consumed: int = 0) -> None:
-        """Prepares the next pass: which epoch it visits, and how many of its batches are left out as known."""
+        """Prepares the next pass.
+
+        Args:
+            epoch: Which one it visits, from 0.
+            consumed: Batches of it that are known already and left out.
+        """
         self.epoch = epoch
         self.consumed = consumed
         self.unreadable.clear()

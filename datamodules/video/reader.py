@@ -71,7 +71,8 @@ class VideoReader:
         Raises:
             ValueError: The indices do not rise from 0 or more.
             FileNotFoundError: The file is gone.
-            OSError: A frame cannot be read, see `read`.
+            OSError: The file cannot be opened or decoded, or a frame asked for is damaged or not there. What comes
+                before that frame is given first.
         """
         self._check(frames)
         return DECODERS[self.backend].read_bright(self.path, frames, threshold)
