@@ -45,7 +45,7 @@ DIRECTIONS = {
         "stages": "",
         "clip_source": "crops faces",
         "doctor": "faces clips video parallel files",
-        "synthetic": "faces clips video parallel",
+        "synthetic": "faces clips video parallel files",
         "loading": "crops faces clips video parallel batch",
         "crops": "faces clips video batch",
         "faces": "clips video parallel files",
