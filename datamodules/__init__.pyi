@@ -1,7 +1,9 @@
 """FaceForensics++ files on disk to batches of crops and masks; knows nothing of models."""
 
 from .batch import Batch
-from .clips.index import METHODS, Clip, clips_of, index, index_all
+from .clip_source import ClipSource
+from .clips.identity import identified
+from .clips.index import METHODS, Clip, clips_of, index, index_all, with_facts
 from .clips.masks import THRESHOLDS, UNKNOWN, forged_region, read_masks
 from .clips.splits import read_splits, split_of
 from .crops.labels import Labels
@@ -12,10 +14,12 @@ from .faces.tracks import FaceTracks, face_tracks
 from .layouts.faceforensics import FaceForensicsDataModule
 from .layouts.video_folder import VideoFolderDataModule
 from .loading.loader import EpochLoader
+from .loading.options import StreamOptions
 from .loading.stream import FrameStream
 from .video.reader import VideoReader
 from .video.scan import probe
 from .video.writer import write_video
+from .video_data import VideoDataModule
 
 __all__ = [
     "METHODS",
@@ -23,6 +27,7 @@ __all__ = [
     "UNKNOWN",
     "Batch",
     "Clip",
+    "ClipSource",
     "Crop",
     "CropTransform",
     "EpochLoader",
@@ -31,11 +36,14 @@ __all__ = [
     "FrameStream",
     "Labels",
     "SelfBlend",
+    "StreamOptions",
+    "VideoDataModule",
     "VideoFolderDataModule",
     "VideoReader",
     "clips_of",
     "face_tracks",
     "forged_region",
+    "identified",
     "index",
     "index_all",
     "probe",
@@ -43,5 +51,6 @@ __all__ = [
     "read_masks",
     "read_splits",
     "split_of",
+    "with_facts",
     "write_video",
 ]

@@ -36,8 +36,8 @@ class Batch(TypedDict):
         canvas: int64 (B, 256, 256), official truth in the crop at margin 1.3: 0 real, 1 forged, 255 not known; resized
             by nearest, as `mask` is.
         canvas_box: float32 (B, 4), x0 y0 x1 y1 of that crop in pixels of the video frame.
-        canvas_own: int64 (B, 256, 256), the same by the row's own labels; there only where these are not the official
-            ones.
+        canvas_own: int64 (B, 256, 256), the truth in that crop by the row's own labels, 0 real, 1 forged, 255 not
+            known; there only where these are not the official ones.
     """
 
     image: Tensor

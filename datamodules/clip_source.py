@@ -25,7 +25,10 @@ class ClipSource(ABC):
 
     @abstractmethod
     def list_files(self) -> pd.DataFrame:
-        """What the files of the selected clips hold, read or not: see `clips.identity.identified`.
+        """What the files of the selected clips are, whether or not they can be read.
+
+        Returns:
+            The table that `clips.identity.identified` makes of clips, or one with its columns.
 
         Raises:
             FileNotFoundError: None of them is there.
@@ -37,8 +40,9 @@ class ClipSource(ABC):
         """Finds the clips and their faces.
 
         Returns:
-            One row a clip with the columns of `clips.index.Clip`, `split` (train, val or test) and `pair` (the same for
-            clips of the same people); the tracks that crops are cut out by; the tracks where pixels are measured.
+            One row a clip, numbered by unique labels, with the columns of `clips.index.Clip`, of which `with_facts`
+            finds out all that the files hold, `split` (train, val or test) and `pair` (one name for clips of the same
+            people); the tracks that crops are cut out by; the tracks where pixels are measured.
 
         Raises:
             FileNotFoundError: What was asked for is not there.
@@ -47,11 +51,15 @@ class ClipSource(ABC):
 
     @abstractmethod
     def make_labels(self) -> Labels:
-        """Says what of a frame counts as forged; asked for when the clips are known."""
+        """Says what of a frame counts as forged; asked for by each loader, when the clips are known."""
 
     @abstractmethod
     def notes(self, clips: pd.DataFrame) -> Iterable[str]:
-        """Sentences for the user on what a selection of clips leaves out or does not know."""
+        """Sentences for the user on what a selection of clips leaves out or does not know.
+
+        Args:
+            clips: Of all splits, as `find_clips` gave them.
+        """
 
     @abstractmethod
     def check_clips(self, clips: pd.DataFrame, stage: str) -> None:

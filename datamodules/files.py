@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd  # for the reader alone: who only writes text does without
 
 
 def cache_folder(cache_dir: Path | None) -> Path:
@@ -14,9 +18,41 @@ def cache_folder(cache_dir: Path | None) -> Path:
     return Path(cache_dir) if cache_dir else user / "pixel-forensics"
 
 
-def write_parquet(table: pd.DataFrame, path: Path) -> None:
-    """Writes a table so that whoever reads it sees either the old or the whole new one."""
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Has a file written beside its place and puts it there once it is whole.
+
+    Whoever reads sees either what was there before or all of the new file. A writer that fails leaves nothing behind,
+    one that is killed the file `.<process>.<name>`. Nothing is synced: who must outlive a power failure does that
+    before the block ends.
+
+    Args:
+        path: Where the file belongs; missing folders are made.
+
+    Yields:
+        Where to write it: a path in the same folder, with the same ending.
+
+    Raises:
+        OSError: The folder cannot be made, or the file not be put into its place.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    table.to_parquet(unfinished)
-    unfinished.replace(path)
+    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
+    unfinished.unlink(missing_ok=True)  # of a process of this number that was killed
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)  # also a link to the file that is there already: to replace it is void
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text atomically, see `write_atomically`."""
+    with write_atomically(path) as unfinished:
+        unfinished.write_text(text)
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Writes a table atomically, see `write_atomically`."""
+    with write_atomically(path) as unfinished:
+        table.to_parquet(unfinished)

@@ -9,13 +9,13 @@ from pytorch_lightning.trainer.states import TrainerFn, TrainerStatus
 
 from .errors import DataValueError
 
-Triple = tuple[float, float, float]
-
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of ImageNet's training images, as torchvision's and most of timm's weights want them."""
 
 
-def normalisation_for(trainer: Any, mean: Triple | None, std: Triple | None) -> tuple[Sequence[float], Sequence[float]]:
+def normalisation_for(
+    trainer: Any, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> tuple[Sequence[float], Sequence[float]]:
     """Mean and standard deviation of each channel by which images are normalised, in units of 0 to 1.
 
     Args:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -22,72 +22,36 @@ from .clips.index import refuse_broken
 from .clips.splits import Split
 from .crops.cache import CropCache
 from .crops.transforms import CropTransform
-from .errors import DataValueError
 from .faces.tracks import SOURCES, FaceTracks
 from .files import cache_folder
 from .loading.loader import EpochLoader
+from .loading.options import StreamOptions
 from .loading.stream import FrameStream
 from .parallel.pool import one_at_a_time
-from .stages import Triple, batches_done, epoch_of, is_on_gpu, normalisation_for, refuse_test_while_choosing
-from .video.reader import Backend
+from .stages import batches_done, epoch_of, is_on_gpu, normalisation_for, refuse_test_while_choosing
 
 
 class VideoDataModule(ClipSource, LightningDataModule):
     """Face crops and truth masks, decoded from videos while training; a subclass says which, see `ClipSource`.
 
-    The arguments are described in `FaceForensicsDataModule`.
+    Args:
+        options: How clips are read, and how what is read of them is mixed and shown.
+        predict_split: Split that `predict` visits.
+        cache_dir: Where facts, face tracks and crops are kept; by default the user's cache folder.
+
+    Attributes:
+        options: The settings, with the seed of the run where they name none. A change of them, by
+            `dataclasses.replace`, holds for loaders made from then on.
+        faces: Where crops come from; a subclass that lets the user choose keeps it here.
     """
 
-    def __init__(
-        self,
-        margin: float,
-        size: int,
-        frames_per_clip: int,
-        eval_frames_per_clip: int,
-        balance: bool,
-        redraw: bool,
-        augment: bool,
-        self_blend: float,
-        mean: Triple | None,
-        std: Triple | None,
-        batch_size: int,
-        num_workers: int,
-        prefetch: int,
-        open_clips: int,
-        pool: int,
-        backend: Backend,
-        seed: int | None,
-        predict_split: Split,
-        cache_dir: str | None,
-        cache_gb: float,
-    ) -> None:
+    def __init__(self, options: StreamOptions, predict_split: Split = "test", cache_dir: str | None = None) -> None:
         super().__init__()
-        least: dict[str, float] = {"size": 1, "frames_per_clip": 1, "eval_frames_per_clip": 1, "batch_size": 1}
-        least |= {"num_workers": 0, "prefetch": 1, "open_clips": 1, "pool": 1, "margin": 0.1, "cache_gb": 0, "seed": 0}
-        given = locals()
-        for name, smallest in least.items():
-            if given[name] is not None and not smallest <= given[name] < math.inf:
-                raise DataValueError(f"{name} is {given[name]}, wanted {smallest} or more")
-        self.margin = margin
-        self.size = size
-        self.frames_per_clip = frames_per_clip
-        self.eval_frames_per_clip = eval_frames_per_clip
-        self.balance = balance
-        self.redraw = redraw
-        self.augment = augment
-        self.self_blend = self_blend
-        self.mean = mean
-        self.std = std
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.prefetch = prefetch
-        self.open_clips = open_clips
-        self.pool = pool
-        self.backend: Backend = backend
-        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if options.seed is None else options.seed
+        self.options = replace(options, seed=seed)
         self.predict_split: Split = predict_split
         self.cache_dir = Path(cache_dir) if cache_dir else None
-        self.cache = CropCache(cache_folder(self.cache_dir), cache_gb) if cache_gb else None
+        self.cache = CropCache(cache_folder(self.cache_dir), options.cache_gb) if options.cache_gb else None
         self.faces = "masks"
         self._noted = False
         self._may_test = False
@@ -140,7 +104,10 @@ class VideoDataModule(ClipSource, LightningDataModule):
         return self._loader("val")
 
     def test_dataloader(self) -> EpochLoader:
-        """Every planned frame of the test split exactly once; cut short by `limit_test_batches`, spread likewise."""
+        """Every planned frame of the test split exactly once.
+
+        Where a Trainer cuts it short by `limit_test_batches`, what is left is spread over methods, originals and fakes.
+        """
         return self._loader("test")
 
     def predict_dataloader(self) -> EpochLoader:
@@ -153,7 +120,7 @@ class VideoDataModule(ClipSource, LightningDataModule):
             loader.close()
 
     def on_exception(self, exception: BaseException) -> None:
-        """Likewise: after an error a Trainer tears nothing down."""
+        """Ends the workers of all loaders after an error, for then a Trainer tears nothing down."""
         self.teardown("")
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
@@ -197,11 +164,23 @@ class VideoDataModule(ClipSource, LightningDataModule):
             with one_at_a_time(cache_folder(self.cache_dir) / "arranging"):
                 self.clips, self.tracks, self.canvas_tracks = self.find_clips()
         if self.unusable is not None:
-            self._without_unusable(self.unusable)
+            self.leave_out_unusable(self.unusable)
         return self.clips
 
-    def _without_unusable(self, clips: pd.DataFrame) -> pd.DataFrame:
-        """Leaves out, to predict, clips that cannot be read at all; for every other stage they are refused."""
+    def leave_out_unusable(self, clips: pd.DataFrame) -> pd.DataFrame:
+        """Leaves out, to predict, clips that cannot be read at all; for every other stage they are refused.
+
+        `find_clips` of a subclass passes its clips through it, before it looks for faces.
+
+        Args:
+            clips: With the columns of `Clip`, `split` and `pair`; those of 0 frames cannot be read.
+
+        Returns:
+            Those that can be read.
+
+        Raises:
+            ValueError: A clip cannot be read, and the stage is not `predict`.
+        """
         if self._stage != "predict":
             refuse_broken(clips, self.place)
         if self.unusable is None:
@@ -212,9 +191,9 @@ class VideoDataModule(ClipSource, LightningDataModule):
         """What the selected clips of all splits are, whatever the path, time or readability of their files.
 
         Returns:
-            A row a clip with the columns of `identity.COLUMNS`, sorted by name; `video` and `mask` are fingerprints.
-            Behind them, with a split of "", the row `faces file` where faces come from a CSV and, once they are known,
-            `faces`, which is what crops are cut out by.
+            A row a clip with the columns of `identity.FILE_COLUMNS`, sorted by name; `video` and `mask` are
+            fingerprints. Behind them, with a split of "", the row `faces file` where faces come from a CSV and, once
+            they are known, `faces`, which is what crops are cut out by.
 
         Raises:
             FileNotFoundError: None of the files is there.
@@ -240,27 +219,19 @@ class VideoDataModule(ClipSource, LightningDataModule):
         if self.clips is None or self.tracks is None:
             raise RuntimeError("the loaders were asked for before setup(stage): call it first, or let a Trainer do it")
         # Asked here and not in setup, for only after it a Trainer restores the checkpoint, which knows better.
-        mean, std = normalisation_for(self.trainer, self.mean, self.std)
+        options = self.options
+        mean, std = normalisation_for(self.trainer, options.mean, options.std)
         return FrameStream(
             self.clips[self.clips.split == split],
             self.tracks,
-            CropTransform(self.size, mean, std, augment=train and self.augment),
-            self.frames_per_clip if train else self.eval_frames_per_clip,
-            self.batch_size,
+            CropTransform(options.size, mean, std, augment=train and options.augment),
+            options if train else replace(options, self_blend=self_blend),
             train=train,
-            seed=self.seed,
-            margin=self.margin,
             labels=self.make_labels(),
-            balance=self.balance,
-            redraw=self.redraw,
-            open_clips=self.open_clips,
-            pool=self.pool,
+            cache=self.cache,
+            canvas=None if train else self.canvas_tracks,
             rank=rank,
             ranks=ranks,
-            backend=self.backend,
-            cache=self.cache,
-            self_blend=self.self_blend if train else self_blend,
-            canvas=None if train else self.canvas_tracks,
             on_unreadable=on_unreadable,
             limit=limit,
         )
@@ -285,8 +256,8 @@ class VideoDataModule(ClipSource, LightningDataModule):
             stream,
             partial(epoch_of, self),
             partial(batches_done, self),
-            num_workers=self.num_workers,
-            prefetch=self.prefetch,
+            num_workers=self.options.num_workers,
+            prefetch=self.options.prefetch,
             finished=self.trainer is None,
             pin_memory=is_on_gpu(self.trainer),
             same=train and getattr(self.trainer, "overfit_batches", 0) > 0,

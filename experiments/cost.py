@@ -20,11 +20,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+from datamodules.files import write_text
+
 from .config.keys import check_keys
 from .config.layers import read_layers, with_table_base
 from .config.rows import TABLES, Row, find_rows
 from .errors import ExperimentValueError
-from .runs.files import write_text
 from .runs.reading import read_csv
 from .training.lightning_cli import ForensicsCLI
 
@@ -124,7 +125,7 @@ def measure(rows: dict[str, Path], batch_size: int, precision: str, repeats: int
     for name, path in (progress := tqdm(rows.items(), "measuring", unit="row")):
         progress.set_postfix_str(name)
         cli, row = build(path), Row.named(name)
-        module, size = cli.model.to(device).eval(), cli.datamodule.size
+        module, size = cli.model.to(device).eval(), cli.datamodule.options.size
         parameters = [parameter.numel() for parameter in module.parameters()]
         trained = [parameter.numel() for parameter in module.parameters() if parameter.requires_grad]
         # Dilation by hooks leaves no trace in the text of the layers.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 
 from datamodules import VideoReader, probe
+from datamodules.files import write_atomically
 from lightning_modules.base import BY_FRAME_HEAD, ForensicsModule
 
 from .errors import ExperimentExistsError, ExperimentMissingError, ExperimentValueError
@@ -243,9 +243,7 @@ def _write(
     path: Path, program: ExportedProgram, module: ForensicsModule, images: Mapping[str, Tensor], tolerance: float
 ) -> None:
     """Writes and compares under a passing name: what was there before is replaced by a good file only."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with write_atomically(path) as unfinished:
         save(program, unfinished)
         run = runner(unfinished)
         differences = {name: largest_difference(module, run, batch) for name, batch in images.items()}
@@ -254,7 +252,4 @@ def _write(
             raise ExperimentValueError(
                 f"{path} is not written, for it differs from the checkpoint by {said}: --tolerance allows {tolerance}"
             )
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     print(f"wrote {path}: it differs from the checkpoint by at most {said}; --tolerance allows {tolerance}")

@@ -19,11 +19,11 @@ FILES = [path.relative_to(ROOT) for room in (*ROOMS, "experiments") for path in 
 IN_ROOMS = [path for path in FILES if path.parts[0] in ROOMS]
 
 DOORS = {
-    "decord": {"datamodules/video/reader.py"},
-    "torchcodec": {"datamodules/video/reader.py"},
+    "decord": {"datamodules/video/decoders.py"},
+    "torchcodec": {"datamodules/video/decoders.py"},
     "av": {
         f"datamodules/video/{name}.py"
-        for name in ("reader", "writer", "packets", "planes", "containers", "listing", "player", "scan")
+        for name in ("decoders", "writer", "packets", "planes", "containers", "listing", "player", "scan")
     },
     "dlib": {"datamodules/faces/detection.py"},
     "albumentations": {"datamodules/crops/transforms.py"},
@@ -45,13 +45,13 @@ DIRECTIONS = {
         "video_data": "stages clip_source loading crops faces clips video parallel files batch",
         "stages": "",
         "clip_source": "crops faces",
-        "doctor": "faces clips video parallel",
-        "synthetic": "faces clips video parallel",
+        "doctor": "faces clips video parallel files",
+        "synthetic": "faces clips video parallel files",
         "loading": "crops faces clips video parallel batch",
         "crops": "faces clips video batch",
         "faces": "clips video parallel files",
         "clips": "video parallel files",
-        "video": "",
+        "video": "files",
         "parallel": "",
         "files": "",
         "batch": "",

@@ -25,10 +25,10 @@ MARKS = {
 }
 """By the first bytes of a file, its encoding; else it is UTF-8, with a mark or without."""
 
-NAMED = 10
+NAMED_THINGS = 10
 """Things that a sentence names, at most."""
 
-SHOWN = 400
+SHOWN_CHARS = 400
 """Characters of one of them, at most."""
 
 
@@ -81,12 +81,12 @@ def read_lines(path: Path, needed: Sequence[str], optional: Sequence[str] = (), 
 
 def named(things: Sequence[str]) -> str:
     """Names all of a few things, and of many the first and how many more there are; line ends are shown as escapes."""
-    more = len(things) - NAMED
-    return ", ".join(map(_shown, things[:NAMED])) + (f" and {more} more" if more > 0 else "")
+    more = len(things) - NAMED_THINGS
+    return ", ".join(map(_shown, things[:NAMED_THINGS])) + (f" and {more} more" if more > 0 else "")
 
 
 def _shown(text: str) -> str:
-    cut = text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 2 :]}"
+    cut = text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS // 2]}...{text[-SHOWN_CHARS // 2 :]}"
     return cut if cut.isprintable() else repr(cut)[1:-1]
 
 

@@ -23,7 +23,7 @@ _STAMP = ["path", "size", "mtime_ns", "inode"]
 _FACTS = {"path": str} | dict.fromkeys((*_STAMP[1:], *VideoFacts._fields), "int64") | {"fps": float}
 
 
-VERSION = 2
+FACTS_VERSION = 2
 """Of what is remembered: raise it with every change of what `scan` answers, and files are looked at anew."""
 
 
@@ -50,7 +50,7 @@ def video_facts(paths: Sequence[str], root: Path, cache_dir: Path | None) -> pd.
         used; such a file has 0 frames.
     """
     digest = hashlib.sha256(os.fsencode(Path(root).resolve())).hexdigest()[:16]
-    cache = cache_folder(cache_dir) / f"facts-{VERSION}-{digest}.parquet"
+    cache = cache_folder(cache_dir) / f"facts-{FACTS_VERSION}-{digest}.parquet"
     stamps, problems = _stamps(dict.fromkeys(paths))
     known = _recalled(cache)
     facts = stamps.merge(known, on=_STAMP)

@@ -13,14 +13,14 @@ import pandas as pd
 from ..files import cache_folder, write_parquet
 from ..parallel.pool import cores
 
-COLUMNS = ("name", "split", "pair", "video", "mask")
+FILE_COLUMNS = ("name", "split", "pair", "video", "mask")
 """Of a table of the files that are used, see `VideoDataModule.files`."""
 
-BLOCK = 64 * 1024
+BLOCK_BYTES = 64 * 1024
 """Bytes that are read of a large file at its head, in its middle and at its tail: MP4 keeps its packets' sizes at one
 of its ends."""
 
-VERSION = 1
+IDENTITY_VERSION = 1
 """Of what is remembered: raise it with every change of `fingerprint`."""
 
 _STAMP = {"path": str, "size": "int64", "mtime_ns": "int64", "ctime_ns": "int64", "inode": "int64"}
@@ -38,13 +38,13 @@ def fingerprint(path: str | Path, whole: bool = False) -> str:
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        if whole or size <= 4 * BLOCK:
+        if whole or size <= 4 * BLOCK_BYTES:
             digest = hashlib.file_digest(file, "sha256")
         else:
             digest = hashlib.sha256()
-            for place in (0, (size - BLOCK) // 2, size - BLOCK):
+            for place in (0, (size - BLOCK_BYTES) // 2, size - BLOCK_BYTES):
                 file.seek(place)
-                digest.update(file.read(BLOCK))
+                digest.update(file.read(BLOCK_BYTES))
     digest.update(str(size).encode())
     return digest.hexdigest()[:16]
 
@@ -54,14 +54,14 @@ def fingerprints(paths: Sequence[str], root: Path, cache_dir: Path | None = None
 
     Args:
         paths: Of the files.
-        root: Folder whose files they are; each has a cache of its own.
+        root: Folder or file that names them; what is found out is kept apart for each.
         cache_dir: Where fingerprints are kept; by default the user's cache folder.
 
     Returns:
         By path; those that are not there, or cannot be read, are left out.
     """
     digest = hashlib.sha256(os.fsencode(Path(root).resolve())).hexdigest()[:16]
-    cache = cache_folder(cache_dir) / f"identity-{VERSION}-{digest}.parquet"
+    cache = cache_folder(cache_dir) / f"identity-{IDENTITY_VERSION}-{digest}.parquet"
     stamps = _stamps(paths, root)
     known = _recalled(cache)
     told = stamps.merge(known, on=list(_STAMP), how="left")
@@ -80,21 +80,21 @@ def identified(files: pd.DataFrame, root: Path, cache_dir: Path | None = None) -
 
     Args:
         files: With `name` (of a clip, wherever its file lies), `split`, `pair`, `path` and `mask_path`, "" for none.
-        root: See `fingerprints`.
-        cache_dir: Likewise.
+        root: Folder or file that names them; what is found out is kept apart for each.
+        cache_dir: Where fingerprints are kept; by default the user's cache folder.
 
     Returns:
-        Sorted by name, with `COLUMNS`; `video` and `mask` are fingerprints, that of no mask is "".
+        Sorted by name, with `FILE_COLUMNS`; `video` and `mask` are fingerprints, that of no mask is "".
     """
     masks = files.mask_path[files.mask_path != ""].unique()
     prints = fingerprints([*files.path, *masks], root, cache_dir)
     table = files.assign(video=files.path.map(prints), mask=files.mask_path.map(prints).fillna(""))
-    return table.dropna(subset="video")[list(COLUMNS)].astype(str).sort_values("name", ignore_index=True)
+    return table.dropna(subset="video")[list(FILE_COLUMNS)].astype(str).sort_values("name", ignore_index=True)
 
 
 def one_row(name: str, digest: str) -> pd.DataFrame:
-    """A row of `COLUMNS` about what is no clip: without a split, its fingerprint in `video`."""
-    return pd.DataFrame([(name, "", "", digest, "")], columns=list(COLUMNS))
+    """A row of `FILE_COLUMNS` about what is no clip: without a split, its fingerprint in `video`."""
+    return pd.DataFrame([(name, "", "", digest, "")], columns=list(FILE_COLUMNS))
 
 
 def _stamps(paths: Sequence[str], root: Path) -> pd.DataFrame:

@@ -37,6 +37,11 @@ FOUR_METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 """Those of the first version of FaceForensics++, on which most results are published."""
 
 
+REWINDING = "Face2Face"
+"""The method whose clips are as long as their source: where that is longer than the target, they show the target again
+from its start."""
+
+
 FOLDERS: dict[Compression, tuple[str, ...]] = {"raw": ("raw", "c0"), "c23": ("c23",), "c40": ("c40",)}
 """Names of the folder of each quality; `raw` and `c0` are one thing."""
 
@@ -58,10 +63,10 @@ class Clip(NamedTuple):
         number: Label of the row; what a batch calls `clip`.
         clip: File name without its ending.
         target: Id whose background, body and timing are seen.
-        source: Id whose face or expression was put in; "" for an original.
-        method: One of `ON_DISK`.
+        source: Id whose face or expression was put in; "" for an original, and where it is not known.
+        method: One of `ON_DISK`, or of another data set any name.
         label: 0 original, 1 fake.
-        compression: `raw`, `c23` or `c40`.
+        compression: `raw`, `c23` or `c40`; "" where it is not known.
         path: Video.
         mask_path: Mask video, "" where there is none.
         frames: Number of frames that can be read; 0 for a file that cannot be used.
@@ -71,10 +76,10 @@ class Clip(NamedTuple):
         mask_frames: 0 where there is no mask that can be used, like the next two.
         mask_width: Pixels.
         mask_height: Pixels.
-        dx: Columns that a centred crop lost at the left side of its target.
+        dx: Columns that a centred crop lost at the left side of its target; 0 for what is no crop.
         lost: Pictures before its first frame that cannot be decoded, for the file begins without a whole key frame.
         problem: Why the file cannot be used, a sentence; "" where it can.
-        mask_problem: Why its mask cannot be used, likewise.
+        mask_problem: Why its mask cannot be used, a sentence; "" where it can.
     """
 
     number: int
@@ -83,7 +88,7 @@ class Clip(NamedTuple):
     source: str
     method: str
     label: int
-    compression: Compression
+    compression: Compression | Literal[""]
     path: str
     mask_path: str
     frames: int
@@ -98,9 +103,18 @@ class Clip(NamedTuple):
     problem: str = ""
     mask_problem: str = ""
 
+    @property
+    def rewinds(self) -> bool:
+        """Whether behind its target's end it shows that again from the start."""
+        return self.method == REWINDING
+
 
 def clips_of(table: pd.DataFrame) -> list[Clip]:
-    """The rows of an index, or of a part of it."""
+    """The rows of an index, or of a part of it, as clips.
+
+    Args:
+        table: With the columns of `Clip`; its labels are the clips' numbers.
+    """
     return list(map(Clip._make, table[list(Clip._fields[1:])].itertuples(name=None)))
 
 
@@ -144,9 +158,7 @@ def _table(
     root: Path, qualities: Sequence[Compression], needed: Sequence[Compression], cache_dir: Path | None
 ) -> pd.DataFrame:
     rows = listed(root, qualities, needed)
-    masks_found = rows.mask_path[rows.mask_path != ""].unique()  # qualities share them
-    facts = video_facts([*rows.path, *masks_found], root, cache_dir).set_index("path")
-    table = with_facts(rows, facts)
+    table = with_facts(rows, root, cache_dir)
     table["dx"] = _lost_columns(table)
     table = table[list(Clip._fields[1:])]
     table.attrs["passed_over"] = rows.attrs["passed_over"]
@@ -157,7 +169,7 @@ def listed(root: Path, qualities: Sequence[Compression], needed: Sequence[Compre
     """Lists clips by their names alone; no file is opened.
 
     Args:
-        root: See `index`.
+        root: The folder that holds `original_sequences` and `manipulated_sequences`.
         qualities: Which are listed, one below the other.
         needed: Of which one must be there; by default of all that are listed.
 
@@ -182,16 +194,23 @@ def listed(root: Path, qualities: Sequence[Compression], needed: Sequence[Compre
     return rows
 
 
-def with_facts(rows: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
-    """Adds what is known of clips and masks to a table of their paths.
+def with_facts(rows: pd.DataFrame, root: Path, cache_dir: Path | None = None) -> pd.DataFrame:
+    """Adds what clips and masks truly hold to a table of their paths.
 
     A mask whose clip has lost its first pictures, or that has itself lost others, does not pair with it by number: it
     counts as one that cannot be used.
 
     Args:
-        rows: With the columns `path` and `mask_path`.
-        facts: See `video_facts`, by path.
+        rows: With the columns `path` and, "" for none, `mask_path`; several clips may share a mask.
+        root: Folder or file that names them; what is found out is kept apart for each.
+        cache_dir: Where facts about files are kept; by default the user's cache folder.
+
+    Returns:
+        The rows and, as `Clip` describes them, `frames`, `width`, `height`, `fps`, `lost`, `problem`, `mask_frames`,
+        `mask_width`, `mask_height` and `mask_problem`.
     """
+    masks_found = rows.mask_path[rows.mask_path != ""].unique()
+    facts = video_facts([*rows.path, *masks_found], root, cache_dir).set_index("path")
     table = rows.join(facts[["frames", "width", "height", "fps", "lost", "problem"]], on="path")
     masks = facts[["frames", "width", "height", "lost", "problem"]].add_prefix("mask_")
     empty = {name: "" if name == "mask_problem" else 0 for name in masks}
@@ -245,7 +264,7 @@ def even_frames(length: int, count: int) -> tuple[int, ...]:
     return tuple(int((part + 0.5) * length / count) for part in range(count))
 
 
-NAMED = 20
+NAMED_FILES = 20
 """Files that a sentence names, at most."""
 
 
@@ -261,7 +280,7 @@ def refuse_broken(clips: pd.DataFrame, place: object) -> None:
     """
     broken = clips[clips.frames == 0]
     if len(broken):
-        shown = "; ".join(broken.problem[:NAMED])
-        more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        shown = "; ".join(broken.problem[:NAMED_FILES])
+        more = f"; and {len(broken) - NAMED_FILES} more" if len(broken) > NAMED_FILES else ""
         remedy = "so download or copy them again, or leave them out"
         raise DataValueError(f"{len(broken)} clips of {place} cannot be read, {remedy}: {shown}{more}")

@@ -19,7 +19,7 @@ from ..video.reader import VideoReader
 from .index import Clip, even_frames
 from .masks import RULE, forged_region, mask_shift
 
-FRAMES = 8
+FRAMES_SEEN = 8
 """Frames of a mask that are looked at, evenly spaced; where all are empty, all of its frames."""
 
 COVERED = 0.95
@@ -38,7 +38,7 @@ class MaskSeen(NamedTuple):
     Attributes:
         brightest: Largest value of any channel, 0 to 255.
         least: Smallest share of the frame that it marks as forged, 0 to 1.
-        most: Largest share likewise.
+        most: Largest share of the frame that it marks as forged, 0 to 1.
     """
 
     brightest: int
@@ -57,7 +57,7 @@ def see_mask(path: str, frames: int, threshold: int) -> MaskSeen:
     Raises:
         OSError: A frame cannot be decoded.
     """
-    seen = _seen(path, even_frames(frames, FRAMES), threshold)
+    seen = _seen(path, even_frames(frames, FRAMES_SEEN), threshold)
     return seen if seen.most else _seen(path, range(frames), threshold)
 
 
@@ -116,7 +116,7 @@ def _see(threshold: int, item: tuple[str, str, int]) -> tuple[str, MaskSeen | No
 
 def _key(path: str, frames: int, threshold: int) -> str:
     status = os.stat(path)
-    facts = (os.fsencode(path), status.st_size, status.st_mtime_ns, status.st_ino, frames, threshold, RULE, FRAMES)
+    facts = (os.fsencode(path), status.st_size, status.st_mtime_ns, status.st_ino, frames, threshold, RULE, FRAMES_SEEN)
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 

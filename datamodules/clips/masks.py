@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..video.planes import Box, Spot, bright, tight
+from ..video.containers import Box
+from ..video.planes import Spot, bright, tight
 from ..video.reader import Backend, Image, VideoReader
 from .index import Clip
 
@@ -120,8 +121,8 @@ def forged(spot: Spot, width: int, height: int) -> Truth:
 
     Args:
         spot: Where the brightest channel exceeds the threshold.
-        width: Of the frame; what of the spot lies outside is cut off.
-        height: Likewise.
+        width: Of the frame in pixels; what of the spot lies outside is cut off.
+        height: Of the frame in pixels.
     """
     lit = spot.pixels[: max(0, height - spot.y), max(0, -spot.x) : max(0, width - spot.x)]
     if not lit.size:
@@ -182,8 +183,12 @@ def read_truths(
     Args:
         clip: A row of the index.
         frames: Indices in rising order.
-        thresholds: Grey level for each method with masks.
-        backend: See `VideoReader`.
+        thresholds: Grey level for each method with masks, 0 to 254.
+        backend: What decodes, see `VideoReader`.
+
+    Raises:
+        FileNotFoundError: The mask is gone.
+        OSError: A frame of it cannot be read.
     """
     if clip.label == 0:
         yield from repeat(NOTHING, len(frames))
@@ -204,7 +209,21 @@ def read_masks(
     thresholds: Mapping[str, int] = THRESHOLDS,
     backend: Backend = "pyav",
 ) -> Generator[Mask]:
-    """Yields the same as `read_truths`, as masks of the clip's own size."""
+    """Yields the truth of frames of one clip as masks of the clip's size, (H, W), 0 real, 1 forged, 255 not known.
+
+    That of an original is 0 everywhere. It is 255 everywhere for a method without masks, a missing mask file, a frame
+    behind the mask's end, and a mask that has neither its clip's size nor, for a centred crop, its target's.
+
+    Args:
+        clip: A row of the index.
+        frames: Indices in rising order.
+        thresholds: Grey level for each method with masks, 0 to 254.
+        backend: What decodes, see `VideoReader`.
+
+    Raises:
+        FileNotFoundError: The mask is gone.
+        OSError: A frame of it cannot be read.
+    """
     with closing(read_truths(clip, frames, thresholds, backend)) as truths:
         yield from (truth.within((0, 0, clip.width, clip.height)) for truth in truths)
 

@@ -15,6 +15,9 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Splits = dict[Split, list[tuple[str, str]]]
 
+OFFICIAL_PAIRS: dict[Split, int] = {"train": 360, "val": 70, "test": 70}
+"""Identity pairs of each of FaceForensics++'s splits."""
+
 
 def read_splits(folder: Path) -> Splits:
     """Reads `train.json`, `val.json` and `test.json`: lists of id pairs such as `["071", "054"]`.
@@ -27,7 +30,7 @@ def read_splits(folder: Path) -> Splits:
         ValueError: A file is not of that form, or an id is in two splits.
     """
     splits = read_pairs(folder)
-    home = home_of(splits)
+    home = split_of_identities(splits)
     twice = [(name, split) for split in SPLITS for pair in splits[split] for name in pair if home[name] != split]
     if twice:
         identity, split = twice[0]
@@ -39,7 +42,7 @@ def read_splits(folder: Path) -> Splits:
 
 
 def read_pairs(folder: Path) -> Splits:
-    """Reads the same files as `read_splits`, and lets an id be in two of them.
+    """Reads `train.json`, `val.json` and `test.json` as `read_splits` does, but lets an id be in two of them.
 
     Args:
         folder: Where the three files lie.
@@ -57,7 +60,7 @@ def read_pairs(folder: Path) -> Splits:
     return {split: _read_pairs(folder / f"{split}.json") for split in SPLITS}
 
 
-def home_of(splits: Splits) -> dict[str, Split]:
+def split_of_identities(splits: Splits) -> dict[str, Split]:
     """The split of every id."""
     return {identity: split for split, pairs in splits.items() for pair in pairs for identity in pair}
 
@@ -82,10 +85,17 @@ def split_of(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
 
     DeepFakeDetection and its actors have no official split; they are there to test on, so they are `test`.
 
+    Args:
+        table: Rows of the index.
+        splits: The identity pairs of each split.
+
+    Returns:
+        `train`, `val` or `test` by row.
+
     Raises:
         ValueError: An id is in no split, or the two ids of a fake are in different ones.
     """
-    home = home_of(splits)
+    home = split_of_identities(splits)
     numbered = table.target.str.fullmatch(r"\d{3}")
     found = table.target.map(home).where(numbered, "test")
     if found.isna().any():

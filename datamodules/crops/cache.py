@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from .crop_file import Cut, Part, Reader, Shape, places_of
+from .crop_file import CropFileReader, CropFileWriter, Cut, Shape, places_of
 
 _PATIENCE_S = 60  # a process that is stopped while it holds the lock must not stop all others
 
@@ -69,7 +69,7 @@ class CropCache:
         places = places_of(self.folder / key[:2], key, wanted)
         missing = {frame: shape for frame, shape in wanted.items() if frame not in places}
         done = 0
-        with closing(Reader()) as stored, closing(self._decoded(key, missing, decode)) as decoded:
+        with closing(CropFileReader()) as stored, closing(self._decoded(key, missing, decode)) as decoded:
             for frame in frames:
                 cut = stored.read(places[frame]) if frame in places else next(decoded, None)
                 if cut is None:
@@ -98,11 +98,11 @@ class CropCache:
         finally:
             self._drop(part)
 
-    def _reserve(self, key: str, shapes: dict[int, Shape]) -> Part | None:
+    def _reserve(self, key: str, shapes: dict[int, Shape]) -> CropFileWriter | None:
         """Begins a file, unless there is one of these frames, or no room, or nothing can be stored any more."""
         if self._off:
             return None
-        part = Part(self.folder / key[:2], key, shapes)
+        part = CropFileWriter(self.folder / key[:2], key, shapes)
         try:
             part.path.parent.mkdir(exist_ok=True)
             with self._account() as account:
@@ -123,7 +123,7 @@ class CropCache:
         )
         return None
 
-    def _drop(self, part: Part | None) -> None:
+    def _drop(self, part: CropFileWriter | None) -> None:
         if part is None or part.file < 0:
             return
         if part.owner == os.getpid():  # else a copy, in a process forked meanwhile

@@ -51,7 +51,7 @@ class Cut(NamedTuple):
     label: int
 
 
-class Row(NamedTuple):
+class CropRecord(NamedTuple):
     """What a file says of one record; `crc` and `offset`, in bytes, are the record's."""
 
     frame: int
@@ -68,13 +68,13 @@ class Row(NamedTuple):
         return self.offset + self.height * (self.width * 3 + -(-self.width // 8))
 
 
-_ROW = np.dtype(list(zip(Row._fields, ["<u4", "<u4", "<u4", "u1", "u1", "<u4", "<u8"], strict=True)))
+_RECORD = np.dtype(list(zip(CropRecord._fields, ["<u4", "<u4", "<u4", "u1", "u1", "<u4", "<u8"], strict=True)))
 
-Place = tuple[Path, Row]
+Place = tuple[Path, CropRecord]
 """Where a crop is stored."""
 
 
-class Part:
+class CropFileWriter:
     """A file being written; its lock tells that its writer lives.
 
     Args:
@@ -87,7 +87,7 @@ class Part:
         self._rows = _rows_of(shapes)
         name = f"{key}-{hashlib.sha256(self._rows.tobytes()).hexdigest()[:32]}"
         self.path, self.final = folder / f"{name}.part", folder / f"{name}.crops"
-        self.size = Row._make(self._rows[-1].item()).end
+        self.size = CropRecord._make(self._rows[-1].item()).end
         self.owner = os.getpid()
         self.file = -1
 
@@ -150,7 +150,7 @@ def places_of(folder: Path, key: str, wanted: Mapping[int, Shape]) -> dict[int, 
     return {row.frame: (path, row) for path, row in places if wanted.get(row.frame) == (row.height, row.width)}
 
 
-class Reader:
+class CropFileReader:
     """Reads records; the file of the last one stays open."""
 
     def __init__(self) -> None:
@@ -189,25 +189,25 @@ def _crc(image: Image, bits: NDArray[np.uint8]) -> int:
 
 def _rows_of(shapes: Mapping[int, Shape]) -> NDArray[np.void]:
     """Rows of a file to be written, where what only the decoded cuts tell is 0."""
-    rows: list[Row] = []
-    offset = _HEAD.size + _ROW.itemsize * len(shapes)
+    rows: list[CropRecord] = []
+    offset = _HEAD.size + _RECORD.itemsize * len(shapes)
     for frame, (height, width) in shapes.items():
-        rows.append(Row(frame, height, width, 0, 0, 0, offset))
+        rows.append(CropRecord(frame, height, width, 0, 0, 0, offset))
         offset = rows[-1].end
-    return np.array(rows, _ROW)
+    return np.array(rows, _RECORD)
 
 
-def _read_rows(path: Path) -> list[Row]:
+def _read_rows(path: Path) -> list[CropRecord]:
     """What a file holds; a damaged one holds nothing and is removed."""
     try:
         with path.open("rb") as file:
             size, head = os.fstat(file.fileno()).st_size, file.read(_HEAD.size)
             magic, count, crc = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0, 0)
-            table = file.read(count * _ROW.itemsize) if magic == _MAGIC and count * _ROW.itemsize < size else b""
+            table = file.read(count * _RECORD.itemsize) if magic == _MAGIC and count * _RECORD.itemsize < size else b""
     except OSError:
         return []
     if table and zlib.crc32(table) == crc:
-        rows = [Row._make(row) for row in np.frombuffer(table, _ROW).tolist()]
+        rows = [CropRecord._make(row) for row in np.frombuffer(table, _RECORD).tolist()]
         if rows[-1].end == size:
             return rows
     _remove(path)

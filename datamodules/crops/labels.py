@@ -11,15 +11,16 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from ..clips.index import Clip, Compression
+from ..clips.index import Clip
 from ..clips.masks import NOT_KNOWN, NOTHING, RULE, THRESHOLDS, Mask, Truth, forged, read_truths
 from ..faces.tracks import FaceTracks
-from ..video.planes import Box, tight
+from ..video.containers import Box
+from ..video.planes import tight
 from ..video.reader import Backend, Image, VideoReader
 
 Variant = Literal["official", "hull", "difference"]
 
-DIFFERENCE: Mapping[Compression, float] = {"raw": 2.0, "c23": 3.0, "c40": 8.0}
+DIFFERENCE: Mapping[str, float] = {"raw": 2.0, "c23": 3.0, "c40": 8.0}
 """Grey levels by which a fake must differ from its original, see `differing`: what an original that was only encoded
 twice does not reach (measured: no pixel at raw and c23, at c40 0.07 % of the canvas or less; beside its raw self, which
 is never done here, 2 to 4 % are marked at c23 and 6 to 9 % at c40).
@@ -43,7 +44,7 @@ SIGMA_PX = 1.4
 WINDOW_PX = 9
 """Side of the square over which a difference is averaged: half a macroblock of H.264."""
 
-REACH = 1.6
+COMPARED_MARGIN = 1.6
 """Margin of the crop in which a fake is compared with its original: noise of the codec elsewhere is no forgery."""
 
 LEAST = 0.01
@@ -57,7 +58,8 @@ class Labels:
     Attributes:
         variant: `official`, see `masks`; `hull`, each frame's convex hull of that; or `difference`, see `differing`.
         thresholds: Grey level for each method with masks, see `masks.THRESHOLDS`.
-        official: The same of the official truth, which everything is measured by; by default `thresholds`.
+        official: Grey level for each method with masks of the official truth, which everything is measured by; by
+            default `thresholds`.
         originals: For `difference`, what fakes are compared with, by target and quality.
         tracks: For `difference`, where the faces are round which that is done.
     """
@@ -65,7 +67,7 @@ class Labels:
     variant: Variant = "official"
     thresholds: Mapping[str, int] = field(default_factory=lambda: THRESHOLDS)
     official: Mapping[str, int] | None = None
-    originals: Mapping[tuple[str, Compression], Clip] = field(default_factory=dict)
+    originals: Mapping[tuple[str, str], Clip] = field(default_factory=dict)
     tracks: FaceTracks | None = None
 
     def read(self, clip: Clip, frames: Sequence[int], backend: Backend = "pyav") -> Generator[Truth]:
@@ -78,7 +80,11 @@ class Labels:
         Args:
             clip: A row of the index.
             frames: Indices in rising order.
-            backend: See `VideoReader`.
+            backend: What decodes, see `VideoReader`.
+
+        Raises:
+            FileNotFoundError: A file that the truth is read from is gone.
+            OSError: A frame of it cannot be read.
         """
         if self.variant == "difference":
             yield from self._differences(clip, frames, backend)
@@ -92,7 +98,17 @@ class Labels:
         return self.variant == "official" and self.official in (None, self.thresholds)
 
     def read_official(self, clip: Clip, frames: Sequence[int], backend: Backend = "pyav") -> Generator[Truth]:
-        """Yields the official truth, whatever the variant and the thresholds."""
+        """Yields the official truth, whatever the variant and the thresholds.
+
+        Args:
+            clip: A row of the index.
+            frames: Indices in rising order.
+            backend: What decodes, see `VideoReader`.
+
+        Raises:
+            FileNotFoundError: The mask is gone.
+            OSError: A frame of it cannot be read.
+        """
         return read_truths(clip, frames, self.official or self.thresholds, backend)
 
     def comparable(self, clip: Clip) -> bool:
@@ -116,7 +132,7 @@ class Labels:
         original = self.originals.get((clip.target, clip.compression))
         if self.variant != "difference" or original is None or self.tracks is None:
             return official
-        boxes = self.tracks.crops(clip, range(clip.frames), REACH).tobytes()
+        boxes = self.tracks.crops(clip, range(clip.frames), COMPARED_MARGIN).tobytes()
         return [
             *official,
             original.frames,
@@ -135,8 +151,7 @@ class Labels:
         original = self.originals.get((clip.target, clip.compression))
         numbers: list[int] = []
         if original and self.tracks and self.comparable(clip):
-            rewinds = clip.method == "Face2Face"
-            numbers = [frame % original.frames for frame in frames if rewinds or frame < original.frames]
+            numbers = [frame % original.frames for frame in frames if clip.rewinds or frame < original.frames]
             yield from self._compared(clip, frames[: len(numbers)], original, numbers, self.tracks, backend)
         yield from repeat(NOT_KNOWN, len(frames) - len(numbers))
 
@@ -149,7 +164,7 @@ class Labels:
         tracks: FaceTracks,
         backend: Backend,
     ) -> Iterator[Truth]:
-        boxes = [(x0, y0, x1, y1) for x0, y0, x1, y1 in tracks.crops(clip, frames, REACH).tolist()]
+        boxes = [(x0, y0, x1, y1) for x0, y0, x1, y1 in tracks.crops(clip, frames, COMPARED_MARGIN).tolist()]
         shift = clip.dx - original.dx
         places = [(x0 + shift, y0, x1 + shift, y1) for x0, y0, x1, y1 in boxes]
         threshold = DIFFERENCE[clip.compression]
@@ -162,7 +177,7 @@ class Labels:
                 yield _without_specks(truth, LEAST * fake.shape[0] * fake.shape[1])
 
 
-OFFICIAL = Labels()
+OFFICIAL_LABELS = Labels()
 
 
 def _read_rewinding(clip: Clip, numbers: Sequence[int], boxes: Sequence[Box], backend: Backend) -> Generator[Image]:
@@ -198,7 +213,7 @@ def differing(fake: Image, real: Image, threshold: float) -> Mask:
 
     Args:
         fake: (h, w, 3), 0 to 255.
-        real: Likewise.
+        real: (h, w, 3), 0 to 255.
         threshold: Grey levels, see `DIFFERENCE`.
     """
     apart = cv2.GaussianBlur(cv2.subtract(fake, real, dtype=cv2.CV_32F), (0, 0), SIGMA_PX)

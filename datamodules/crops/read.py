@@ -16,15 +16,12 @@ from ..clips.index import METHODS, Clip
 from ..clips.masks import Mask, Stencil, Truth, stencil
 from ..errors import DataMissingError
 from ..faces.tracks import FaceTracks
+from ..video.containers import Box
 from ..video.reader import Backend, Image, VideoReader
 from .cache import CropCache
 from .crop_file import Cut
-from .labels import OFFICIAL, Labels
+from .labels import OFFICIAL_LABELS, Labels
 from .transforms import on_canvas
-
-Box = tuple[int, int, int, int]
-"""x0 y0 x1 y1 in pixels of the video frame."""
-
 
 MANY = 8
 """Frames of a fake of which one at least should be forged."""
@@ -36,7 +33,7 @@ class Canvas(NamedTuple):
     Attributes:
         truth: Official, (h, w), 0 real, 1 forged, 255 not known.
         box: Where that is.
-        own: The same by the row's own labels, where these are others.
+        own: The truth by the row's own labels where these are others, (h, w), 0 real, 1 forged, 255 not known.
     """
 
     truth: Mask
@@ -78,7 +75,7 @@ def read_crops(
     frames: Sequence[int],
     tracks: FaceTracks,
     margin: float = 1.3,
-    labels: Labels = OFFICIAL,
+    labels: Labels = OFFICIAL_LABELS,
     backend: Backend = "pyav",
     cache: CropCache | None = None,
     canvas: FaceTracks | None = None,
@@ -102,9 +99,13 @@ def read_crops(
         tracks: Where the faces are.
         margin: 1 is the tight square round the face.
         labels: What is forged.
-        backend: See `VideoReader`.
-        cache: Where crops are kept; what is there is not decoded again.
+        backend: What decodes, see `VideoReader`.
+        cache: Where crops are kept; what is there is not decoded again. None keeps none.
         canvas: Where the faces are whose truth is measured, at `CANVAS_MARGIN`; without, there is no canvas.
+
+    Raises:
+        FileNotFoundError: The clip, or a file that its truth is read from, is gone.
+        OSError: A frame cannot be read; crops before are given first.
     """
     boxes = _boxes(tracks, clip, frames, margin)
     box_of = dict(zip(frames, boxes, strict=True))

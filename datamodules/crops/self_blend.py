@@ -54,7 +54,7 @@ class SelfBlend:
         """Makes a fake.
 
         Args:
-            image: A real crop, (h, w, 3).
+            image: A real crop, (h, w, 3), RGB, 0 to 255.
             key: Integers from 0 that name the sample: seed, epoch, clip, frame.
 
         Returns:

@@ -31,8 +31,8 @@ class CropTransform:
 
     Args:
         size: Side of the square that the network sees, in pixels.
-        mean: Of the three channels, in units of 0 to 1.
-        std: Likewise.
+        mean: Of red, green and blue, 0 to 1.
+        std: Standard deviation of red, green and blue, above 0 and up to 1.
         augment: Horizontal flip, and light changes of brightness, contrast and colour.
 
     Raises:
@@ -60,8 +60,8 @@ class CropTransform:
         """Makes one crop what the network sees, in bytes.
 
         Args:
-            image: (h, w, 3).
-            mask: (h, w).
+            image: (h, w, 3), RGB, 0 to 255.
+            mask: (h, w), 0 real, 1 forged, 255 not known.
             key: Integers from 0 that name the sample: seed, epoch, clip, frame.
 
         Returns:

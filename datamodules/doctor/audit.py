@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..clips.index import index_all
 from ..clips.masks import THRESHOLDS
-from ..clips.splits import Splits, home_of, read_pairs
+from ..clips.splits import Splits, read_pairs, split_of_identities
 from ..errors import DataError
 from ..parallel.pool import in_parallel
 from .closure import of_clips, of_lists, proof
@@ -22,7 +22,7 @@ from .counts import clip_counts, mask_counts
 from .findings import Finding, examine, found
 from .looks import Look, errands, look
 from .parts import Part, Stock, stock
-from .people import FEWEST, Pair, nearest
+from .people import FEWEST_FACES, AlikePair, nearest
 
 USUAL = 8
 """Frames of each clip that are looked at where nothing else is said."""
@@ -67,7 +67,7 @@ class Audit:
     masks: pd.DataFrame
     greys: Mapping[str, NDArray[np.int64]]
     shares: Mapping[str, NDArray[np.float64]]
-    pairs: list[Pair]
+    pairs: list[AlikePair]
     faces: int
     thumbnails: Mapping[str, bytes]
     needs: Mapping[str, list[Stock]]
@@ -115,7 +115,7 @@ def audit(
     few = 1 if len(todo) < TARGETS_FOR_PROCESSES else workers
     looks = sorted(in_parallel(look, todo, "looking at frames", "target", few), key=lambda each: each.target)
     findings += _of_looks(looks)
-    home = home_of(splits) if splits else {}
+    home = split_of_identities(splits) if splits else {}
     faces = {each.target: each.face for each in looks if each.face is not None and each.target.isdigit()}
     pairs = nearest(faces, home)
     if frames:
@@ -188,9 +188,9 @@ def _of_looks(looks: Sequence[Look]) -> Iterator[tuple[str, Finding]]:
         yield EVERYWHERE, finding
 
 
-def _of_people(pairs: Sequence[Pair], home: Mapping[str, str], faces: int) -> Iterator[Finding]:
-    if faces < FEWEST or not home:
-        lacks = f"{faces} faces were found, {FEWEST} are wanted to compare" if home else "there are no splits"
+def _of_people(pairs: Sequence[AlikePair], home: Mapping[str, str], faces: int) -> Iterator[Finding]:
+    if faces < FEWEST_FACES or not home:
+        lacks = f"{faces} faces were found, {FEWEST_FACES} are wanted to compare" if home else "there are no splits"
         yield Finding("people-not-compared", False, f"the same person in two splits was not looked for: {lacks}")
     names = [f"{pair.one} ({home[pair.one]}) and {pair.other} ({home[pair.other]})" for pair in pairs if pair.suspect]
     sentence = "pairs of originals of two splits may show one person: look at their faces on the page, and if they do, "

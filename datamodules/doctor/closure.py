@@ -8,11 +8,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from ..clips.index import ON_DISK
-from ..clips.splits import SPLITS, Splits, home_of, missing_clips
+from ..clips.splits import OFFICIAL_PAIRS, SPLITS, Splits, missing_clips, split_of_identities
 from .findings import Finding, found
-
-OFFICIAL = {"train": 360, "val": 70, "test": 70}
-"""Pairs of each official split."""
 
 
 def of_lists(splits: Splits) -> Iterator[Finding]:
@@ -34,8 +31,8 @@ def of_lists(splits: Splits) -> Iterator[Finding]:
         "identity-in-two-pairs", True, "identities are in two pairs of one split: take the official files", often
     )
     sizes = {split: len(splits[split]) for split in SPLITS}
-    if sizes != OFFICIAL:
-        counts, wanted = ("/".join(str(each[split]) for split in SPLITS) for each in (sizes, OFFICIAL))
+    if sizes != OFFICIAL_PAIRS:
+        counts, wanted = ("/".join(str(each[split]) for split in SPLITS) for each in (sizes, OFFICIAL_PAIRS))
         yield Finding("splits-size", False, f"the splits hold {counts} pairs, the official ones {wanted}")
 
 
@@ -55,7 +52,7 @@ def of_clips(table: pd.DataFrame, splits: Splits) -> Iterator[Finding]:
         f"clips that the splits name are missing, so {broken} pairs are not whole: download them, or use missing: skip",
         missing,
     )
-    home = home_of(splits)
+    home = split_of_identities(splits)
     numbered = table[table.target.str.fullmatch(r"\d{3}")]
     names = numbered["method"] + "/" + numbered["clip"]
     unknown = ~numbered.target.isin(home)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from ..clips.index import Clip
 from ..errors import DataError
+from ..files import write_text
 from .audit import USUAL, audit, stocks
 from .page import write_page
 from .parts import Part
@@ -58,8 +59,7 @@ def run(
             print(needs_as_text(stocks(needs, pd.DataFrame(columns=list(Clip._fields[1:]), dtype=str), None)))
         return 2
     print(as_text(found))
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "doctor.json").write_text(as_json(found))
+    write_text(options.out / "doctor.json", as_json(found))
     try:
         write_page(found, options.out / "index.html")
         print(f"wrote {options.out / 'index.html'} and {options.out / 'doctor.json'}")

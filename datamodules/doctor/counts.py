@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..clips.index import clips_of
 from ..clips.masks import THRESHOLDS, mask_shift
-from ..clips.splits import SPLITS, Splits, home_of
+from ..clips.splits import SPLITS, Splits, split_of_identities
 from .findings import expected_length, unpairable
 from .looks import Look
 
@@ -25,7 +25,7 @@ def clip_counts(clips: pd.DataFrame, splits: Splits | None) -> pd.DataFrame:
         (fakes of another length than their method gives them).
     """
     numbered = clips["target"].str.fullmatch(r"\d{3}")
-    home = home_of(splits) if splits else {}
+    home = split_of_identities(splits) if splits else {}
     split = clips["target"].map(lambda target: home.get(target, "none")).where(numbered, "test")
     columns = [*SPLITS, "none"] if "none" in set(split) else SPLITS
     counts = pd.crosstab(clips["method"], split).reindex(

@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 
 from ..clips.index import Clip, clips_of
-from ..clips.masks import UNKNOWN, Mask, read_masks
+from ..clips.masks import read_masks
+from ..clips.overlay import tint_truth
 from ..clips.splits import SPLITS
 from ..faces.detection import ORIGINALS
-from ..video.reader import Image, VideoReader
+from ..video.reader import VideoReader
 from .faces import jpeg
 
 WIDTH_PX = 320
-FORGED, NOT_KNOWN = (230, 60, 40), (90, 110, 200)
-"""Colours of an overlay."""
 
 
 class Example(NamedTuple):
@@ -37,7 +36,7 @@ def examples(table: pd.DataFrame, home: Mapping[str, str]) -> list[list[Example]
     """Shows the middle frame of one target of each split, and of all fakes made of it.
 
     Args:
-        table: See `index_all`.
+        table: The index of all qualities, see `index_all`.
         home: Split of each id.
 
     Returns:
@@ -64,15 +63,8 @@ def _of_target(clips: list[Clip], split: str) -> list[Example]:
         height = round(clip.height * WIDTH_PX / clip.width)
         small = [
             cv2.resize(each, (WIDTH_PX, height), interpolation=cv2.INTER_AREA)
-            for each in (image, _overlay(image, truth))
+            for each in (image, tint_truth(image, truth))
         ]
         caption = f"{clip.method} {clip.clip}, {split}, {clip.compression}, frame {frame}"
         shown.append(Example(caption, jpeg(np.concatenate(small, axis=1))))
     return shown
-
-
-def _overlay(image: Image, truth: Mask) -> Image:
-    tinted = image.astype(np.float32)
-    for value, colour in ((1, FORGED), (UNKNOWN, NOT_KNOWN)):
-        tinted[truth == value] = 0.5 * tinted[truth == value] + 0.5 * np.array(colour, np.float32)
-    return tinted.astype(np.uint8)

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from ..clips.index import Clip
 from ..clips.masks import Mask
-from ..faces.detection import PREFERENCE
-from ..faces.tracks import FaceTracks
+from ..faces.detection import PREFERENCE, TRACK_COLUMNS
+from ..faces.tracks import FaceTracks, common_frame, fill_gaps
 from ..video.reader import Image
 
 ALIGNING = ("Face2Face", "NeuralTextures", "DeepFakeDetection", "FaceSwap", "Deepfakes")
@@ -22,15 +23,12 @@ THUMBNAIL_PX, JPEG_QUALITY = 160, 85
 def track_of(masks: Sequence[tuple[Clip, Mapping[int, Mask]]], clips: Sequence[Clip]) -> FaceTracks | None:
     """The face's boxes by the rule of training, from the frames looked at: one mask of the target gives all."""
     for clip, truths in sorted(masks, key=lambda each: PREFERENCE.index(each[0].method)):
-        rects = {frame: cv2.boundingRect(truth) for frame, truth in sorted(truths.items()) if truth.any()}
+        rects = [(frame, cv2.boundingRect(truth)) for frame, truth in truths.items() if truth.any()]
         if rects:
-            x, y, width, height = np.array(list(rects.values()), np.float32).T
-            edges = np.stack([x + clip.dx, y, x + clip.dx + width, y + height], axis=1)
-            every = np.arange(max(clip.frames for clip in clips))
-            boxes = np.stack([np.interp(every, list(rects), edge) for edge in edges.T], axis=1, dtype=np.float32)
-            left, right = max(clip.dx for clip in clips), min(clip.dx + clip.width for clip in clips)
-            bounds = left, right, min(clip.height for clip in clips)
-            return FaceTracks("masks", "", {clip.target: boxes}, {clip.target: bounds})
+            seen = [(frame, x + clip.dx, y, x + clip.dx + across, y + down) for frame, (x, y, across, down) in rects]
+            boxes = fill_gaps(pd.DataFrame(seen, columns=TRACK_COLUMNS[1:]), max(clip.frames for clip in clips))
+            frame = common_frame(pd.DataFrame(clips))
+            return FaceTracks("masks", "", {clip.target: boxes}, {clip.target: frame})
     return None
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..clips.masks import THRESHOLDS
-from ..clips.splits import home_of
+from ..clips.splits import split_of_identities
+from ..files import write_text
 from .audit import EVERYWHERE, Audit
 from .examples import examples
 from .report import depth, people
@@ -37,7 +38,7 @@ def write_page(audit: Audit, path: Path) -> None:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    home = home_of(audit.splits) if audit.splits else {}
+    home = split_of_identities(audit.splits) if audit.splits else {}
     looked = bool(audit.looked)
     page = environment.get_template("page.html").render(
         audit=audit,
@@ -49,7 +50,7 @@ def write_page(audit: Audit, path: Path) -> None:
         plots={method: (_greys(method, greys), _shares(audit.shares[method])) for method, greys in audit.greys.items()},
         image=_inline,
     )
-    path.write_text(page)
+    write_text(path, page)
 
 
 def _greys(method: str, greys: NDArray[np.int64]) -> str:

@@ -9,12 +9,12 @@ import pandas as pd
 
 from ..clips.index import Compression
 from ..clips.masks import THRESHOLDS
-from ..clips.splits import SPLITS, Splits
+from ..clips.splits import OFFICIAL_PAIRS, SPLITS, Splits
 
 ACTORS = "actors"
 """What a part is called that holds the originals of DeepFakeDetection."""
 
-OFFICIAL: Mapping[str, int] = {
+OFFICIAL_CLIPS: Mapping[str, int] = {
     "original": 1000,
     "Deepfakes": 1000,
     "Face2Face": 1000,
@@ -35,7 +35,7 @@ class Part(NamedTuple):
 
     Attributes:
         what: `videos`, `masks` (one set for all qualities) or `splits`.
-        method: A key of `OFFICIAL`; "" for splits.
+        method: A key of `OFFICIAL_CLIPS`; "" for splits.
         compression: Of videos.
     """
 
@@ -70,9 +70,8 @@ class Stock(NamedTuple):
     def select(self) -> str:
         """What to take to have it whole."""
         if self.part.what == "splits":
-            return (
-                "train.json, val.json and test.json (360, 70, 70 pairs) from the splits of FaceForensics++'s repository"
-            )
+            pairs = ", ".join(str(OFFICIAL_PAIRS[split]) for split in SPLITS)
+            return f"train.json, val.json and test.json ({pairs} pairs) from the splits of FaceForensics++'s repository"
         name = SELECTED.get(self.part.method, self.part.method)
         quality = f" -c {self.part.compression}" if self.part.compression else ""
         return f"in the official download -d {name}{quality} -t {self.part.what}: {self.wanted} files"
@@ -112,4 +111,4 @@ def stock(part: Part, table: pd.DataFrame, splits: Splits | None) -> Stock:
         there = int(((clips.compression == part.compression) & (clips.frames > 0)).sum())
     pairs = sum(map(len, splits.values())) if splits else 0
     numbered = part.method not in (ACTORS, "DeepFakeDetection")
-    return Stock(part, there, 2 * pairs if pairs and numbered else OFFICIAL[part.method])
+    return Stock(part, there, 2 * pairs if pairs and numbered else OFFICIAL_CLIPS[part.method])

@@ -20,19 +20,19 @@ from numpy.typing import NDArray
 
 from ..clips.masks import Mask
 from ..video.reader import Image
-from .portraits import FACE, HAIR, HAIRLINE, HEAD, WINDOW, Plane, axes, blur, portrait, small, structure_of
+from .portraits import FACE, HAIR, HAIRLINE, HEAD, WINDOW, Plane, axes, blur_within, portrait, small, structure_of
 
-FINE, COARSE = 48, 12
+FINE_PX, COARSE_PX = 48, 12
 """Sides of the pictures in which structure and colours are compared."""
 
-FEWEST = 12
+FEWEST_FACES = 12
 """Faces without which there is nothing to measure a likeness by."""
 
 FALSE_ALARMS, SLACK = 0.05, 1.85
 """Trees in which one pair of strangers would be named, were their likeness normal, and a factor because it is not: in
 25 trees of 24 drawn people the most alike strangers reached 0.98 of the bound, so no pair of 6900 was over it."""
 
-SHOWN = 6
+SHOWN_PAIRS = 6
 """Pairs shown to a human whatever their score: of 150 people filmed again, 148 were
 in the first pair; over the bound were 69 of 75 at c23, 23 of 25 at raw, 36 of 50 at c40."""
 
@@ -58,7 +58,7 @@ class Likeness(NamedTuple):
     shape: Plane
 
 
-class Pair(NamedTuple):
+class AlikePair(NamedTuple):
     """Two targets of different splits.
 
     Attributes:
@@ -94,29 +94,30 @@ def describe(images: Sequence[Image], outlines: Sequence[Mask]) -> Likeness | No
     even = (levels + levels[:, ::-1]) / 2
     ratios = np.stack([even[..., 0] - even[..., 1], even[..., 2] - even[..., 1], even.mean(axis=2)], axis=2)
     mean = (ratios * FACE[..., None]).sum((0, 1)) / FACE.sum()
-    slow = np.stack([blur(ratios[..., channel], 2.5, HEAD) for channel in range(3)], axis=2) - mean.astype(np.float32)
+    blurred = np.stack([blur_within(ratios[..., channel], 2.5, HEAD) for channel in range(3)], axis=2)
+    slow = blurred - mean.astype(np.float32)
     shapes = [np.log(down / across) for _, _, across, down in map(axes, outlines)]
     return Likeness(
-        small((structure + structure[:, ::-1]) / 2 * WINDOW, FINE)[small(WINDOW, FINE) > 0.3],
-        small(slow[..., :2], COARSE)[small(HEAD, COARSE) > 0.3].ravel(),
-        small(slow, COARSE)[small(HAIR, COARSE) > 0.3].mean(axis=0).astype(np.float32),
+        small((structure + structure[:, ::-1]) / 2 * WINDOW, FINE_PX)[small(WINDOW, FINE_PX) > 0.3],
+        small(slow[..., :2], COARSE_PX)[small(HEAD, COARSE_PX) > 0.3].ravel(),
+        small(slow, COARSE_PX)[small(HAIR, COARSE_PX) > 0.3].mean(axis=0).astype(np.float32),
         (structure_of(light, 3) * HAIRLINE)[HAIRLINE.any(axis=1)].ravel(),
         np.array([np.median(shapes)], np.float32),
     )
 
 
-def nearest(faces: Mapping[str, Likeness], home: Mapping[str, str], count: int = SHOWN) -> list[Pair]:
+def nearest(faces: Mapping[str, Likeness], home: Mapping[str, str], count: int = SHOWN_PAIRS) -> list[AlikePair]:
     """The pairs of different splits that look most alike.
 
     Args:
-        faces: By target; with fewer than `FEWEST` there is nothing to measure by, and the answer is empty.
+        faces: By target; with fewer than `FEWEST_FACES` there is nothing to measure by, and the answer is empty.
         home: Split of each target; others are only a measure for these.
         count: Pairs to name at least; all over the bound are named.
 
     Returns:
         The most alike first.
     """
-    if len(faces) < FEWEST:
+    if len(faces) < FEWEST_FACES:
         return []
     names = sorted(faces)
     scores, bound = scores_of([faces[name] for name in names]), bound_of(len(names))
@@ -126,7 +127,7 @@ def nearest(faces: Mapping[str, Likeness], home: Mapping[str, str], count: int =
     rows, columns = np.nonzero(np.triu(across, 1))
     found = scores[rows, columns]
     order = np.argsort(-found, kind="stable")[: max(count, int((found > bound).sum()))]
-    return [Pair(names[rows[k]], names[columns[k]], float(found[k]), bool(found[k] > bound)) for k in order]
+    return [AlikePair(names[rows[k]], names[columns[k]], float(found[k]), bool(found[k] > bound)) for k in order]
 
 
 def bound_of(people: int) -> float:

@@ -13,7 +13,7 @@ from ..video.reader import Image
 
 Plane = NDArray[np.float32]
 
-SIDE = 72
+PORTRAIT_PX = 72
 """Pixels of a portrait in both directions."""
 
 LEFT, TOP, BOTTOM = -1.45, -1.6, 1.15
@@ -33,25 +33,27 @@ def axes(outline: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64], float
 
 
 def portrait(image: Image, outline: Mask) -> Image:
-    """A face set upright, (SIDE, SIDE, 3), all outlines made the same circle."""
+    """A face set upright, (PORTRAIT_PX, PORTRAIT_PX, 3), all outlines made the same circle."""
     centre, down, across, tall = axes(outline)
     right = np.array([down[1], -down[0]])
-    x, y = right * across * -2 * LEFT / SIDE, down * tall * (BOTTOM - TOP) / SIDE
+    x, y = right * across * -2 * LEFT / PORTRAIT_PX, down * tall * (BOTTOM - TOP) / PORTRAIT_PX
     corner = centre + right * across * LEFT + down * tall * TOP + (x + y) / 2
     step = float(max(np.linalg.norm(x), np.linalg.norm(y)))
     soft = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.4 * step) if step > 1.2 else image)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     turn = np.column_stack([x, y, corner])
-    return np.asarray(cv2.warpAffine(soft, turn, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    return np.asarray(
+        cv2.warpAffine(soft, turn, (PORTRAIT_PX, PORTRAIT_PX), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
 
 
 def structure_of(light: Plane, radius: float) -> Plane:
     """Brightness against its surroundings, in units of the contrast there."""
-    fine = cv2.GaussianBlur(light, (0, 0), 0.8) - blur(light, radius, WINDOW)
-    return np.asarray(fine / (np.sqrt(blur(fine**2, radius, WINDOW)) + 0.02), np.float32)
+    fine = cv2.GaussianBlur(light, (0, 0), 0.8) - blur_within(light, radius, WINDOW)
+    return np.asarray(fine / (np.sqrt(blur_within(fine**2, radius, WINDOW)) + 0.02), np.float32)
 
 
-def blur(plane: Plane, radius: float, window: Plane) -> Plane:
+def blur_within(plane: Plane, radius: float, window: Plane) -> Plane:
     """A Gaussian blur that sees nothing outside a window."""
     weight = cv2.GaussianBlur(window, (0, 0), radius) + 1e-3
     return np.asarray(cv2.GaussianBlur(plane * window, (0, 0), radius) / weight, np.float32)
@@ -64,7 +66,7 @@ def small(plane: NDArray[Any], side: int) -> Plane:
 
 def _windows() -> tuple[Plane, Plane, Plane, Plane]:
     """Weights over a portrait, 0 to 1: the face, the hair above it, the face with its hairline, the hairline."""
-    middle = (np.arange(SIDE) + 0.5) / SIDE
+    middle = (np.arange(PORTRAIT_PX) + 0.5) / PORTRAIT_PX
     u, v = np.meshgrid(LEFT - 2 * LEFT * middle, TOP + (BOTTOM - TOP) * middle)
 
     def ramp(inside: NDArray[np.float64], width: float) -> NDArray[np.float64]:

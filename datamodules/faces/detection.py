@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -18,7 +17,7 @@ from ..video.reader import VideoReader
 
 Source = Literal["masks", "dlib"]
 
-Box = tuple[float, float, float, float]
+FaceBox = tuple[float, float, float, float]
 """x0 y0 x1 y1 in pixels."""
 
 PREFERENCE = ("Deepfakes", "Face2Face", "NeuralTextures", "FaceSwap", "DeepFakeDetection")
@@ -36,7 +35,7 @@ FOLLOWING = 1
 LASTING = 25
 """Frames from which a second face counts, where the first is not there yet or any more: about a second."""
 
-COLUMNS = ["target", "frame", "x0", "y0", "x1", "y1"]
+TRACK_COLUMNS = ["target", "frame", "x0", "y0", "x1", "y1"]
 
 
 class Search(NamedTuple):
@@ -44,53 +43,71 @@ class Search(NamedTuple):
 
     Attributes:
         target: Its id.
-        clips: Fakes with masks, the preferred first; for dlib the one original.
+        clips: Fakes with masks, the preferred first; for dlib the one clip.
         length: Frames of the track.
+        thresholds: For masks, the grey level of each clip's that forged pixels exceed.
     """
 
     target: str
     clips: list[Clip]
     length: int
+    thresholds: list[int]
 
 
-def searches(table: pd.DataFrame, source: Source, lengths: Mapping[str, int]) -> list[Search]:
-    """One search a target that has a mask or, for dlib, an original; sorted by target.
+def official_candidates(table: pd.DataFrame, source: Source) -> pd.DataFrame:
+    """Which clips of FaceForensics++ are looked at: fakes with masks as `PREFERENCE` has them, or one original each.
 
     Args:
         table: The readable clips of an index.
-        source: What to look at.
-        lengths: Frames of each target.
+        source: What is looked at.
+
+    Returns:
+        Rows of the index, see `searches`.
     """
-    clips = clips_of(_with_mask(table) if source == "masks" else _originals(table))
-    targets = itertools.groupby(clips, lambda clip: clip.target)
-    return [Search(target, list(candidates), lengths[target]) for target, candidates in targets]
-
-
-def _with_mask(table: pd.DataFrame) -> pd.DataFrame:
-    masks = table[(table.mask_frames > 0) & table.method.isin(PREFERENCE)]
-    masks = masks.assign(rank=masks.method.map(PREFERENCE.index)).sort_values(["target", "rank", "clip"])
-    geometry = ["width", "height", "mask_frames", "mask_width", "mask_height", "dx"]  # alike in every sound quality
-    return masks.drop_duplicates(["target", "mask_path", *geometry])
-
-
-def _originals(table: pd.DataFrame) -> pd.DataFrame:
+    if source == "masks":
+        table = table[table.method.isin(PREFERENCE)]
+        ranked = table.assign(rank=table.method.map(PREFERENCE.index), threshold=table.method.map(THRESHOLDS))
+        return with_mask(ranked.sort_values(["target", "rank", "clip"]))
     originals = table[table.label == 0]
     ranked = originals.assign(rank=originals.compression.map(ORIGINALS.index)).sort_values(["target", "rank"])
     return ranked.drop_duplicates("target")
+
+
+def with_mask(table: pd.DataFrame) -> pd.DataFrame:
+    """Clips with a mask that can be read, each mask once."""
+    geometry = ["width", "height", "mask_frames", "mask_width", "mask_height", "dx"]  # alike in every sound quality
+    return table[table.mask_frames > 0].drop_duplicates(["target", "mask_path", *geometry])
+
+
+def searches(candidates: pd.DataFrame, lengths: Mapping[str, int]) -> list[Search]:
+    """One search a target that has a clip to look at.
+
+    Args:
+        candidates: Clips to look at with the columns of `Clip`, of each target the preferred first; for masks, also
+            `threshold`, the grey level that forged pixels exceed.
+        lengths: Frames of each target.
+    """
+    levels = candidates.threshold if "threshold" in candidates else [0] * len(candidates)
+    found: dict[str, Search] = {}
+    for clip, level in zip(clips_of(candidates), levels, strict=True):
+        search = found.setdefault(clip.target, Search(clip.target, [], lengths[clip.target], []))
+        search.clips.append(clip)
+        search.thresholds.append(int(level))
+    return list(found.values())
 
 
 def in_masks(search: Search) -> pd.DataFrame:
     """Bounds of the forged region in the first mask that shows one.
 
     Returns:
-        `COLUMNS`, one row a frame with a face; none where every mask is empty or fits no clip.
+        `TRACK_COLUMNS`, one row a frame with a face; none where every mask is empty or fits no clip.
     """
-    for clip in search.clips:
+    for clip, threshold in zip(search.clips, search.thresholds, strict=True):
         left = mask_shift(clip)
         if left is None:
             continue
         frames = range(min(search.length, clip.mask_frames))
-        spots = VideoReader(clip.mask_path).read_bright(frames, THRESHOLDS[clip.method])
+        spots = VideoReader(clip.mask_path).read_bright(frames, threshold)
         truths = (forged(spot, clip.mask_width, clip.mask_height) for spot in spots)
         boxes = {frame: _bounds(truth, clip.dx - left) for frame, truth in enumerate(truths) if truth}
         if boxes:
@@ -106,7 +123,7 @@ def by_dlib(search: Search) -> pd.DataFrame:
     the thousand originals, 509 frames each, would take 14 core-hours were all of the former size, and take more.
 
     Returns:
-        `COLUMNS`, one row a frame with a face, inside the frame; none where no face is found.
+        `TRACK_COLUMNS`, one row a frame with a face, inside the frame; none where no face is found.
 
     Raises:
         ValueError: dlib is not installed.
@@ -142,7 +159,7 @@ def face_detector() -> Any:
     return dlib.get_frontal_face_detector()
 
 
-def follow(found: Sequence[Sequence[Box]]) -> dict[int, Box]:
+def follow(found: Sequence[Sequence[FaceBox]]) -> dict[int, FaceBox]:
     """Follows one face through a clip.
 
     A box continues the face whose last box it overlaps most; a box that overlaps none begins another face. So a face
@@ -156,7 +173,7 @@ def follow(found: Sequence[Sequence[Box]]) -> dict[int, Box]:
     Returns:
         By frame, the box of the one face, in rising order; frames without it are left out.
     """
-    faces: list[dict[int, Box]] = []
+    faces: list[dict[int, FaceBox]] = []
     for frame, boxes in enumerate(found):
         last = [next(reversed(face.values())) for face in faces]
         links = [(overlap(old, new), a, b) for a, old in enumerate(last) for b, new in enumerate(boxes)]
@@ -167,7 +184,7 @@ def follow(found: Sequence[Sequence[Box]]) -> dict[int, Box]:
                 faces[a][frame] = unknown.pop(b)
                 continued.add(a)
         faces += [{frame: box} for box in unknown.values()]
-    chosen: list[dict[int, Box]] = []
+    chosen: list[dict[int, FaceBox]] = []
     for face in sorted(faces, key=lambda each: -sum(map(_area, each.values()))):
         lasts = len(face) >= LASTING and all(max(face) < min(one) or min(face) > max(one) for one in chosen)
         if lasts or not chosen:
@@ -175,7 +192,7 @@ def follow(found: Sequence[Sequence[Box]]) -> dict[int, Box]:
     return {frame: box for face in sorted(chosen, key=min) for frame, box in face.items()}
 
 
-def overlap(one: Box, other: Box) -> float:
+def overlap(one: FaceBox, other: FaceBox) -> float:
     """Intersection over union of two boxes, 0 to 1."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
@@ -184,16 +201,16 @@ def overlap(one: Box, other: Box) -> float:
     return width * height / (_area(one) + _area(other) - width * height)
 
 
-def _area(box: Box) -> float:
+def _area(box: FaceBox) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _bounds(truth: Truth, shift: int) -> Box:
+def _bounds(truth: Truth, shift: int) -> FaceBox:
     x, y, width, height = cv2.boundingRect(truth.part)
     x, y = x + truth.x, y + truth.y
     return x + shift, y, x + width + shift, y + height
 
 
-def _rows(target: str, boxes: Mapping[int, Box]) -> pd.DataFrame:
-    rows = pd.DataFrame([(target, frame, *box) for frame, box in boxes.items()], columns=COLUMNS)
-    return rows.astype({"target": str, "frame": "int64"} | dict.fromkeys(COLUMNS[2:], "float32"))
+def _rows(target: str, boxes: Mapping[int, FaceBox]) -> pd.DataFrame:
+    rows = pd.DataFrame([(target, frame, *box) for frame, box in boxes.items()], columns=TRACK_COLUMNS)
+    return rows.astype({"target": str, "frame": "int64"} | dict.fromkeys(TRACK_COLUMNS[2:], "float32"))

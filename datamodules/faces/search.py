@@ -13,14 +13,14 @@ from ..clips.index import Clip
 from ..clips.masks import RULE, THRESHOLDS
 from ..files import cache_folder, write_parquet
 from ..parallel.pool import in_parallel
-from .detection import COLUMNS, FINDERS, FOLLOWING, UPSAMPLINGS, Search, Source, face_detector, searches
+from .detection import FINDERS, FOLLOWING, TRACK_COLUMNS, UPSAMPLINGS, Search, Source, face_detector, searches
 
 FRAMES_FOR_PROCESSES: dict[Source, int] = {"masks": 5000, "dlib": 200}
 """Frames to look at from which processes pay: about six seconds of masks of 640 x 480, twenty of dlib."""
 
 
 def find_tracks(
-    table: pd.DataFrame, source: Source, lengths: Mapping[str, int], cache_dir: Path | None
+    candidates: pd.DataFrame, source: Source, lengths: Mapping[str, int], cache_dir: Path | None
 ) -> pd.DataFrame:
     """Finds the faces of all targets, or recalls them.
 
@@ -28,7 +28,7 @@ def find_tracks(
     goes on where it was. A target is looked at again only when its files, its length or the rules have changed.
 
     Args:
-        table: The readable clips of an index.
+        candidates: Clips to look at, see `detection.searches`.
         source: `masks` or `dlib`.
         lengths: Frames of each target.
         cache_dir: Where tracks are kept; by default the user's cache folder.
@@ -40,11 +40,11 @@ def find_tracks(
         ValueError: dlib is not installed, and there is something to look for.
         OSError: A file cannot be decoded.
     """
-    wanted = {_key(search, source): search for search in searches(table, source, lengths)}
+    wanted = {_key(search, source): search for search in searches(candidates, lengths)}
     folder = cache_folder(cache_dir)
     whole = folder / f"tracks-{source}-{_digest(sorted(wanted))}.parquet"
     if whole.is_file():
-        return pd.read_parquet(whole, columns=COLUMNS)
+        return pd.read_parquet(whole, columns=TRACK_COLUMNS)
     parts = {key: folder / "parts" / f"{key}.parquet" for key in wanted}
     found = _recalled(folder, source, parts)
     left = [item for item in wanted.items() if item[0] not in found]
@@ -56,11 +56,11 @@ def find_tracks(
         found[key] = rows
         write_parquet(rows, parts[key])
     known = [found[key].assign(key=key) for key in wanted if len(found[key])]
-    tracks = pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=[*COLUMNS, "key"])
+    tracks = pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=[*TRACK_COLUMNS, "key"])
     write_parquet(tracks.astype({"key": "category"}), whole)
     for part in parts.values():
         part.unlink(missing_ok=True)
-    return tracks[COLUMNS]
+    return tracks[TRACK_COLUMNS]
 
 
 def _find(source: Source, item: tuple[str, Search]) -> tuple[str, pd.DataFrame]:
@@ -79,13 +79,17 @@ def _recalled(folder: Path, source: Source, parts: Mapping[str, Path]) -> dict[s
     for whole in folder.glob(f"tracks-{source}-*.parquet"):
         tracks = pd.read_parquet(whole)
         tracks = tracks[tracks.key.isin(parts.keys() - found.keys())]
-        found |= {str(key): rows[COLUMNS] for key, rows in tracks.groupby("key", observed=True)}
+        found |= {str(key): rows[TRACK_COLUMNS] for key, rows in tracks.groupby("key", observed=True)}
     return found
 
 
 def _key(search: Search, source: Source) -> str:
     """Hash of all that shapes a track."""
-    rules = (RULE, sorted(THRESHOLDS.items())) if source == "masks" else (FOLLOWING, UPSAMPLINGS)
+    if source == "masks":
+        own = {clip.method: level for clip, level in zip(search.clips, search.thresholds, strict=True)}
+        rules: tuple[object, ...] = (RULE, sorted({**THRESHOLDS, **own}.items()))
+    else:
+        rules = (FOLLOWING, UPSAMPLINGS)
     return _digest((source, rules, search.target, search.length, [_facts(clip, source) for clip in search.clips]))
 
 

@@ -12,16 +12,17 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ..clips.csv_lines import named, read_lines
-from ..clips.index import Clip
+from ..clips.index import REWINDING, Clip
 from ..clips.mask_check import COVERED
 from ..errors import DataMissingError, DataValueError
-from .detection import COLUMNS
+from .detection import TRACK_COLUMNS, Source, official_candidates
 from .search import find_tracks
 
 SOURCES = ("masks", "dlib", "whole")
@@ -55,7 +56,11 @@ class FaceTracks:
     frame: Mapping[str, tuple[int, int, int]]
 
     def digest_of(self, targets: Iterable[str]) -> str:
-        """Short hash of what is cut out of some targets' clips, whichever others are known."""
+        """Short hash of what is cut out of some targets' clips, whichever others are known.
+
+        Args:
+            targets: Ids, in any order.
+        """
         used = sorted(set(targets))
         boxes = _digest({target: self.boxes[target] for target in used})
         frames = repr([(target, self.frame[target]) for target in used])
@@ -93,8 +98,7 @@ class FaceTracks:
             whole = [left - clip.dx, 0, right - clip.dx, height]
             return np.tile(np.array(whole, np.int64), (len(frames), 1))
         numbers = np.asarray(frames, int)
-        rewinds = clip.method == "Face2Face"
-        x0, y0, x1, y1 = track[numbers % len(track) if rewinds else np.minimum(numbers, len(track) - 1)].T
+        x0, y0, x1, y1 = track[numbers % len(track) if clip.rewinds else np.minimum(numbers, len(track) - 1)].T
         side = margin * np.maximum(x1 - x0, y1 - y0)
         cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
         left, right, bottom = left + left % 2, right - right % 2, height - height % 2
@@ -105,7 +109,11 @@ class FaceTracks:
 
 
 def face_tracks(
-    table: pd.DataFrame, source: str = "masks", cache_dir: Path | None = None, needed: Collection[str] | None = None
+    table: pd.DataFrame,
+    source: str = "masks",
+    cache_dir: Path | None = None,
+    needed: Collection[str] | None = None,
+    candidates: pd.DataFrame | None = None,
 ) -> FaceTracks:
     """Finds, reads or omits the faces of all targets of an index.
 
@@ -116,6 +124,8 @@ def face_tracks(
             in pixels of the original; a frame left out, or without numbers, is a gap.
         cache_dir: Where tracks that were found are kept; by default the user's cache folder.
         needed: Targets that must have a box; by default all.
+        candidates: For `masks` and `dlib`, the clips to look at, see `detection.searches`; by default as
+            `detection.official_candidates` chooses them.
 
     Raises:
         ValueError: A target that is needed has no box in any frame, for dlib no original; a CSV lacks columns; or dlib
@@ -123,16 +133,17 @@ def face_tracks(
         FileNotFoundError: The CSV does not exist.
     """
     table = table[table.frames > 0]
-    frame = {str(target): _common_frame(clips) for target, clips in table.groupby("target")}
+    frame = {str(target): common_frame(clips) for target, clips in table.groupby("target")}
     if source == "whole":
         return FaceTracks("whole", "whole", dict.fromkeys(frame), frame)
     lengths = _target_lengths(table)
     wanted = set(lengths if needed is None else needed)
-    if source == "masks":
-        found = find_tracks(table, "masks", lengths, cache_dir)
-    elif source == "dlib":
-        _refuse_without_original(table, wanted)
-        found = find_tracks(table, "dlib", lengths, cache_dir)
+    if source in ("masks", "dlib"):
+        kind = cast("Source", source)
+        looked_at = official_candidates(table, kind) if candidates is None else candidates
+        if kind == "dlib":
+            _refuse_without_original(looked_at, wanted)
+        found = find_tracks(looked_at, kind, lengths, cache_dir)
     else:
         found = _from_csv(Path(source))
     grouped = {str(target): rows for target, rows in found.groupby("target")}
@@ -142,7 +153,7 @@ def face_tracks(
             f"{len(absent)} targets have no face box in {source}, first {absent[0]!r}: use faces: "
             f"{'masks, ' if source == 'dlib' else ''}whole, or a CSV with the columns target, frame, x0, y0, x1, y1"
         )
-    boxes = {target: _without_gaps(grouped[target], lengths[target]) for target in lengths if target in grouped}
+    boxes = {target: fill_gaps(grouped[target], lengths[target]) for target in lengths if target in grouped}
     return FaceTracks(source, _digest(boxes), boxes, frame)
 
 
@@ -154,7 +165,7 @@ def canvas_tracks(
     Args:
         table: The index of all that is on disk, see `index_all`.
         own: What crops are cut out by; it is taken for targets without a mask.
-        cache_dir: See `face_tracks`.
+        cache_dir: Where tracks that were found are kept; by default the user's cache folder.
         needed: Targets that are measured, to say what was used for them; by default all.
 
     Returns:
@@ -177,8 +188,8 @@ def _digest(boxes: Mapping[str, Boxes | None]) -> str:
     return hashlib.sha256(b"".join(b"whole" if track is None else track.tobytes() for track in tracks)).hexdigest()
 
 
-def _refuse_without_original(table: pd.DataFrame, wanted: set[str]) -> None:
-    absent = sorted(wanted - set(table.target[table.label == 0]))
+def _refuse_without_original(looked_at: pd.DataFrame, wanted: set[str]) -> None:
+    absent = sorted(wanted - set(looked_at.target))
     if absent:
         raise DataValueError(
             f"{len(absent)} targets have no readable original, first {absent[0]!r}, but dlib looks at nothing else: "
@@ -190,37 +201,50 @@ def _even(values: NDArray[np.float32]) -> NDArray[np.int64]:
     return 2 * np.floor(values / 2).astype(np.int64)
 
 
-def _common_frame(clips: pd.DataFrame) -> tuple[int, int, int]:
+def common_frame(clips: pd.DataFrame) -> tuple[int, int, int]:
+    """What all clips of a target show of its original.
+
+    Args:
+        clips: Readable rows of an index, of one target; at least one.
+
+    Returns:
+        x0 and x1 in pixels of the original, and the height.
+    """
     return int(clips.dx.max()), int((clips.dx + clips.width).min()), int(clips.height.min())
 
 
 def _target_lengths(table: pd.DataFrame) -> dict[str, int]:
     """Frames of a target's original, else of its longest fake that keeps the target's time, else of its Face2Face."""
-    nearness = table.label + (table.method == "Face2Face")
+    nearness = table.label + (table.method == REWINDING)
     best = table.assign(nearness=nearness).sort_values(["nearness", "frames"], ascending=[True, False])
     return {str(target): int(frames) for target, frames in best.groupby("target").frames.first().items()}
 
 
-def _without_gaps(rows: pd.DataFrame, length: int) -> Boxes:
-    """Boxes of all frames: between two known ones interpolated, outside held."""
+def fill_gaps(rows: pd.DataFrame, length: int) -> Boxes:
+    """Makes a track of the boxes of some frames: between two of them interpolated, outside of them held.
+
+    Args:
+        rows: `frame` and the sides `x0`, `y0`, `x1`, `y1` in pixels; one row or more.
+        length: Frames of the track.
+    """
     rows = rows.sort_values("frame")
     return np.stack(
-        [np.interp(np.arange(length), rows.frame, rows[side]) for side in COLUMNS[2:]], axis=1, dtype=np.float32
+        [np.interp(np.arange(length), rows.frame, rows[side]) for side in TRACK_COLUMNS[2:]], axis=1, dtype=np.float32
     )
 
 
 def _from_csv(path: Path) -> pd.DataFrame:
     if not os.path.isfile(path):
         raise DataMissingError(f"faces is {str(path)!r}, but wanted masks, dlib, whole, or a CSV file that exists")
-    cells = read_lines(path, COLUMNS)[COLUMNS].apply(lambda column: column.str.strip())
-    numbers = cells[COLUMNS[1:]].apply(pd.to_numeric, errors="coerce").astype(float)
-    gaps = cells[COLUMNS[2:]].apply(lambda column: column.str.lower().isin(NO_NUMBER))
+    cells = read_lines(path, TRACK_COLUMNS)[TRACK_COLUMNS].apply(lambda column: column.str.strip())
+    numbers = cells[TRACK_COLUMNS[1:]].apply(pd.to_numeric, errors="coerce").astype(float)
+    gaps = cells[TRACK_COLUMNS[2:]].apply(lambda column: column.str.lower().isin(NO_NUMBER))
     right = np.isfinite(numbers).assign(target=cells.target != "")
     right[gaps.columns] |= gaps
     right["frame"] &= (numbers.frame >= 0) & (numbers.frame % 1 == 0)
-    wrong = np.argwhere(~right[COLUMNS].to_numpy(bool))
+    wrong = np.argwhere(~right[TRACK_COLUMNS].to_numpy(bool))
     if len(wrong):
-        told = [f"{COLUMNS[name]} {cells.iat[row, name]!r} in line {cells.index[row]}" for row, name in wrong]
+        told = [f"{TRACK_COLUMNS[name]} {cells.iat[row, name]!r} in line {cells.index[row]}" for row, name in wrong]
         raise DataValueError(
             f"{path} has {len(told)} values that cannot be, {named(told)}: give a target, a whole number from 0 as its "
             "frame, and x0, y0, x1, y1 in pixels with decimal points, or none of them where there is no face"

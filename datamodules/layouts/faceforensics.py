@@ -10,17 +10,17 @@ from typing import Literal
 import pandas as pd
 
 from ..clips.identity import identified
-from ..clips.index import FOLDERS, FOUR_METHODS, Compression, clips_of, index_all, listed
+from ..clips.index import FOLDERS, FOUR_METHODS, Clip, Compression, clips_of, index_all, listed
 from ..clips.masks import THRESHOLDS
 from ..clips.splits import Split, read_splits, split_of
 from ..crops.labels import Labels, Variant
 from ..errors import DataValueError
 from ..faces.tracks import FaceTracks, canvas_tracks, face_tracks
 from ..loading.loader import EpochLoader
-from ..stages import Triple
+from ..loading.options import StreamOptions, Triple
 from ..video.reader import Backend
 from ..video_data import VideoDataModule
-from .selection import notes, pair_of, refuse_contradictions, refuse_one_class, select, select_mixed
+from .selection import find_official_pairs, notes, refuse_contradictions, refuse_one_class, select, select_mixed
 
 
 class FaceForensicsDataModule(VideoDataModule):
@@ -41,7 +41,7 @@ class FaceForensicsDataModule(VideoDataModule):
         faces: Where crops come from: `masks` (official masks of each target: an oracle), `dlib` (its face detector on
             each target's original, FaceForensics++'s own way), `whole` (whole frames), or the path of a CSV with the
             columns target, frame, x0, y0, x1, y1.
-        margin: Side of the crop in sides of the face.
+        margin: Side of the crop in sides of the face, 0.1 or more.
         size: Side of what the network sees, in pixels.
         frames_per_clip: Frames drawn from each training clip in an epoch.
         eval_frames_per_clip: Evenly spaced frames of each validation and test clip.
@@ -55,8 +55,9 @@ class FaceForensicsDataModule(VideoDataModule):
             learnt as real. The canvas stays official, and so does a frame's label in an evaluation wherever there is an
             official mask: see `Batch` and `Labels`.
         mask_thresholds: Grey levels that replace those of `masks.THRESHOLDS`, by method, in what is trained on.
-        mean: Of the three channels; by default what the model names as `mean`, without a model ImageNet's.
-        std: Likewise.
+        mean: Of red, green and blue, 0 to 1; by default what the model names as `mean`, without a model ImageNet's.
+        std: Standard deviation of red, green and blue, 0 to 1; by default what the model names as `std`, without a
+            model ImageNet's.
         batch_size: Frames a batch on each device.
         redraw: Draw other training frames in each epoch; False keeps to the first epoch's, as FaceForensics++'s own
             protocol does, and a cache of crops then answers all from the second epoch on.
@@ -64,7 +65,7 @@ class FaceForensicsDataModule(VideoDataModule):
         prefetch: Batches that each worker prepares ahead; of 32 at 299 pixels one takes 11 MB of shared memory.
         open_clips: Clips a worker has open at once in training; 11 MB each at 640x480, 16 MB at 1280x720.
         pool: Crops a worker keeps to mix batches from; 0.4 MB each at 299 pixels.
-        backend: What decodes, see `VideoReader`; the pictures are the same.
+        backend: What decodes, `pyav`, `decord` or `torchcodec`; the pictures are the same.
         seed: Of frames drawn, their order and their augmentation; by default the one given to `seed_everything`.
         predict_split: Split that `predict` visits.
         cache_dir: Where facts, face tracks and crops are kept; by default the user's cache folder.
@@ -110,7 +111,7 @@ class FaceForensicsDataModule(VideoDataModule):
         cache_gb: float = 0.0,
     ) -> None:
         share = len(FOLDERS) if compression == "mixed" else 1
-        super().__init__(
+        options = StreamOptions(
             margin=margin,
             size=size,
             frames_per_clip=-(-frames_per_clip // share),
@@ -128,10 +129,9 @@ class FaceForensicsDataModule(VideoDataModule):
             pool=pool,
             backend=backend,
             seed=seed,
-            predict_split=predict_split,
-            cache_dir=cache_dir,
             cache_gb=cache_gb,
         )
+        super().__init__(options, predict_split, cache_dir)
         refuse_contradictions(methods, faces, balance, self_blend)
         if set(mask_thresholds or {}) - set(THRESHOLDS):
             raise DataValueError(
@@ -161,9 +161,9 @@ class FaceForensicsDataModule(VideoDataModule):
         splits = read_splits(self.splits)
         taken = (on_disk, self.root, self.methods)
         if self.compression == "mixed":
-            clips = self._without_unusable(select_mixed(*taken, splits, self.missing))
+            clips = self.leave_out_unusable(select_mixed(*taken, splits, self.missing))
         else:
-            clips = self._without_unusable(select(*taken, self.compression, splits, self.missing))
+            clips = self.leave_out_unusable(select(*taken, self.compression, splits, self.missing))
         targets = set(clips.target)
         tracks = face_tracks(on_disk, self.faces, self.cache_dir, targets)
         return clips, tracks, canvas_tracks(on_disk, tracks, self.cache_dir, targets)
@@ -177,7 +177,7 @@ class FaceForensicsDataModule(VideoDataModule):
         clips = table[table.method.isin(("original", *self.methods))].reset_index(drop=True)
         splits = read_splits(self.splits)
         names = [Path(os.path.relpath(path, self.root)).as_posix() for path in clips.path]
-        named = clips.assign(name=names, split=split_of(clips, splits), pair=pair_of(clips, splits))
+        named = clips.assign(name=names, split=split_of(clips, splits), pair=find_official_pairs(clips, splits))
         return identified(named, self.root, self.cache_dir)
 
     @property
@@ -203,5 +203,6 @@ class FaceForensicsDataModule(VideoDataModule):
         """Says what counts as forged."""
         if self.labels != "difference" or self.clips is None:
             return Labels(self.labels, self.thresholds, THRESHOLDS)
-        originals = {(clip.target, clip.compression): clip for clip in clips_of(self.clips[self.clips.label == 0])}
+        real = clips_of(self.clips[self.clips.label == 0])
+        originals: dict[tuple[str, str], Clip] = {(clip.target, clip.compression): clip for clip in real}
         return Labels(self.labels, self.thresholds, THRESHOLDS, originals, self.canvas_tracks)

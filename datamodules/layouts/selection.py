@@ -12,7 +12,7 @@ from ..clips.index import FOLDERS, ON_DISK, Compression, clips_of
 from ..clips.mask_check import contradictions
 from ..clips.masks import THRESHOLDS, mask_shift
 from ..clips.splits import Splits, missing_clips, split_of
-from ..crops.labels import OFFICIAL, Labels
+from ..crops.labels import OFFICIAL_LABELS, Labels
 from ..errors import DataMissingError, DataValueError
 
 
@@ -60,11 +60,11 @@ def select(
     """Takes the originals and the fakes of some methods, at one quality.
 
     Args:
-        on_disk: See `index_all`.
+        on_disk: The index of all that is on disk, see `index_all`.
         root: Where that was found, for messages.
         methods: Manipulations.
         compression: Quality.
-        splits: See `read_splits`.
+        splits: The identity pairs of each split.
         missing: When the disk lacks clips that the splits name: `error`, or go on with the others (`skip`).
 
     Returns:
@@ -88,7 +88,7 @@ def select(
             "download them, or go on without them by data.init_args.missing: skip"
         )
     clips = table[table.method.isin(("original", *methods))]
-    return clips.assign(split=split_of(clips, splits), pair=pair_of(clips, splits))
+    return clips.assign(split=split_of(clips, splits), pair=find_official_pairs(clips, splits))
 
 
 def select_mixed(
@@ -98,17 +98,28 @@ def select_mixed(
     splits: Splits,
     missing: Literal["error", "skip"] = "error",
 ) -> pd.DataFrame:
-    """Takes the same at all three qualities; each is a clip of its own, numbered anew and named after its quality too.
+    """Takes the originals and the fakes of some methods at all three qualities, each a clip of its own.
+
+    Args:
+        on_disk: The index of all that is on disk, see `index_all`.
+        root: Where that was found, for messages.
+        methods: Manipulations.
+        splits: The identity pairs of each split.
+        missing: When the disk lacks clips that the splits name: `error`, or go on with the others (`skip`).
+
+    Returns:
+        The rows taken, numbered anew and named after their quality too, as `000_003@c40`, with their `split` and their
+        `pair`.
 
     Raises:
-        FileNotFoundError: See `select`.
-        ValueError: Likewise.
+        FileNotFoundError: Promised clips are missing.
+        ValueError: A method is not on disk.
     """
     parts = [select(on_disk, root, methods, quality, splits, missing) for quality in FOLDERS]
     return pd.concat([part.assign(clip=part["clip"] + "@" + part["compression"]) for part in parts], ignore_index=True)
 
 
-def pair_of(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
+def find_official_pairs(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
     """Names the people of every clip of an index: clips of one pair are no independent measurements.
 
     An identity pair is named as the split files write it, `003_000`, for both originals and all fakes of the two.
@@ -119,7 +130,7 @@ def pair_of(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
 
 
 def notes(
-    clips: pd.DataFrame, root: Path, methods: Sequence[str], splits: Splits, labels: Labels = OFFICIAL
+    clips: pd.DataFrame, root: Path, methods: Sequence[str], splits: Splits, labels: Labels = OFFICIAL_LABELS
 ) -> Iterator[str]:
     """Says what a selection leaves out or does not know."""
     for quality, part in clips.groupby("compression"):

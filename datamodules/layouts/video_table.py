@@ -11,16 +11,16 @@ from pathlib import Path
 import pandas as pd
 
 from ..clips.csv_lines import named, read_lines
-from ..clips.facts import video_facts
 from ..clips.index import METHODS, with_facts
 from ..clips.splits import SPLITS
 from ..errors import DataMissingError, DataValueError
+from ..faces.detection import with_mask
 from ..faces.tracks import FaceTracks, face_tracks
 
-COLUMNS = ("path", "label", "mask_path", "method", "pair", "split", "target")
+CSV_COLUMNS = ("path", "label", "mask_path", "method", "pair", "split", "target")
 """Columns of the CSV; the first two are needed."""
 
-FILES = ("path", "mask_path")
+PATH_COLUMNS = ("path", "mask_path")
 """Columns that name files."""
 
 NAMELESS = "fake"
@@ -36,16 +36,15 @@ def read_video_table(csv: Path, cache_dir: Path | None = None) -> pd.DataFrame:
 
     Returns:
         One row a line, in their order, with the columns of `Clip`, `split` and `pair`. A clip is named by its file,
-        where two files share a name by its folders too. `compression` is not known: "".
+        where two files share a name by its folders too. `source` and `compression` are not known, so "", and `dx` is
+        0.
 
     Raises:
         FileNotFoundError: The CSV, a video or a mask is missing, or no file.
-        ValueError: The CSV is empty or cannot be read, see `read_lines`, a value is none of those wanted, a video is
+        ValueError: The CSV is empty or cannot be read, a value is none of those wanted, a video is
             named twice, clips of a target differ in size, or people are in two splits.
     """
-    table = list_videos(csv)
-    facts = video_facts([*table.path, *table.mask_path[table.mask_path != ""].unique()], csv, cache_dir)
-    table = with_facts(table, facts.set_index("path"))
+    table = with_facts(list_videos(csv), csv, cache_dir)
     _refuse_clips(table, csv)
     return table
 
@@ -54,28 +53,28 @@ def list_videos(csv: Path, lacking: bool = False) -> pd.DataFrame:
     """Reads what a CSV says of its videos; no video is opened.
 
     Args:
-        csv: See `read_video_table`.
+        csv: Its columns are described in `VideoFolderDataModule`.
         lacking: Whether it may name files that are not there.
 
     Returns:
         The columns of `read_video_table` that the CSV tells.
 
     Raises:
-        FileNotFoundError: See `read_video_table`.
-        ValueError: Likewise.
+        FileNotFoundError: The CSV is missing, or a video or a mask where these may not lack.
+        ValueError: The CSV is empty or cannot be read, a value is none of those wanted, or a video is named twice.
     """
     if not os.path.isfile(csv):
         raise DataMissingError(f"csv is {str(csv)!r}, but wanted a file that exists, with the columns path and label")
-    lines = read_lines(csv, COLUMNS[:2], COLUMNS[2:], others=False)
+    lines = read_lines(csv, CSV_COLUMNS[:2], CSV_COLUMNS[2:], others=False)
     if lines.empty:
         raise DataValueError(f"{csv} names no video: wanted a line for each, below the line of the columns")
-    lines = lines.reindex(columns=list(COLUMNS), fill_value="")
+    lines = lines.reindex(columns=list(CSV_COLUMNS), fill_value="")
     folder = csv.resolve().parent
-    for name in COLUMNS:
-        lines[name] = [_as_it_is(folder, cell) if name in FILES else cell.strip() for cell in lines[name]]
+    for name in CSV_COLUMNS:
+        lines[name] = [_as_it_is(folder, cell) if name in PATH_COLUMNS else cell.strip() for cell in lines[name]]
     _refuse_values(lines, csv)
     _refuse_contradictions(lines, csv)
-    files = lines[list(FILES)].map(lambda path: str(folder / path) if path else "")
+    files = lines[list(PATH_COLUMNS)].map(lambda path: str(folder / path) if path else "")
     if not lacking:
         _refuse_files(files, csv)
     _refuse_repeated(files.path, csv)
@@ -88,19 +87,22 @@ def list_videos(csv: Path, lacking: bool = False) -> pd.DataFrame:
     return table.assign(source="", compression="", dx=0)
 
 
-def tracks_of(table: pd.DataFrame, faces: str, cache_dir: Path | None) -> FaceTracks:
+def tracks_of(table: pd.DataFrame, faces: str, mask_threshold: int, cache_dir: Path | None) -> FaceTracks:
     """Finds the faces of all targets: by dlib in one clip of each, a real one where there is one, or as `face_tracks`.
 
     Args:
-        table: See `read_video_table`.
+        table: The clips that can be read, as `read_video_table` gives them.
         faces: `dlib`, `masks`, `whole`, or the path of a CSV.
+        mask_threshold: Grey level, 0 to 254, that forged pixels of a mask exceed.
         cache_dir: Where tracks that were found are kept; by default the user's cache folder.
     """
-    if faces == "dlib":  # which looks at originals, so each target gets one
-        table = table.sort_values("label", kind="stable").drop_duplicates("target").assign(label=0, compression="raw")
-    elif faces == "masks":  # which are told apart by method; ours are flat, as those of DeepFakeDetection
-        table = table.assign(method=table.method.where(table.label == 0, "DeepFakeDetection"))
-    return face_tracks(table, faces, cache_dir)
+    candidates = None
+    if faces == "dlib":
+        candidates = table = table.sort_values("label", kind="stable").drop_duplicates("target").sort_values("target")
+    elif faces == "masks":
+        fakes = table[table.label == 1].sort_values(["target", "clip"])
+        candidates = with_mask(fakes.assign(threshold=mask_threshold))
+    return face_tracks(table, faces, cache_dir, candidates=candidates)
 
 
 def _as_it_is(folder: Path, cell: str) -> str:
@@ -138,13 +140,15 @@ def _refuse_files(files: pd.DataFrame, csv: Path) -> None:
     """Refuses at once all that is no file, whichever column names it."""
     wrong = [
         (name, path, f"{name} {path} in line {line} ({problem})")
-        for name in FILES
+        for name in PATH_COLUMNS
         for line, path in files[name].drop_duplicates().items()
         if path and (problem := _problem(path))
     ]
     if not wrong:
         return
-    folders = {name: [path for column, path, _ in wrong if column == name and os.path.isdir(path)] for name in FILES}
+    folders = {
+        name: [path for column, path, _ in wrong if column == name and os.path.isdir(path)] for name in PATH_COLUMNS
+    }
     remedies = []
     if len(wrong) > sum(map(len, folders.values())):
         remedies.append("give paths relative to the CSV, or absolute ones, of files that are there")

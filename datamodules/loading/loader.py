@@ -65,7 +65,7 @@ class EpochLoader:
         self._resumed: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return -(-len(self.stream) // self.stream.batch_size)
+        return -(-len(self.stream) // self.stream.options.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         self._begun, resumed = self.epoch(), self._resumed
@@ -89,7 +89,7 @@ class EpochLoader:
         return self._workers.batches(stream.epoch, stream.consumed, self._copied, stream.unreadable.append)
 
     def _here(self) -> Generator[Batch]:
-        size = self.stream.batch_size
+        size = self.stream.options.batch_size
 
         def place(first: Sample) -> Sample:
             return {name: np.empty((size, *value.shape), value.dtype) for name, value in first.items()}
@@ -108,7 +108,10 @@ class EpochLoader:
         return {"epoch": self._begun, "batches": self.consumed(), **self._shape()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Makes the next pass go on where `state` was taken.
+        """Makes the next pass go on where a state was taken.
+
+        Args:
+            state: What `state_dict` gave.
 
         Raises:
             ValueError: Processes, workers, batch size, clips or frames are others, and the position is inside an epoch.
@@ -123,9 +126,9 @@ class EpochLoader:
         self._resumed = dict(state) if inside else {}
 
     def _shape(self) -> dict[str, int]:
-        stream = self.stream
-        shape = {"processes": stream.ranks, "workers": max(1, self.num_workers), "batch_size": stream.batch_size}
-        return {**shape, "open_clips": stream.open_clips, "pool": stream.pool, "batches_an_epoch": len(self)}
+        options, processes = self.stream.options, {"processes": self.stream.ranks, "workers": max(1, self.num_workers)}
+        sizes = {"batch_size": options.batch_size, "open_clips": options.open_clips, "pool": options.pool}
+        return {**processes, **sizes, "batches_an_epoch": len(self)}
 
 
 def _tensors(arrays: Sample) -> Batch:

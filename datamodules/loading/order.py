@@ -20,7 +20,7 @@ BURST = 8
 """Frames that a clip gives at its turn: decoders push each other's pictures out of the processor's cache."""
 
 
-class Order(NamedTuple):
+class TrainingOrder(NamedTuple):
     """What one worker does in an epoch.
 
     Attributes:
@@ -53,7 +53,7 @@ def training_order(
     ranks: int = 1,
     worker: int = 0,
     workers: int = 1,
-) -> Order:
+) -> TrainingOrder:
     """Orders the share of one worker of one rank.
 
     Every rank gets equally many whole batches, and every worker about the same number of pixels to decode. What is
@@ -77,13 +77,13 @@ def training_order(
     shares = divide(clips, _without_remainder(plan, ranks * sum(each), random), each * ranks, random)
     mine = shares[rank * workers + worker]
     own = np.random.default_rng([*key, rank, worker])
-    labels, pairs = clips.label.to_dict(), pair_of(clips).to_dict()
+    labels, pairs = clips.label.to_dict(), find_shown_pairs(clips).to_dict()
     kinds = [[visit for visit in mine if labels[visit.clip] == label] for label in (0, 1)]
     arrivals = list(_in_turn([_spread(visits, pairs, own) for visits in kinds if visits], open_clips))
-    return Order(arrivals, _through_pool(arrivals, pool, own))
+    return TrainingOrder(arrivals, _through_pool(arrivals, pool, own))
 
 
-def pair_of(clips: pd.DataFrame) -> pd.Series[str]:
+def find_shown_pairs(clips: pd.DataFrame) -> pd.Series[str]:
     """Names the pair of identities that each clip shows; originals without a fake are a pair of their own."""
     donors = clips[clips.source != ""].groupby("target").source.first()
     source = clips.source.where(clips.source != "", clips.target.map(donors)).fillna("")

@@ -112,8 +112,8 @@ def training_plan(
         count: Frames a clip.
         seed: Seed of the run.
         draw: Number of the draw, from 0: another one gives other frames.
-        balance: See `frames_per_visit`.
-        self_blend: Likewise.
+        balance: Whether real and fake frames shall be equally many, see `frames_per_visit`.
+        self_blend: Share of the originals' frames that will be shown as fakes; balanced, less than a half.
     """
     random = np.random.default_rng([seed, draw])
     counts = frames_per_visit(clips, count, balance, self_blend)

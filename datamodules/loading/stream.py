@@ -12,14 +12,14 @@ import pandas as pd
 from ..batch import Sample
 from ..clips.index import METHODS, clips_of
 from ..crops.cache import CropCache
-from ..crops.labels import OFFICIAL, Labels
+from ..crops.labels import OFFICIAL_LABELS, Labels
 from ..crops.read import Crop, read_crops, sample_of
 from ..crops.self_blend import SelfBlend, drawn, self_blended
 from ..crops.transforms import CropTransform
 from ..errors import DataValueError
 from ..faces.tracks import FaceTracks
-from ..video.reader import Backend
-from .order import Order, batches_of_rank, batches_of_worker, training_order
+from .options import StreamOptions
+from .order import TrainingOrder, batches_of_rank, batches_of_worker, training_order
 from .sampling import (
     Visit,
     batches_taken,
@@ -49,24 +49,13 @@ class FrameStream:
         clips: Rows of the index. Where one was made by none of `METHODS`, no sample says its method.
         tracks: Where the faces are.
         transform: Makes of a crop what the network sees.
-        count: Frames a clip.
-        batch_size: Samples a batch; ranks and workers share an epoch by whole batches.
-        train: See above.
-        seed: Seed of the run.
-        margin: Of the crop; 1 is the tight square round the face.
+        options: Which frames, how they are cut out, mixed and shared out in batches.
+        train: Draw and mix frames; False visits evenly spaced ones in order.
         labels: What is forged.
-        balance: Equal numbers of real and fake frames in training, in the epoch and, give or take the pool's luck, in
-            every batch.
-        redraw: Draw other frames in each epoch; False visits the first epoch's frames again, in another order.
-        open_clips: Clips open at once in training.
-        pool: Crops that wait in training.
-        rank: Of this process.
-        ranks: Number of processes.
-        backend: See `VideoReader`.
-        cache: Where crops are kept; what is there is not decoded again.
-        self_blend: Share of the originals' frames shown as fakes, see `SelfBlend`: in training frames drawn anew in
-            each epoch, else whole clips, evenly spaced, and the same fakes in every run.
+        cache: Where crops are kept; what is there is not decoded again. None keeps none.
         canvas: Where the faces are whose truth is measured, see `Batch`; without, there is no canvas.
+        rank: Of this process, from 0.
+        ranks: Number of processes.
         on_unreadable: What is done where a clip's video or mask cannot be read: `raise` ends the pass with the reader's
             OSError; `skip`, which a training refuses, leaves out the frames concerned, warns and goes on with the
             clip's next frame that can be read, so a pass may give fewer samples than `len` says. Never measure by what
@@ -75,6 +64,8 @@ class FrameStream:
             short, what is taken is spread over methods, originals and fakes, see `short_plan`, and nothing follows.
 
     Attributes:
+        seed: Of the run.
+        count: Frames a clip.
         epoch: Epoch that the next pass visits.
         consumed: Batches of that epoch that every rank has had already; they are left out.
         unreadable: What has been left out since `begin` as it could not be read, in the order in which it was met.
@@ -88,22 +79,13 @@ class FrameStream:
         clips: pd.DataFrame,
         tracks: FaceTracks,
         transform: CropTransform,
-        count: int,
-        batch_size: int,
+        options: StreamOptions,
         train: bool = False,
-        seed: int = 0,
-        margin: float = 1.3,
-        labels: Labels = OFFICIAL,
-        balance: bool = False,
-        redraw: bool = True,
-        open_clips: int = 16,
-        pool: int = 128,
+        labels: Labels = OFFICIAL_LABELS,
+        cache: CropCache | None = None,
+        canvas: FaceTracks | None = None,
         rank: int = 0,
         ranks: int = 1,
-        backend: Backend = "pyav",
-        cache: CropCache | None = None,
-        self_blend: float = 0.0,
-        canvas: FaceTracks | None = None,
         on_unreadable: Literal["raise", "skip"] = "raise",
         limit: float = 1.0,
     ) -> None:
@@ -112,27 +94,21 @@ class FrameStream:
         self.clip_of = {clip.number: clip for clip in clips_of(clips)}
         self.tracks = tracks
         self.transform = transform
-        self.count = count
-        self.batch_size = batch_size
+        self.options = options
         self.train = train
-        self.seed = seed
-        self.margin = margin
         self.labels = labels
-        self.balance = balance
-        self.redraw = redraw
-        self.open_clips = open_clips
-        self.pool = pool
+        self.cache = cache
+        self.canvas = canvas
         self.rank = rank
         self.ranks = ranks
-        self.backend: Backend = backend
-        self.cache = cache
-        self.self_blend = self_blend
-        self.canvas = canvas
-        self.blend = SelfBlend(margin)
-        originals = clips.index[clips.label == 0]
-        self.blended = set(originals[np.diff(np.floor(np.arange(len(originals) + 1) * self_blend)) > 0])
         self.on_unreadable = on_unreadable
         self.limit = limit
+        self.seed = options.seed or 0
+        self.count = options.frames_per_clip if train else options.eval_frames_per_clip
+        self.blend = SelfBlend(options.margin)
+        originals = clips.index[clips.label == 0]
+        shown = np.floor(np.arange(len(originals) + 1) * options.self_blend)
+        self.blended = set(originals[np.diff(shown) > 0])
         self.epoch = 0
         self.consumed = 0
         self.unreadable: list[Unreadable] = []
@@ -141,8 +117,8 @@ class FrameStream:
                 "on_unreadable is skip with train, but a training's order is known beforehand: use raise, and take "
                 "damaged clips out"
             )
-        if self.samples < ranks * (batch_size if train else 1):
-            batches = f"{ranks} batches of {batch_size}" if train else f"a frame for each of {ranks} processes"
+        if self.samples < ranks * (options.batch_size if train else 1):
+            batches = f"{ranks} batches of {options.batch_size}" if train else f"a frame for each of {ranks} processes"
             raise DataValueError(
                 f"{self.samples} frames of {len(clips)} clips make less than {batches}: "
                 "take more frames a clip, a smaller batch_size or fewer devices"
@@ -151,7 +127,8 @@ class FrameStream:
     @property
     def samples(self) -> int:
         """Frames planned for an epoch over all ranks."""
-        return int(frames_per_visit(self.clips, self.count, self.train and self.balance, self.self_blend).sum())
+        options = self.options
+        return int(frames_per_visit(self.clips, self.count, self.train and options.balance, options.self_blend).sum())
 
     @property
     def left_out(self) -> int:
@@ -160,19 +137,31 @@ class FrameStream:
 
     def __len__(self) -> int:
         if self.train:
-            return self.batch_size * batches_of_rank(self.samples, self.ranks, self.batch_size)
+            size = self.options.batch_size
+            return size * batches_of_rank(self.samples, self.ranks, size)
         start, stop = share(self.samples, self.rank, self.ranks)
         return stop - start
 
-    def order(self, worker: int = 0, workers: int = 1) -> Order:
-        """The training order of a worker in this epoch, whole: a pure function of what the constructor was given."""
-        draw = self.epoch if self.redraw else 0
-        plan = training_plan(self.clips, self.count, self.seed, draw, self.balance, self.self_blend)
-        key, sizes = (self.seed, self.epoch), (self.batch_size, self.open_clips, self.pool)
+    def order(self, worker: int = 0, workers: int = 1) -> TrainingOrder:
+        """The training order of a worker in this epoch, whole: a pure function of what the constructor was given.
+
+        Args:
+            worker: Its number, from 0.
+            workers: How many there are.
+        """
+        options = self.options
+        draw = self.epoch if options.redraw else 0
+        plan = training_plan(self.clips, self.count, self.seed, draw, options.balance, options.self_blend)
+        key, sizes = (self.seed, self.epoch), (options.batch_size, options.open_clips, options.pool)
         return training_order(self.clips, plan, key, *sizes, self.rank, self.ranks, worker, workers)
 
     def begin(self, epoch: int, consumed: int = 0) -> None:
-        """Prepares the next pass: which epoch it visits, and how many of its batches are left out as known."""
+        """Prepares the next pass.
+
+        Args:
+            epoch: Which one it visits, from 0.
+            consumed: Batches of it that are known already and left out.
+        """
         self.epoch = epoch
         self.consumed = consumed
         self.unreadable.clear()
@@ -210,16 +199,16 @@ class FrameStream:
         """Only originals are: an untouched frame of a fake clip is real, but that is known from its mask alone."""
         if crop.method:
             return False
-        return drawn(key, self.self_blend) if self.train else crop.clip in self.blended
+        return drawn(key, self.options.self_blend) if self.train else crop.clip in self.blended
 
     def _read(self, clip: int, frames: Sequence[int]) -> Generator[Crop]:
         known = self.clip_of[clip]
-        how = (self.margin, self.labels, self.backend, self.cache, self.canvas)
+        how = (self.options.margin, self.labels, self.options.backend, self.cache, self.canvas)
         return read_crops(known, frames, self.tracks, *how)
 
     def _in_order(self, worker: int, workers: int) -> Iterator[Crop]:
         plan, start, stop = self._evaluation()
-        mine = worker_share(start, stop, worker, workers, self.batch_size)
+        mine = worker_share(start, stop, worker, workers, self.options.batch_size)
         for visit in section(plan, *mine):
             if self.on_unreadable == "raise":
                 yield from self._read(*visit)
@@ -238,7 +227,8 @@ class FrameStream:
 
     def _taken(self, samples: int) -> int:
         """How many of a rank's samples are in the batches that will be taken."""
-        return min(samples, self.batch_size * batches_taken(-(-samples // self.batch_size), self.limit))
+        size = self.options.batch_size
+        return min(samples, size * batches_taken(-(-samples // size), self.limit))
 
     def _leave_out(self, what: Unreadable) -> None:
         self.unreadable.append(what)
@@ -248,7 +238,7 @@ class FrameStream:
     def _mixed(self, worker: int, workers: int) -> Iterator[Crop]:
         """Crops in the order of leaving; what has left before is not decoded, nor are clips of which all has left."""
         order = self.order(worker, workers)
-        gone = self.batch_size * batches_of_worker(self.consumed, worker, workers)
+        gone = self.options.batch_size * batches_of_worker(self.consumed, worker, workers)
         leaving = order.leaving[gone:]
         left = set(leaving)
         arrivals = [sample for sample in order.arrivals if sample in left]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .unreadable import Unreadable  # it loads what a worker has to load in its own way
 
 
-class Job(NamedTuple):
+class WorkerJob(NamedTuple):
     """What a worker is told first: the part of a stream that is its own, and how many slots it has."""
 
     stream: FrameStream
@@ -51,7 +51,7 @@ class Stop(NamedTuple):
     """To a worker: the rest of the pass is not wanted."""
 
 
-class Layout(NamedTuple):
+class SlotLayout(NamedTuple):
     """From a worker: how a slot is laid out; by name type, shape and offset in bytes, then its size in bytes."""
 
     arrays: dict[str, tuple[str, tuple[int, ...], int]]
@@ -73,7 +73,7 @@ class Filled(NamedTuple):
     rows: int
 
 
-class LeftOut(NamedTuple):
+class FramesLeftOut(NamedTuple):
     """From a worker: frames that cannot be read, told before the next batch or the end."""
 
     number: int
@@ -106,7 +106,7 @@ class _Slots:
 
     def __init__(self, caller: Connection, memory: int, count: int, rows: int) -> None:
         self._caller, self._memory, self._count, self._rows = caller, memory, count, rows
-        self._layout: Layout | None = None
+        self._layout: SlotLayout | None = None
         self._map: mmap.mmap | None = None
         self._free: deque[int] = deque()
         self.taken = 0
@@ -130,12 +130,12 @@ class _Slots:
         self.taken = self._free.popleft()
         return self._layout.slot(self._map, self.taken)
 
-    def _laid_out(self, first: Sample) -> Layout:
+    def _laid_out(self, first: Sample) -> SlotLayout:
         arrays, offset = {}, 0
         for name, value in first.items():
             arrays[name] = value.dtype.str, (self._rows, *value.shape), offset
             offset += -(-self._rows * value.nbytes // 64) * 64  # where the processor likes arrays to begin
-        return Layout(arrays, offset)
+        return SlotLayout(arrays, offset)
 
 
 def serve(handle: int, memory: int) -> None:
@@ -151,10 +151,10 @@ def serve(handle: int, memory: int) -> None:
         warnings.showwarning = lambda text, category, *where: caller.send(Said(str(text), category))
         sent = caller.recv_bytes()
         try:
-            job: Job = pickle.loads(sent)
+            job: WorkerJob = pickle.loads(sent)
         except Exception as error:
             _refuse(caller, portable(error))
-        slots = _Slots(caller, memory, job.slots, job.stream.batch_size)
+        slots = _Slots(caller, memory, job.slots, job.stream.options.batch_size)
         message = caller.recv()
         while True:
             if isinstance(message, Pass):
@@ -188,16 +188,16 @@ def _import_without_torch() -> None:
         del sys.modules["torch"]
 
 
-def _work(job: Job, task: Pass, slots: _Slots, caller: Connection) -> None:
+def _work(job: WorkerJob, task: Pass, slots: _Slots, caller: Connection) -> None:
     stream = job.stream
     stream.begin(task.epoch, task.consumed)
 
     def tell_left_out() -> None:
         while stream.unreadable:
-            caller.send(LeftOut(task.number, stream.unreadable.pop(0)))
+            caller.send(FramesLeftOut(task.number, stream.unreadable.pop(0)))
 
     with closing(stream.part(job.worker, job.workers)) as samples:
-        for batch in in_batches(samples, stream.batch_size, slots.take):
+        for batch in in_batches(samples, stream.options.batch_size, slots.take):
             tell_left_out()
             caller.send(Filled(task.number, slots.taken, len(next(iter(batch.values())))))
     tell_left_out()

@@ -17,7 +17,7 @@ from ..errors import DataValueError
 from ..parallel.child import answer, child, send
 from .stream import FrameStream
 from .unreadable import Unreadable
-from .worker import Ended, Filled, Free, Job, Layout, LeftOut, Pass, Said, Stop, serve
+from .worker import Ended, Filled, FramesLeftOut, Free, Pass, Said, SlotLayout, Stop, WorkerJob, serve
 
 PATIENCE_S = 5.0
 """So long a worker has, when its loader is closed, to end the batch it is at and to put away what it has open."""
@@ -48,7 +48,7 @@ class Workers:
         with ExitStack() as stack:
             self._workers = [_Worker(stack) for _ in range(count)]
             for number, worker in enumerate(self._workers):  # now, for each waits until that process has started
-                send(worker.line, Job(stream, number, count, max(1, prefetch)))
+                send(worker.line, WorkerJob(stream, number, count, max(1, prefetch)))
                 stack.callback(worker.line.close)  # all lines before any process is waited for
             self.close = weakref.finalize(self, stack.pop_all().close)
 
@@ -108,24 +108,24 @@ class Workers:
             if message is not None and message.number == number:  # else it is left of a pass that was given up
                 if isinstance(message, Filled):
                     return message
-                if isinstance(message, LeftOut):
+                if isinstance(message, FramesLeftOut):
                     leave_out(message.what)
                     continue
                 if message.error is not None:
                     raise message.error
                 return None
 
-    def _hear(self, worker: _Worker) -> Filled | LeftOut | Ended | None:
+    def _hear(self, worker: _Worker) -> Filled | FramesLeftOut | Ended | None:
         """Waits for what a worker says of a pass; None where it said something else."""
         message = answer(worker.line)
-        if isinstance(message, Layout):
+        if isinstance(message, SlotLayout):
             worker.layout = message
         elif isinstance(message, Said):
             if message.text not in self._said:
                 self._said.add(message.text)
                 warnings.warn(message.text, message.category, stacklevel=4)
         else:
-            told: Filled | LeftOut | Ended = message
+            told: Filled | FramesLeftOut | Ended = message
             return told
         return None
 
@@ -136,7 +136,7 @@ class _Worker:
     def __init__(self, stack: ExitStack) -> None:
         self._file = stack.enter_context(_memory())
         self.line = stack.enter_context(child(serve.__module__, self._file.fileno(), patience_s=PATIENCE_S))
-        self.layout: Layout | None = None
+        self.layout: SlotLayout | None = None
         self._map: mmap.mmap | None = None
 
     def slot(self, number: int) -> Sample:

@@ -13,7 +13,7 @@ from ..video.reader import Image
 Plane = NDArray[np.float32]
 """Numbers over a chart or a frame: (H, W), or (H, W, 3) for colours from 0 to 255."""
 
-SIDE = 128
+CHART_PX = 128
 """Pixels of a chart in both directions."""
 
 REACH = 1.1
@@ -41,9 +41,9 @@ class Face(NamedTuple):
 
     def to_frame(self) -> NDArray[np.float64]:
         """Returns the affine map (2, 3) from pixels of the chart to pixels of the frame."""
-        cos, sin, unit = np.cos(self.roll), np.sin(self.roll), 2 * REACH / SIDE
+        cos, sin, unit = np.cos(self.roll), np.sin(self.roll), 2 * REACH / CHART_PX
         turn = np.array([[cos * self.width, -sin * self.height], [sin * self.width, cos * self.height]]) * unit
-        return np.column_stack([turn, [self.x, self.y] - turn @ np.full(2, (SIDE - 1) / 2)])
+        return np.column_stack([turn, [self.x, self.y] - turn @ np.full(2, (CHART_PX - 1) / 2)])
 
 
 class Take(NamedTuple):
@@ -58,7 +58,7 @@ class Take(NamedTuple):
     faces: list[Face]
 
 
-def grid(width: int = SIDE, height: int = SIDE, reach: float = REACH) -> tuple[Plane, Plane]:
+def grid(width: int = CHART_PX, height: int = CHART_PX, reach: float = REACH) -> tuple[Plane, Plane]:
     """Returns u and v of every pixel of a chart, each (height, width)."""
     u = (np.arange(width, dtype=np.float32) + 0.5) / width * 2 * reach - reach
     v = (np.arange(height, dtype=np.float32) + 0.5) / height * 2 * reach - reach
@@ -66,9 +66,9 @@ def grid(width: int = SIDE, height: int = SIDE, reach: float = REACH) -> tuple[P
 
 
 def unroll(frame: Image, face: Face) -> Plane:
-    """Cuts the face out of a frame and sets it upright: its chart (SIDE, SIDE, 3)."""
+    """Cuts the face out of a frame and sets it upright: its chart (CHART_PX, CHART_PX, 3)."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    chart = cv2.warpAffine(frame, face.to_frame(), (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    chart = cv2.warpAffine(frame, face.to_frame(), (CHART_PX, CHART_PX), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(chart, np.float32)
 
 
@@ -83,11 +83,13 @@ def paste(frame: Image, chart: Plane, coverage: Plane, face: Face) -> Image:
 
     Args:
         frame: The frame to change.
-        chart: Colours, (SIDE, SIDE, 3).
-        coverage: Weight of the chart, (SIDE, SIDE), 0 to 1.
+        chart: Colours, (CHART_PX, CHART_PX, 3).
+        coverage: Weight of the chart, (CHART_PX, CHART_PX), 0 to 1.
         face: Where to.
     """
-    corners = cv2.transform(np.array([[[0.0, 0], [SIDE, 0], [0, SIDE], [SIDE, SIDE]]]), face.to_frame())[0]
+    corners = cv2.transform(
+        np.array([[[0.0, 0], [CHART_PX, 0], [0, CHART_PX], [CHART_PX, CHART_PX]]]), face.to_frame()
+    )[0]
     x0, y0 = np.maximum(np.floor(corners.min(0)).astype(int), 0)
     x1, y1 = np.minimum(np.ceil(corners.max(0)).astype(int) + 1, [frame.shape[1], frame.shape[0]])
     here = face._replace(x=face.x - x0, y=face.y - y0)

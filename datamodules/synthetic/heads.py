@@ -9,17 +9,17 @@ import numpy as np
 
 from .charts import Face, Plane, hill, shading
 
-LEFT, TOP, RIGHT, BOTTOM = -1.45, -1.75, 1.45, 1.3
+HEAD_LEFT, HEAD_TOP, HEAD_RIGHT, HEAD_BOTTOM = -1.45, -1.75, 1.45, 1.3
 """What the picture of a head shows, in half-heights of its face."""
 
 SKINS = np.array([[88, 58, 44], [141, 97, 72], [188, 140, 112], [217, 172, 146], [233, 196, 178]], np.float32)
 HAIRS = np.array(
     [[28, 24, 24], [62, 43, 32], [112, 78, 48], [176, 142, 92], [150, 146, 142], [120, 56, 30]], np.float32
 )
-EYES = np.array([[58, 38, 26], [92, 70, 40], [74, 104, 124], [84, 108, 76]], np.float32)
+EYE_COLOURS = np.array([[58, 38, 26], [92, 70, 40], [74, 104, 124], [84, 108, 76]], np.float32)
 
 
-class Look(NamedTuple):
+class PersonLook(NamedTuple):
     """What makes a person: colours 0 to 255, lengths in half-heights of the face."""
 
     skin: Plane
@@ -42,14 +42,14 @@ class Look(NamedTuple):
     ambient: float
 
 
-def random_look(rng: np.random.Generator) -> Look:
+def random_look(rng: np.random.Generator) -> PersonLook:
     """Draws a person."""
     tone = rng.uniform(0, len(SKINS) - 1.001)
     skin = SKINS[int(tone)] + (tone % 1) * (SKINS[int(tone) + 1] - SKINS[int(tone)])
-    return Look(
+    return PersonLook(
         skin=np.asarray(skin * rng.uniform(0.92, 1.06, 3), np.float32),
         hair=np.asarray(HAIRS[rng.integers(len(HAIRS))] * rng.uniform(0.8, 1.15), np.float32),
-        eye=EYES[rng.integers(len(EYES))],
+        eye=EYE_COLOURS[rng.integers(len(EYE_COLOURS))],
         cloth=np.asarray(rng.uniform(20, 200, 3), np.float32),
         ratio=rng.uniform(0.7, 0.82),
         jaw=rng.uniform(0.08, 0.24),
@@ -93,12 +93,12 @@ class Head:
         rng: Source of hair and pores.
     """
 
-    def __init__(self, look: Look, density: float, rng: np.random.Generator) -> None:
+    def __init__(self, look: PersonLook, density: float, rng: np.random.Generator) -> None:
         self.look, self.density = look, density
         self.edge = 1.5 / density
-        width, height = round((RIGHT - LEFT) * density), round((BOTTOM - TOP) * density)
-        x = LEFT + (np.arange(width, dtype=np.float32) + 0.5) / density
-        y = TOP + (np.arange(height, dtype=np.float32) + 0.5) / density
+        width, height = round((HEAD_RIGHT - HEAD_LEFT) * density), round((HEAD_BOTTOM - HEAD_TOP) * density)
+        x = HEAD_LEFT + (np.arange(width, dtype=np.float32) + 0.5) / density
+        y = HEAD_TOP + (np.arange(height, dtype=np.float32) + 0.5) / density
         self.x, self.y = np.meshgrid(x, y)
         self.u = self.x / look.ratio
         self._draw(rng)
@@ -155,8 +155,8 @@ class Head:
         return np.dstack([canvas * self.alpha[..., None], self.alpha])
 
     def _window(self, left: float, top: float, right: float, bottom: float) -> tuple[slice, slice]:
-        columns = [round((side * self.look.ratio - LEFT) * self.density) for side in (left, right)]
-        rows = [round((side - TOP) * self.density) for side in (top, bottom)]
+        columns = [round((side * self.look.ratio - HEAD_LEFT) * self.density) for side in (left, right)]
+        rows = [round((side - HEAD_TOP) * self.density) for side in (top, bottom)]
         return slice(*rows), slice(*columns)
 
     def _eye(self, canvas: Plane, at: float, blink: float, gaze: float) -> None:

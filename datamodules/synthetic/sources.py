@@ -9,6 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ..clips.splits import SPLITS
 from ..errors import DataMissingError, DataValueError
 from ..faces.detection import face_detector
 from ..video.reader import Image, VideoReader
@@ -18,7 +19,6 @@ from .plan import Pair
 from .takes import speech
 
 SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
-SPLITS = ("train", "val", "test")
 STRIDE = 3
 """A face is looked for in every third frame; between them it moves evenly."""
 
@@ -92,9 +92,11 @@ def cast(people: Sequence[Path], pairs: Sequence[Pair], seed: int, across_splits
     """
     rng = np.random.default_rng([seed, 3])
     order = [people[number] for number in rng.permutation(len(people))]
-    names = {split: [who.name for pair in pairs if pair.split == split for who in pair.originals] for split in SPLITS}
+    names: dict[str, list[str]] = {
+        split: [who.name for pair in pairs if pair.split == split for who in pair.originals] for split in SPLITS
+    }
     if across_splits:
-        shares = dict.fromkeys(SPLITS, order)
+        shares = {split: order for split in names}
     elif len(order) < len(SPLITS):
         raise DataValueError(
             f"{len(order)} of the clips show a person, but train, val and test need one each: add clips, or pass "

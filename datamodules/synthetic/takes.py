@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from .charts import Face, Plane, Take, hill
-from .heads import LEFT, TOP, Head, Look, cover, noise, random_look, soft
+from .heads import HEAD_LEFT, HEAD_TOP, Head, PersonLook, cover, noise, random_look, soft
 from .scenes import random_background, random_camera
 
 
@@ -65,11 +65,13 @@ def place(picture: Plane, face: Face, density: float, width: int, height: int) -
     scale = face.height / density
     cos, sin = scale * np.cos(face.roll), scale * np.sin(face.roll)
     turn = np.array([[cos, -sin], [sin, cos]])
-    shift = np.array([face.x, face.y]) + turn @ np.array([LEFT, TOP]) * density
+    shift = np.array([face.x, face.y]) + turn @ np.array([HEAD_LEFT, HEAD_TOP]) * density
     return np.asarray(cv2.warpAffine(picture, np.column_stack([turn, shift]), (width, height)), np.float32)
 
 
-def shoulders(look: Look, size: float, x: float, y: float, width: int, height: int, rng: np.random.Generator) -> Plane:
+def shoulders(
+    look: PersonLook, size: float, x: float, y: float, width: int, height: int, rng: np.random.Generator
+) -> Plane:
     """Paints neck and clothes under a head: (height, width, 4), coverage last."""
     u, v = np.meshgrid(
         (np.arange(width, dtype=np.float32) - x) / size, (np.arange(height, dtype=np.float32) - y) / size

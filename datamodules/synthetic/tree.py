@@ -12,7 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ..clips.index import FOUR_METHODS
+from ..clips.splits import SPLITS
 from ..errors import DataExistsError, DataValueError
+from ..files import write_text
 from ..parallel.pool import in_parallel
 from ..video.reader import Image
 from ..video.writer import write_video
@@ -84,8 +86,7 @@ def write_tree(
     if sources:
         longest = max(who.frames for pair in planned for who in pair.originals)
         roles = cast(find_people(Path(sources), longest), planned, seed, repeats_across_splits)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MARKER).write_text(json.dumps(settings, indent=1) + "\n")
+    write_text(out / MARKER, json.dumps(settings, indent=1) + "\n")
     _write_splits(out / "splits", planned)
     work = partial(write_pair, out, seed=seed, size=size, qualities=tuple(qualities), roles=roles)
     with tqdm(total=pairs, initial=pairs - len(missing), unit="pair", disable=not progress) as bar:
@@ -177,7 +178,6 @@ def _refuse_others(out: Path, settings: dict[str, object]) -> None:
 
 
 def _write_splits(folder: Path, planned: list[Pair]) -> None:
-    folder.mkdir(exist_ok=True)
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         pairs = [[who.name for who in pair.originals] for pair in planned if pair.split == split]
-        (folder / f"{split}.json").write_text(json.dumps(pairs) + "\n")
+        write_text(folder / f"{split}.json", json.dumps(pairs) + "\n")

@@ -32,7 +32,7 @@ _HEADER_BYTES = 24
 """Of a slice, from which its header's first fields are read; they take less."""
 
 
-class Picture(NamedTuple):
+class PictureHeader(NamedTuple):
     """What the first slice of a picture says.
 
     Attributes:
@@ -98,7 +98,7 @@ class Headers:
                 raise DamagedError("it has a hole")
             yield part
 
-    def picture(self, data: bytes) -> Picture | None:
+    def picture(self, data: bytes) -> PictureHeader | None:
         """What a packet's first slice says; None where it holds no picture, or the sequence is not known.
 
         Raises:
@@ -139,17 +139,17 @@ def _has_hole(part: bytes) -> bool:
     return len(part) - len(written) > PADDING or b"\0\0\0" in written
 
 
-def _read_slice(unit: bytes, sequence: Sequence) -> Picture:
+def _read_slice(unit: bytes, sequence: Sequence) -> PictureHeader:
     kind, bits = unit[0], _Bits(unit[1:_HEADER_BYTES].replace(b"\0\0\3", b"\0\0"))
     bits.golomb(), bits.golomb(), bits.golomb()
     number = bits.take(sequence.frame_number_bits)
     idr = kind & 31 == _IDR
     if idr:
         bits.golomb()
-    return Picture(idr, bool(kind & 96), number, bits.take(sequence.order_bits))
+    return PictureHeader(idr, bool(kind & 96), number, bits.take(sequence.order_bits))
 
 
-class Order:
+class PictureOrder:
     """Follows the pictures of a stream in the order of decoding.
 
     Args:
@@ -162,7 +162,7 @@ class Order:
         self._number: int | None = None
         self._group = self._count = self._low = self._high = 0
 
-    def follow(self, picture: Picture) -> tuple[tuple[int, int], bool]:
+    def follow(self, picture: PictureHeader) -> tuple[tuple[int, int], bool]:
         """Takes the next picture.
 
         Returns:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import av
 
-from .h264 import Headers, Order
+from .h264 import Headers, PictureOrder
 from .h264_sequence import DamagedError
 
 PROVABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
@@ -71,7 +71,7 @@ def list_pictures(container: Any, stream: Any) -> Listing | None:
         return None
     if headers.sequence is None or not headers.sequence.tells_order:
         return None
-    order = Order(headers.sequence)
+    order = PictureOrder(headers.sequence)
     packets: list[Packet] = []
     places: dict[int, tuple[int, int]] = {}
     spoiled: set[int] = set()

@@ -19,7 +19,7 @@ import av
 from ..errors import DataFileError
 from .containers import AGAIN, Frame, NoVideoError, open_video
 from .listing import Listing, Packet, list_pictures, packets_of
-from .player import Player, Shown
+from .player import Player, ShownFrame
 
 
 class UnreadableError(DataFileError):
@@ -97,7 +97,7 @@ def _played(path: Path, frames: Sequence[int], listing: Listing | None) -> Gener
     raise UnreadableError(_refusal(path, wanted[0], total, listing), lost or wanted)
 
 
-def _unsound(wanted: Sequence[int], clip: Iterator[Shown]) -> list[int]:
+def _unsound(wanted: Sequence[int], clip: Iterator[ShownFrame]) -> list[int]:
     """The first of the frames asked for, and those behind it up to the next one that comes and is sound."""
     rest = set(wanted) - {wanted[0]}
     with suppress(OSError):  # nothing more comes

@@ -100,7 +100,7 @@ class Spot(NamedTuple):
     Attributes:
         pixels: (h, w), 1 bright, 0 not; outside these, all are dark.
         x: Column of the frame in which they begin.
-        y: Row likewise.
+        y: Row of the frame in which they begin.
     """
 
     pixels: NDArray[np.uint8]

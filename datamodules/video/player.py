@@ -12,7 +12,7 @@ import av
 
 from ..errors import DataFileError, DataValueError
 from .containers import Frame, open_video
-from .h264 import Headers, Order
+from .h264 import Headers, PictureOrder
 from .h264_sequence import DamagedError
 from .listing import PROVABLE, Listing, headers_of
 
@@ -26,7 +26,7 @@ NOWHERE = (-1, 0)
 """Place in the order shown of a picture whose own is not known."""
 
 
-class Shown(NamedTuple):
+class ShownFrame(NamedTuple):
     """A frame as a plain decode puts it out.
 
     Attributes:
@@ -60,7 +60,7 @@ class Player:
     def __init__(self, path: Path, listing: Listing | None = None) -> None:
         self._path = path
         self._headers: Headers | None = None
-        self._order: Order | None = None
+        self._order: PictureOrder | None = None
         self._places: list[tuple[int, int]] = []
         self._numbers = {position: number for number, position in enumerate(listing.order)} if listing else None
         self._damage = set(listing.spoiled) if listing else set()
@@ -86,7 +86,7 @@ class Player:
         place = self._places[self._first]
         return sum(each < self._first or NOWHERE < self._places[each] < place for each in self._waiting)
 
-    def frames(self) -> Generator[Shown]:
+    def frames(self) -> Generator[ShownFrame]:
         """Yields all that a decoder puts out, in that order.
 
         Raises:
@@ -96,7 +96,7 @@ class Player:
             with open_video(self._path) as (container, stream):
                 self._headers = headers_of(stream)
                 sequence = self._headers.sequence if self._headers else None
-                self._order = Order(sequence) if sequence and sequence.tells_order else None
+                self._order = PictureOrder(sequence) if sequence and sequence.tells_order else None
                 # These put out nothing before their first whole picture; others put out grey.
                 self._is_withheld = stream.codec_context.name in ("h264", "hevc")
                 # Each packet is a picture with its time.
@@ -122,7 +122,7 @@ class Player:
             return None  # the file ends, as it should or not
         return packet if packet.size else None
 
-    def _feed(self, stream: Any, packet: Any) -> Generator[Shown]:
+    def _feed(self, stream: Any, packet: Any) -> Generator[ShownFrame]:
         position = len(self._times)
         if packet is not None:
             self._look(packet, position)
@@ -211,7 +211,7 @@ class Player:
         self.begins_grey = self.begins_grey or (first and not self._is_withheld and self._key_shown < 0)
         self._held.append((frame, position, self._key_shown))
 
-    def _settled(self, all_of_them: bool = False) -> Iterator[Shown]:
+    def _settled(self, all_of_them: bool = False) -> Iterator[ShownFrame]:
         while self._held:
             frame, position, key = self._held[0]
             coming = len(self._times) <= position + REORDERED  # what has not come by then is lost
@@ -228,7 +228,7 @@ class Player:
                 sound = sound and number == self._count  # else a picture was dropped, and which number is right?
             self._count += 1
             frame.pts = self._times[position]
-            yield Shown(number, frame, position, sound)
+            yield ShownFrame(number, frame, position, sound)
 
 
 def strict_decoder(stream: Any) -> Any:

@@ -40,6 +40,9 @@ class VideoFacts(NamedTuple):
 def probe(path: str | Path) -> VideoFacts:
     """Finds out what a file holds; where its headers cannot be proven right, by decoding it once.
 
+    Args:
+        path: A video file.
+
     Raises:
         ValueError: The file is no readable video, breaks off, or begins with pictures that are not whole.
         OSError: It cannot be opened just now, its pictures change their size, or are turned by no quarter of a turn.
@@ -56,8 +59,8 @@ def glance(path: str | Path) -> VideoFacts | None:
         None for every other file, and where the index lists other pictures than the header counts.
 
     Raises:
-        ValueError: See `probe`.
-        OSError: See `probe`.
+        ValueError: The file is no readable video, breaks off, or begins with pictures that are not whole.
+        OSError: It cannot be opened just now, its pictures change their size, or are turned by no quarter of a turn.
     """
     try:
         with open_video(path, fpsprobesize="0") as (container, stream):
@@ -94,8 +97,8 @@ def scan(path: str | Path) -> VideoFacts:
     """Finds out what a file holds by its packets where they prove it, else by decoding all of it.
 
     Raises:
-        ValueError: See `probe`.
-        OSError: See `probe`.
+        ValueError: The file is no readable video, breaks off, or begins with pictures that are not whole.
+        OSError: It cannot be opened just now, its pictures change their size, or are turned by no quarter of a turn.
     """
     path = Path(path)
     with open_video(path) as (container, stream):

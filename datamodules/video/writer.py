@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import av
 
+from ..files import write_atomically
 from .reader import Image
 
 QUALITIES: dict[str, tuple[str, str, str]] = {
@@ -36,11 +37,8 @@ def write_video(
         quality: `raw` is lossless RGB, `c23` and `c40` are yuv420p with that constant rate factor.
         fps: Frames a second in the header.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
     codec, pixel_format, rate_factor = QUALITIES[quality]
-    with av.open(str(unfinished), "w", format="mp4") as container:
+    with write_atomically(Path(path)) as unfinished, av.open(str(unfinished), "w", format="mp4") as container:
         options = {"crf": rate_factor, "threads": "1", **REPEATABLE}
         if quality == "raw":
             options["preset"] = "ultrafast"  # as lossless as any, 15 times faster
@@ -51,4 +49,3 @@ def write_video(
                 stream.height, stream.width = image.shape[:2]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
-    unfinished.replace(path)

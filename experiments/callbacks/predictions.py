@@ -15,9 +15,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from datamodules import EpochLoader
+from datamodules.files import write_text
 from datamodules.loading.unreadable import Unreadable
-
-from ..runs.files import write_text
 
 
 def _clips(trainer: Any) -> pd.DataFrame:

@@ -15,8 +15,9 @@ import pandas as pd
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from datamodules.files import write_text
+
 from ..errors import ExperimentValueError
-from ..runs.files import write_text
 from ..runs.folder import RunFolder
 from .resampling import Floats, Metrics, weighted_metrics
 from .result import COUNTS, Result

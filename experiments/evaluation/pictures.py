@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from datamodules.clips.overlay import FORGED_COLOUR, tint, tint_truth
+
 if TYPE_CHECKING:  # reports draw without torch
     from torch import Tensor
 
 PictureBytes = NDArray[np.uint8]
-FORGED_COLOUR, UNKNOWN_COLOUR = (230, 60, 40), (90, 110, 200)
 CAPTION_PX = 16
 
 
@@ -91,26 +91,12 @@ def triptych(
     Returns:
         (16 + H, 3 W + 8, 3) or, without a prediction, (16 + H, 2 W + 4, 3).
     """
-    parts = [image, _tinted(_tinted(image, truth == 1, FORGED_COLOUR), truth == 255, UNKNOWN_COLOUR)]
+    parts = [image, tint_truth(image, truth)]
     if probability is not None:
-        parts.append(_tinted(image, probability, FORGED_COLOUR, forged))
+        parts.append(tint(image, probability, FORGED_COLOUR, forged))
     gap = np.full((image.shape[0], 4, 3), 255, np.uint8)
     joined = np.concatenate([panel for part in parts for panel in (part, gap)][:-1], axis=1)
     sheet = Image.new("RGB", (joined.shape[1], joined.shape[0] + CAPTION_PX), "white")
     sheet.paste(Image.fromarray(joined), (0, CAPTION_PX))
     ImageDraw.Draw(sheet).text((3, 2), caption, fill="black")
     return np.asarray(sheet)
-
-
-def _tinted(
-    image: PictureBytes,
-    strength: NDArray[np.generic],
-    colour: tuple[int, int, int],
-    outlined: NDArray[np.integer] | None = None,
-) -> PictureBytes:
-    weight = 0.55 * strength.astype(np.float32)[..., None]
-    tinted = (image * (1 - weight) + np.array(colour, np.float32) * weight).astype(np.uint8)
-    inside = strength.astype(np.float32) > 0.5 if outlined is None else outlined
-    outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    drawn: PictureBytes = np.asarray(cv2.drawContours(np.ascontiguousarray(tinted), outlines, -1, colour, 1))
-    return drawn

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from datamodules.files import write_parquet
+from datamodules.files import write_atomically, write_parquet
 from lightning_modules import OperatingPoint
 from lightning_modules.metrics.operating_point import LARGEST
 
@@ -90,12 +90,11 @@ def write_result(result: Result, folder: RunFolder, name: str | None) -> None:
     """Writes `frames.parquet` and `histograms.npz`, or `frames-NAME.parquet` and so on for other test data."""
     write_parquet(result.frames, folder.file("frames", name, "parquet"))
     path = folder.file("histograms", name, "npz")
-    unfinished = path.with_name(f".{path.name}")
     groups = {column: result.groups[column].to_numpy(dtype=str) for column in ("method", "clip", "pair")}
-    np.savez_compressed(
-        unfinished, histograms=result.histograms.astype(np.int32), label=result.groups["label"].to_numpy(), **groups
-    )
-    unfinished.replace(path)
+    with write_atomically(path) as unfinished:
+        np.savez_compressed(
+            unfinished, histograms=result.histograms.astype(np.int32), label=result.groups["label"].to_numpy(), **groups
+        )
 
 
 def read_result(folder: RunFolder, name: str | None = None) -> Result:

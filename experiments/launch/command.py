@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from datamodules.files import write_text
+
 from ..config.layers import Config
 from ..errors import ExperimentValueError
 from ..runs.at_work import AtWorkError, alone_at
-from ..runs.files import write_text
 from ..runs.reading import DamagedFiles
 from ..runs.run import Run
 from ..runs.share import link, move_aside

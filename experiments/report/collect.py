@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from datamodules.files import write_text
+
 from ..errors import ExperimentMissingError
-from ..runs.files import write_text
 from ..runs.reading import DamagedFiles
 from ..runs.run import scale_of
 from .columns import by_table, heading, published, title

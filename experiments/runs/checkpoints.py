@@ -6,13 +6,14 @@ import io
 import os
 import re
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Trainer
+
+from datamodules.files import write_atomically
 
 from ..errors import ExperimentFileError, ExperimentMissingError, ExperimentValueError
 from .folder import RunFolder
@@ -30,9 +31,6 @@ TO_GO_ON = (
 
 OF_NETWORK = ("encoder", "decoder", "output_stride", "pixel_classes", "frame_head")
 """What a row must have in common with the one whose checkpoint it takes whole."""
-
-UNFINISHED = ".unfinished.ckpt"
-"""File beside a checkpoint while that is written; no two processes write into one folder."""
 
 
 class CheckpointFiles(TorchCheckpointIO):
@@ -68,19 +66,15 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path, previous: Path | No
     """
     content = io.BytesIO()
     torch.save(checkpoint, content)
-    unfinished = path.with_name(UNFINISHED)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        if previous is not None and path.is_file() and zipfile.is_zipfile(path):
-            _move_or_link(path, previous)
-        unfinished.replace(path)
+        with write_atomically(path) as unfinished:
+            with unfinished.open("wb") as file:
+                file.write(content.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            if previous is not None and path.is_file() and zipfile.is_zipfile(path):
+                _move_or_link(path, previous)
     except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
         raise ExperimentFileError(
             f"{path} cannot be written ({error.strerror or error}), what was there before is kept: see to the disk, "
             "then start the same command again"
@@ -88,14 +82,11 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path, previous: Path | No
 
 
 def _move_or_link(path: Path, to: Path) -> None:
-    link = to.with_name(f".{to.name}")
-    link.unlink(missing_ok=True)
     try:
-        os.link(path, link)
+        with write_atomically(to) as link:
+            os.link(path, link)
     except OSError:  # this file system has no links
         path.replace(to)
-    else:
-        link.replace(to)
 
 
 def put_previous_back(run: RunFolder) -> None:
@@ -106,7 +97,7 @@ def put_previous_back(run: RunFolder) -> None:
 def remove_unfinished(run: RunFolder) -> None:
     """Removes what processes that were killed while they wrote have left in a run's folder."""
     for path in [*run.path.glob(".*"), *run.last.parent.glob(".*")]:
-        if re.fullmatch(r"\..+\.(ckpt|(json|yaml)\.\d+)", path.name):
+        if re.fullmatch(r"\.\d+\..+", path.name):  # see `write_atomically`
             path.unlink(missing_ok=True)
 
 

@@ -1,8 +1,8 @@
 """What data a run learnt by and was tested on, told by what the files hold: whether those on disk are still the same.
 
 A run keeps them in `data.parquet`, those of a test on other data in `data-NAME.parquet`, with the columns of
-`datamodules.clips.identity.COLUMNS`. Rows without a split are no clips: faces, and what the training started from; they
-are compared where both sides know them.
+`datamodules.clips.identity.FILE_COLUMNS`. Rows without a split are no clips: faces, and what the training started from;
+they are compared where both sides know them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from datamodules.clips.identity import COLUMNS, fingerprint, one_row
+from datamodules.clips.identity import FILE_COLUMNS, fingerprint, one_row
 from datamodules.clips.index import FOLDERS, FOUR_METHODS
+from datamodules.clips.splits import OFFICIAL_PAIRS
 from datamodules.files import write_parquet
 from datamodules.video_data import VideoDataModule
 
@@ -60,10 +61,6 @@ class Data(NamedTuple):
         if self.clips is None:
             return ""
         return digest(_in_splits(self.clips, splits)) + self.others.get(FACES_FILE, "")
-
-
-OFFICIAL_PAIRS = {"train": 360, "val": 70, "test": 70}
-"""Identity pairs of FaceForensics++'s splits."""
 
 
 def count_clips(data: Data, config: Mapping[str, Any]) -> dict[str, int]:
@@ -140,7 +137,7 @@ def read_data(run: RunFolder, name: str | None = None) -> Data | None:
     if not path.is_file():
         return None
     with reading(path, f"put back a sound copy, or remove {path.name}: data are told by their paths then"):
-        return _without_others(pd.read_parquet(path)[[*COLUMNS]].astype(str), {})
+        return _without_others(pd.read_parquet(path)[[*FILE_COLUMNS]].astype(str), {})
 
 
 def differing_data(run: RunFolder, data: Data, splits: Sequence[str]) -> str:
@@ -178,7 +175,7 @@ def difference(known: Data, now: Data, splits: Sequence[str]) -> str:
     if known.clips is not None and now.clips is not None:
         clips = (_in_splits(known.clips, splits), _in_splits(now.clips, splits))
         both = clips[0].merge(clips[1], how="outer", on="name", suffixes=("", " now"), indicator="side")
-        unlike = pd.concat([both[name] != both[f"{name} now"] for name in COLUMNS[1:]], axis=1).any(axis=1)
+        unlike = pd.concat([both[name] != both[f"{name} now"] for name in FILE_COLUMNS[1:]], axis=1).any(axis=1)
         for what, rows in (
             ("changed", (both["side"] == "both") & unlike),
             ("added", both["side"] == "right_only"),

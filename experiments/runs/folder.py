@@ -10,10 +10,11 @@ from typing import Any
 
 import yaml
 
+from datamodules.files import write_text
+
 from ..config.hashes import FREE_IN_TEST, MEASURED, differing_keys, training_key
 from ..config.layers import with_new_names
 from ..errors import ExperimentMissingError, ExperimentValueError
-from .files import write_text
 from .reading import OF_RUN, in_json, read_mapping, read_object, reading
 
 

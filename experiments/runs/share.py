@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from datamodules.files import write_atomically
+
 from .folder import RunFolder
 from .reading import DamagedFiles
 from .run import Run, all_runs
@@ -56,10 +58,8 @@ def link(home: Path, folder: RunFolder) -> None:
 
 def _link(home: Path, folder: Path, names: Iterable[str]) -> None:
     for name in names:
-        unfinished = folder / f".{name}.link"
-        unfinished.unlink(missing_ok=True)
-        unfinished.symlink_to(os.path.relpath(home / name, folder))
-        unfinished.replace(folder / name)
+        with write_atomically(folder / name) as unfinished:
+            unfinished.symlink_to(os.path.relpath(home / name, folder))
 
 
 def move_aside(folder: RunFolder) -> Path:

@@ -8,7 +8,8 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from ..runs.files import write_text
+from datamodules.files import write_text
+
 from ..runs.folder import RunFolder
 from ..runs.reading import read_object, reading
 from ..runs.run import Run

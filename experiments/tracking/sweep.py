@@ -10,10 +10,11 @@ from typing import Any
 
 import yaml
 
+from datamodules.files import write_text
+
 from ..config.ranges import seed_of
 from ..config.rows import find_rows
 from ..errors import ExperimentError
-from ..runs.files import write_text
 from .mode import PROJECT
 
 

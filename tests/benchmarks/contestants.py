@@ -18,6 +18,7 @@ from datamodules import (
     EpochLoader,
     FaceTracks,
     FrameStream,
+    StreamOptions,
     clips_of,
     forged_region,
     index,
@@ -78,8 +79,8 @@ class Clips:
     ) -> FrameStream:
         """Our training stream, its defaults otherwise."""
         batch_size = min(batch_size, count * len(self.clips) // 2)
-        how = {"train": True, "margin": 1.0, "redraw": False, "cache": cache}
-        return FrameStream(self.table, self.tracks, transform, count, batch_size, **how)
+        options = StreamOptions(margin=1.0, redraw=False, frames_per_clip=count, batch_size=batch_size)
+        return FrameStream(self.table, self.tracks, transform, options, train=True, cache=cache)
 
     def wanted(self, count: int) -> dict[int, list[int]]:
         """The frames of each clip that the stream gives."""

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from datamodules import read_splits
-from datamodules.clips.splits import home_of
+from datamodules.clips.splits import split_of_identities
 from datamodules.doctor.audit import audit
-from datamodules.doctor.people import FEWEST, bound_of, nearest, scores_of
+from datamodules.doctor.people import FEWEST_FACES, bound_of, nearest, scores_of
 from datamodules.synthetic.charts import Take
 from datamodules.synthetic.heads import Head, random_look
 from datamodules.synthetic.plan import plan
@@ -116,13 +116,13 @@ def test_a_person_filmed_again_for_another_split_is_named(strangers, tmp_path, s
     assert {one, other} == names == {found.pairs[0].one, found.pairs[0].other}
     assert not found.grave  # a human decides
     assert {one, other} <= set(found.thumbnails)
-    homes = home_of(read_splits(root / "splits"))
+    homes = split_of_identities(read_splits(root / "splits"))
     assert {homes[one], homes[other]} == {"train", "test"}
 
 
 def test_too_few_faces_are_not_compared(tree):
     found = audit(tree)
-    assert found.faces == 6 < FEWEST
+    assert found.faces == 6 < FEWEST_FACES
     assert [finding.kind for _, finding in found.findings].count("people-not-compared") == 1
     assert not found.pairs
 

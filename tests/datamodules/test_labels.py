@@ -10,7 +10,6 @@ from datamodules import (
     CropTransform,
     EpochLoader,
     FaceForensicsDataModule,
-    FrameStream,
     VideoReader,
     clips_of,
     face_tracks,
@@ -20,7 +19,8 @@ from datamodules import (
 )
 from datamodules.clips.masks import NOT_KNOWN, NOTHING, Truth
 from datamodules.crops.cache import CropCache
-from datamodules.crops.labels import DIFFERENCE, REACH, Labels, hull
+from datamodules.crops.labels import COMPARED_MARGIN, DIFFERENCE, Labels, hull
+from tests.datamodules.streams import make_stream
 
 WIDTH, HEIGHT, FRAMES = 192, 160, 8
 EDIT = (72, 56, 120, 104)
@@ -106,7 +106,7 @@ def test_an_original_encoded_anew_differs_nowhere(pair, tmp_path, quality):
 def test_what_differs_far_from_the_face_is_not_forged(pair):
     fake, _, labels = pair(edit=(8, 8, 40, 40))
     assert not np.stack(read(labels, fake)).any()
-    x0, y0, x1, y1 = labels.tracks.crops(fake, [0], REACH)[0]
+    x0, y0, x1, y1 = labels.tracks.crops(fake, [0], COMPARED_MARGIN)[0]
     assert (x1 - x0, y1 - y0) == (102, 102)
 
 
@@ -205,7 +205,7 @@ def streamed(pair, train, canvas=True, cache=None, **how):
     fake, _, labels = pair(**how)
     table = index(fake.path.split("/manipulated")[0], fake.compression)
     both = labels.tracks
-    stream = FrameStream(
+    stream = make_stream(
         table,
         both,
         PLAIN,

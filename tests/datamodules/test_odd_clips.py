@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from datamodules import VideoReader, probe
-from datamodules.video.h264 import Headers, Order
+from datamodules.video.h264 import Headers, PictureOrder
 from datamodules.video.packets import decode
 from tests.datamodules import odd_clips
 from tests.datamodules.odd_clips import COUNT, h264, lost, pictures, x264
@@ -417,7 +417,7 @@ def test_headers_tell_the_order_of_the_times_and_that_nothing_is_missing(paramet
         container=container, images=pictures(200, (32, 32)), size=(32, 32), between=None, options=x264(parameters)
     )
     headers, packets = read_headers(content)
-    order = Order(headers.sequence)
+    order = PictureOrder(headers.sequence)
     assert headers.sequence.tells_order
     followed = [(order.follow(headers.picture(data)), pts) for data, pts in packets]
     assert not any(missing for (_, missing), _ in followed)
@@ -434,7 +434,7 @@ def test_headers_tell_that_a_reference_is_missing(between):
     for lost_one, picture in enumerate(read[:-1]):
         if lost_one == 0:
             continue  # the first key frame, without which no clip is proven
-        order, rest = Order(headers.sequence), read[:lost_one] + read[lost_one + 1 :]
+        order, rest = PictureOrder(headers.sequence), read[:lost_one] + read[lost_one + 1 :]
         missing = [order.follow(each)[1] for each in rest]
         seen = picture.reference and not read[lost_one + 1].idr
         assert missing.index(True) == lost_one if seen else not any(missing)

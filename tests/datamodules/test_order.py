@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datamodules.loading.order import batches_of_rank, batches_of_worker, divide, pair_of, training_order
+from datamodules.loading.order import batches_of_rank, batches_of_worker, divide, find_shown_pairs, training_order
 from datamodules.loading.sampling import Visit, frames_per_visit, training_plan
 
 
@@ -112,7 +112,7 @@ def test_no_more_clips_are_open_than_said(open_clips):
 def test_clips_of_one_pair_are_not_open_together_where_there_are_enough_pairs():
     table = people(pairs=40)
     ((order,),) = orders(table, training_plan(table, 9, seed=0, draw=0), open_clips=16)
-    pairs = pair_of(table)
+    pairs = find_shown_pairs(table)
     most = [max(Counter(pairs[list(clips)]).values()) for clips in open_at_each_step(order)]
     assert np.mean(np.array(most) <= 2) > 0.95  # an original beside a fake of its pair
     assert max(most) <= 4
@@ -179,7 +179,7 @@ def test_at_the_size_of_the_data_set_a_batch_mixes_clips_pairs_and_labels(balanc
     table = people(pairs=360, length=450)
     plan = training_plan(table, 270, seed=0, draw=0, balance=balance)
     order = training_order(table, plan, (0, 0), 32, open_clips=16, pool=128, rank=3, ranks=8, worker=1, workers=2)
-    pairs, labels = pair_of(table).to_dict(), table.label.to_dict()
+    pairs, labels = find_shown_pairs(table).to_dict(), table.label.to_dict()
     batches = [order.leaving[start : start + 32] for start in range(0, len(order.leaving), 32)]
     assert np.median([len({clip for clip, _ in batch}) for batch in batches]) >= 12
     assert np.median([len({pairs[clip] for clip, _ in batch}) for batch in batches]) >= 8
@@ -192,5 +192,5 @@ def test_at_the_size_of_the_data_set_a_batch_mixes_clips_pairs_and_labels(balanc
 
 def test_originals_belong_to_the_pair_of_their_fakes():
     table = people(pairs=2)
-    assert pair_of(table).tolist() == ["000-001"] * 10 + ["002-003"] * 10
-    assert pair_of(table[table.label == 0]).tolist() == ["-000", "-001", "-002", "-003"]
+    assert find_shown_pairs(table).tolist() == ["000-001"] * 10 + ["002-003"] * 10
+    assert find_shown_pairs(table[table.label == 0]).tolist() == ["-000", "-001", "-002", "-003"]

@@ -10,7 +10,6 @@ from datamodules import (
     METHODS,
     CropTransform,
     EpochLoader,
-    FrameStream,
     SelfBlend,
     clips_of,
     face_tracks,
@@ -20,6 +19,7 @@ from datamodules import (
 from datamodules.clips.index import ON_DISK
 from datamodules.crops.cache import CropCache
 from datamodules.crops.self_blend import drawn
+from tests.datamodules.streams import make_stream
 
 KEYS = [(0, epoch, 3, frame) for epoch in range(10) for frame in range(20)]
 SIZE = 32
@@ -129,7 +129,7 @@ def stream(table, tracks):
     """Six originals and 24 fakes; 6 frames of each unless told otherwise."""
 
     def make(self_blend=0.4, count=6, train=True, **how):
-        return FrameStream(table, tracks, PLAIN, count, 4, train=train, self_blend=self_blend, **how)
+        return make_stream(table, tracks, PLAIN, count, 4, train=train, self_blend=self_blend, **how)
 
     return make
 
@@ -208,9 +208,9 @@ def test_a_cache_holds_frames_as_they_were(own_tree, tmp_path):
     tracks, cache = face_tracks(table), CropCache(tmp_path / "crops", 1.0)
 
     def source(self_blend):
-        return FrameStream(table, tracks, PLAIN, 6, 4, train=True, redraw=False, cache=cache, self_blend=self_blend)
+        return make_stream(table, tracks, PLAIN, 6, 4, train=True, redraw=False, cache=cache, self_blend=self_blend)
 
-    forged, plain = samples(source(0.5)), samples(FrameStream(table, tracks, PLAIN, 6, 4, train=True))
+    forged, plain = samples(source(0.5)), samples(make_stream(table, tracks, PLAIN, 6, 4, train=True))
     for path in own_tree.rglob("*.mp4"):  # only the cache can answer now
         stamps = path.stat()
         path.write_bytes(bytes(stamps.st_size))
@@ -235,7 +235,7 @@ def test_an_untouched_frame_of_a_fake_clip_is_let_be(film, tmp_path):
     faces = [(32, 16, 64, 48), None, (32, 16, 64, 48), None, (32, 16, 64, 48), None]
     film(tmp_path / "manipulated_sequences/FaceSwap/masks/videos/000_001.mp4", faces=faces)
     table = index(tmp_path)
-    read = samples(FrameStream(table, face_tracks(table), PLAIN, 6, 4, train=True, self_blend=1.0))
+    read = samples(make_stream(table, face_tracks(table), PLAIN, 6, 4, train=True, self_blend=1.0))
     assert blended(read) == {(0, frame) for frame in range(6)}
     assert [int(read[1, frame][2]) for frame in range(6)] == [1, 0, 1, 0, 1, 0]
 

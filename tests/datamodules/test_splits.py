@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from datamodules import index, read_splits, split_of
-from datamodules.clips.splits import home_of, missing_clips
+from datamodules.clips.splits import missing_clips, split_of_identities
 
 GOOD = {"train": [["000", "001"]], "val": [["002", "003"]], "test": [["004", "005"]]}
 
@@ -81,7 +81,7 @@ def test_an_identity_in_two_splits_is_refused(tmp_path):
 
 
 def test_an_identity_is_at_home_where_its_pair_is(tmp_path):
-    home = home_of(read_splits(write(tmp_path)))
+    home = split_of_identities(read_splits(write(tmp_path)))
     assert home == {"000": "train", "001": "train", "002": "val", "003": "val", "004": "test", "005": "test"}
 
 

@@ -10,7 +10,6 @@ from datamodules import (
     UNKNOWN,
     CropTransform,
     EpochLoader,
-    FrameStream,
     clips_of,
     face_tracks,
     index,
@@ -20,6 +19,7 @@ from datamodules import (
 )
 from datamodules.crops.cache import CropCache
 from datamodules.loading.sampling import evaluation_plan, training_plan
+from tests.datamodules.streams import make_stream
 from tests.datamodules.test_video import encode, numbered, packet_of
 
 SIZE = 32
@@ -44,7 +44,7 @@ def stream(table, tracks):
 
     def make(split="train", count=4, batch_size=4, train=True, **how):
         clips = table[table.split == split] if split else table
-        return FrameStream(clips, tracks, AUGMENTING if train else PLAIN, count, batch_size, train=train, **how)
+        return make_stream(clips, tracks, AUGMENTING if train else PLAIN, count, batch_size, train=train, **how)
 
     return make
 
@@ -225,7 +225,7 @@ def filmed(film, root, faces, mask_frames=6):
     film(root / "manipulated_sequences/FaceSwap/c23/videos/000_001.mp4")
     film(root / "manipulated_sequences/FaceSwap/masks/videos/000_001.mp4", frames=mask_frames, faces=faces)
     table = index(root)
-    return FrameStream(table, face_tracks(table), PLAIN, count=6, batch_size=4)
+    return make_stream(table, face_tracks(table), PLAIN, count=6, batch_size=4)
 
 
 def test_an_empty_mask_makes_a_fakes_frame_real(film, tmp_path):
@@ -267,7 +267,7 @@ def test_an_interrupted_epoch_goes_on_with_the_first_unseen_batch(stream, worker
 
 def test_what_was_consumed_is_not_opened_again(stream, own_tree):
     table = index(own_tree)
-    source = FrameStream(table, face_tracks(table), PLAIN, count=6, batch_size=4, train=True, open_clips=2, pool=4)
+    source = make_stream(table, face_tracks(table), PLAIN, count=6, batch_size=4, train=True, open_clips=2, pool=4)
     order = source.order()
     source.consumed = len(order.leaving) // 8
     left = {clip for clip, _ in order.leaving[4 * source.consumed :]}
@@ -330,7 +330,7 @@ def test_a_cache_changes_nothing_and_opens_no_video_again(own_tree, tmp_path, tr
     tracks, cache = face_tracks(table), CropCache(tmp_path / "crops", 1.0)
 
     def source(**how):
-        return FrameStream(table, tracks, PLAIN, 5, 4, train=train, redraw=False, **how)
+        return make_stream(table, tracks, PLAIN, 5, 4, train=train, redraw=False, **how)
 
     plain = by_key(load(source()))
     stored = by_key(load(source(cache=cache), workers))
@@ -354,7 +354,7 @@ def test_both_backends_give_the_same_batches(stream):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_file_that_breaks_while_it_is_read_is_named(own_tree, workers):
     table = index(own_tree)
-    source = FrameStream(table, face_tracks(table), PLAIN, count=3, batch_size=4, train=True)
+    source = make_stream(table, face_tracks(table), PLAIN, count=3, batch_size=4, train=True)
     path = Path(table.path[0])
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(OSError, match=path.name):
@@ -388,7 +388,7 @@ def damaged(film, tmp_path):
     cache = CropCache(tmp_path / "crops", 1.0)
 
     def make(kept=False, **how):
-        return FrameStream(table, tracks, PLAIN, 12, 5, cache=cache if kept else None, on_unreadable="skip", **how)
+        return make_stream(table, tracks, PLAIN, 12, 5, cache=cache if kept else None, on_unreadable="skip", **how)
 
     whole = by_key(load(make()))
     for path, frame in ((fakes / "000_001.mp4", 4), (masks / "000_002.mp4", 8)):
@@ -445,7 +445,7 @@ def test_each_pass_says_anew_what_was_left_out_and_warns(damaged):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_where_nothing_can_be_read_there_is_no_batch(own_tree, workers):
     table = index(own_tree)
-    source = FrameStream(table, face_tracks(table), PLAIN, 2, 4, on_unreadable="skip")
+    source = make_stream(table, face_tracks(table), PLAIN, 2, 4, on_unreadable="skip")
     for path in table.path:
         Path(path).unlink()
     assert load(source, workers) == []
@@ -455,7 +455,7 @@ def test_where_nothing_can_be_read_there_is_no_batch(own_tree, workers):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_evaluation_that_is_measured_refuses_what_cannot_be_read(own_tree, workers):
     table = index(own_tree)
-    source = FrameStream(table, face_tracks(table), PLAIN, 2, 4)
+    source = make_stream(table, face_tracks(table), PLAIN, 2, 4)
     Path(table.path[0]).unlink()
     with pytest.raises(FileNotFoundError, match=Path(table.path[0]).name):
         load(source, workers)

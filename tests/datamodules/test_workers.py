@@ -15,8 +15,9 @@ import psutil
 import pytest
 import torch
 
-from datamodules import CropTransform, EpochLoader, FrameStream, face_tracks, index
+from datamodules import CropTransform, EpochLoader, face_tracks, index
 from datamodules.crops.cache import CropCache
+from tests.datamodules.streams import make_stream
 
 PLAIN = CropTransform(32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 ROOT = Path(__file__).parents[2]
@@ -51,7 +52,7 @@ def stream(tree):
     """Makes training streams of the whole tree, 2 frames a clip in batches of 4."""
     table = index(tree)
     tracks = face_tracks(table)
-    return lambda transform=PLAIN, **how: FrameStream(table, tracks, transform, 2, 4, **{"train": True, **how})
+    return lambda transform=PLAIN, **how: make_stream(table, tracks, transform, 2, 4, **{"train": True, **how})
 
 
 def loader(stream, workers=1, epoch=lambda: 0, **how):
@@ -141,7 +142,7 @@ def test_a_short_last_batch_is_the_same_whoever_makes_it(stream, workers):
 def test_a_pass_after_one_that_failed_is_whole(tree, tmp_path):
     copy = shutil.copytree(tree, tmp_path / "own")
     table = index(copy)
-    source = FrameStream(table, face_tracks(table), PLAIN, 2, 4, train=True)
+    source = make_stream(table, face_tracks(table), PLAIN, 2, 4, train=True)
     batches = loader(source)
     path = Path(table.path[0])
     content = path.read_bytes()
@@ -171,13 +172,13 @@ def test_a_transform_of_ones_own_module_may_use_torch_and_this_room(stream):
 
 def test_a_transform_of_the_main_script_is_refused_with_a_sentence(tree):
     script = """
-        from datamodules import CropTransform, EpochLoader, FrameStream, face_tracks, index
+        from datamodules import CropTransform, EpochLoader, FrameStream, StreamOptions, face_tracks, index
 
         class Own(CropTransform):
             pass
 
         table = index("TREE")
-        stream = FrameStream(table, face_tracks(table), Own(32, (0, 0, 0), (1, 1, 1)), 2, 4)
+        stream = FrameStream(table, face_tracks(table), Own(32, (0, 0, 0), (1, 1, 1)), StreamOptions())
         list(EpochLoader(stream, lambda: 0, num_workers=1))
     """
     words = [sys.executable, "-c", textwrap.dedent(script).replace("TREE", str(tree))]
@@ -226,10 +227,12 @@ def test_wrong_numbers_are_a_sentence(stream, how, sentence):
 def test_workers_end_when_their_loader_is_killed(tree):
     script = """
         import os, signal, psutil
-        from datamodules import CropTransform, EpochLoader, FrameStream, face_tracks, index
+        from datamodules import CropTransform, EpochLoader, FrameStream, StreamOptions, face_tracks, index
 
         table = index("TREE")
-        stream = FrameStream(table, face_tracks(table), CropTransform(32, (0, 0, 0), (1, 1, 1)), 2, 4, train=True)
+        options = StreamOptions(frames_per_clip=2, batch_size=4)
+        transform = CropTransform(32, (0, 0, 0), (1, 1, 1))
+        stream = FrameStream(table, face_tracks(table), transform, options, train=True)
         batches = iter(EpochLoader(stream, lambda: 0, num_workers=2, prefetch=1))
         next(batches)
         print(*[child.pid for child in psutil.Process().children()], flush=True)

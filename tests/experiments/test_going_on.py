@@ -18,7 +18,7 @@ from pytorch_lightning.trainer.states import RunningStage
 from experiments.callbacks.checkpoints import BestCheckpoint, timers
 from experiments.cli import main  # noqa: F401 - of the process that is killed
 from experiments.config.layers import with_table_base
-from experiments.runs.checkpoints import UNFINISHED, damage
+from experiments.runs.checkpoints import damage
 from experiments.runs.folder import RunFolder
 from experiments.training.going_on import last_checkpoint
 from experiments.training.lightning_cli import ForensicsCLI
@@ -158,10 +158,11 @@ def test_a_training_that_is_killed_in_a_save_and_moved_ends_as_an_undisturbed_on
         capture_output=True,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert (tmp_path / "first" / "checkpoints" / UNFINISHED).is_file()
+    (unfinished,) = (tmp_path / "first" / "checkpoints").glob(".*.ckpt")
     folder = (tmp_path / "first").rename(tmp_path / "moved")
     run("fit", tree, folder, *TWO, STOPS)
     assert "going on from last.ckpt" in capsys.readouterr().out
+    assert not (folder / "checkpoints" / unfinished.name).exists()
     assert_same_end(folder, trained / "whole")
     whole = shutil.copytree(trained / "whole", tmp_path / "whole")
     for at in (folder, whole):
@@ -201,8 +202,10 @@ def test_of_a_damaged_last_checkpoint_the_one_before_is_taken(trained, tmp_path,
 def test_a_training_with_a_damaged_last_checkpoint_ends_as_an_undisturbed_one(tree, trained, tmp_path):
     folder = shutil.copytree(trained / "stopped", tmp_path / "run")
     cut_short(folder / "checkpoints" / "last.ckpt")
-    (folder / "checkpoints" / UNFINISHED).write_bytes(b"left behind")
+    unfinished = folder / "checkpoints" / ".1.last.ckpt"
+    unfinished.write_bytes(b"left behind")
     run("fit", tree, folder, *TWO, STOPS)
+    assert not unfinished.exists()
     assert_same_end(folder, trained / "whole")
 
 

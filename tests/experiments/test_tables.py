@@ -80,7 +80,7 @@ def test_every_row_builds(row):
     model, parts = cli.model.hparams, row.name.split("-")
     if row.table == "table-0":
         assert [method.lower() for method in cli.datamodule.methods] == parts
-        assert cli.datamodule.balance
+        assert cli.datamodule.options.balance
         assert model["encoder"] == "legacy_xception"
         assert cli.model.network.decoder is None
     if row.table == "demo":

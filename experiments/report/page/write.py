@@ -9,7 +9,8 @@ import jinja2
 import pandas as pd
 from tqdm import tqdm
 
-from ...runs.files import write_text
+from datamodules.files import write_text
+
 from ...runs.reading import DamagedFiles, read_csv
 from ...runs.run import Run, run_folders, scale_of
 from ...runs.share import find_home
