@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtr, ndtri, stdtr, stdtrit  # scipy.stats would take a second to import
 
 from ..runs.files import write_text
 from ..runs.folder import RunFolder
@@ -68,7 +67,7 @@ def ends(values: Floats, units: int) -> tuple[float, float]:
     defined = values[~np.isnan(values)]
     if not len(defined) or units < 2:
         return np.nan, np.nan
-    tail = norm.cdf(-np.sqrt(units / (units - 1)) * student.ppf((1 + LEVEL) / 2, units - 1))
+    tail = ndtr(-np.sqrt(units / (units - 1)) * stdtrit(units - 1, (1 + LEVEL) / 2))
     low, high = np.quantile(defined, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -141,7 +140,7 @@ def _comparison(key: str, first: Figures, second: Figures, differences: Floats, 
     defined = differences[~np.isnan(differences)]
     beyond = min((defined <= 0).sum(), (defined >= 0).sum())
     p = min(1.0, 2 * (beyond + 1) / (len(defined) + 1)) if len(defined) and pairs > 1 else np.nan
-    p = 2 * student.sf(norm.isf(p / 2) * np.sqrt((pairs - 1) / pairs), pairs - 1)
+    p = 2 * stdtr(pairs - 1, ndtri(p / 2) * np.sqrt((pairs - 1) / pairs))
     return Comparison(key, a, b, a - b, *ends(differences, pairs), float(p))
 
 

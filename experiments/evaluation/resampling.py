@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
-from lightning_modules import METHODS, video_scores
-from lightning_modules.metrics.pixels import iou_of, pooled
+from lightning_modules import METHODS
+from lightning_modules.metrics.operating_point import LARGEST
+from lightning_modules.metrics.ratios import iou_of, pooled
 
 from .result import COUNTS, Result
 
@@ -83,7 +83,7 @@ def _pixels(rows: pd.DataFrame, weights: Floats, pooled: bool) -> Figures:
     reals, fakes = (_sums((known & (label == kind)).astype(float), unit, weights) for kind in (0, 1))
     figures = _iou(counts, unit, label, weights, reals, fakes)
     fake = (label == 1) & known
-    iou = iou_of(torch.from_numpy(counts[fake])).numpy()
+    iou = iou_of(counts[fake].astype(float))
     figures["pixel_iou_per_frame"] = _sums(iou, unit[fake], weights) / fakes
     if "own_tp" in rows:
         own = rows[[f"own_{name}" for name in COUNTS]].to_numpy()
@@ -101,8 +101,7 @@ def _iou(
     fakes: Floats,
 ) -> Figures:
     real, fake = (_sums(counts[label == kind], unit[label == kind], weights) for kind in (0, 1))
-    found = pooled(*(torch.from_numpy(values) for values in (real.T, fake.T, reals, fakes)))
-    return {key: value.numpy() for key, value in found.items()}
+    return pooled(real.T, fake.T, reals, fakes)
 
 
 def _binned(histograms: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats) -> Figures:
@@ -131,11 +130,29 @@ def _frames(rows: pd.DataFrame, weights: Floats, threshold: float) -> Figures:
 def _videos(rows: pd.DataFrame, weights: Floats, threshold: float) -> Figures:
     _, first, video = np.unique(rows["video"], return_index=True, return_inverse=True)
     fake = (rows["label"] == 1) | (rows["method"] > 0)
-    logit = video_scores(torch.tensor(rows["logit"].to_numpy()), torch.from_numpy(video))[1].numpy()
+    logit = video_log_odds(rows["logit"].to_numpy(float), video)
     label, unit = np.bincount(video, fake) > 0, rows["unit"].to_numpy()[first]
     right = ((logit > threshold) == label).astype(float)
     auroc, _, _ = _ranking(logit, label.astype(int), unit, weights)
     return {"video_accuracy": _sums(right, unit, weights) / weights[:, unit].sum(1), "video_auroc": auroc}
+
+
+def video_log_odds(logit: Floats, video: NDArray[np.int64]) -> Floats:
+    """Log-odds of each video's mean probability, (V,): what `lightning_modules.video_scores` computes by torch.
+
+    Args:
+        logit: Log-odds of the frames' scores, (N,).
+        video: Number of each frame's video, (N,), from 0 to V - 1; each of them occurs.
+    """
+    return np.clip(_log_of_sums(logit, video) - _log_of_sums(-logit, video), -LARGEST, LARGEST)
+
+
+def _log_of_sums(logit: Floats, video: NDArray[np.int64]) -> Floats:
+    """Logarithm of the sum of each video's probabilities."""
+    single = -np.logaddexp(0, -logit)
+    highest = np.full(video.max() + 1, -np.inf)
+    np.maximum.at(highest, video, single)
+    return highest + np.log(np.bincount(video, np.exp(single - highest[video])))
 
 
 def _ranking(
