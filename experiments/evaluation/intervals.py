@@ -7,7 +7,7 @@ intervals look far shorter than they are.
 from __future__ import annotations
 
 import json
-from collections.abc import Container
+from collections.abc import Collection, Container
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,8 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit  # scipy.stats would take 
 
 from ..runs.files import write_text
 from ..runs.folder import RunFolder
-from .resampling import Figures, Floats, weighted_figures
+from .ranking import Floats
+from .resampling import Figures, weighted_figures
 from .result import COUNTS, Result
 
 LEVEL = 0.95
@@ -88,10 +89,18 @@ def intervals(result: Result, replicates: int = REPLICATES, by: str = "pair") ->
     return {key: ends(values, units) for key, values in drawn.items()}
 
 
-def compared(first: Result, second: Result, replicates: int = REPLICATES) -> list[Comparison]:
-    """Differences of all figures that two evaluations share, each replicate drawn for both alike.
+def compared(
+    first: Result, second: Result, replicates: int = REPLICATES, only: Collection[str] | None = None
+) -> list[Comparison]:
+    """Differences of figures that two evaluations share, each replicate drawn for both alike.
 
     Figures by labels of a row's own are shared where both call the same pixels of every frame forged.
+
+    Args:
+        first: An evaluation.
+        second: Another one.
+        replicates: Test sets drawn.
+        only: Keys of the figures that are wanted; by default all.
 
     Raises:
         ValueError: The frames, their pairs or the pixels they were measured on are not the same.
@@ -113,11 +122,12 @@ def compared(first: Result, second: Result, replicates: int = REPLICATES) -> lis
             f"{'/'.join(map(str, one.index[differing][0][:3]))}: test both on the same data, with the same faces"
         )
     pairs = first.frames["pair"].nunique()
-    once, weights = np.ones((1, pairs)), draws(pairs, replicates)
-    (a, many_a), (b, many_b) = ((weighted_figures(r, once), weighted_figures(r, weights)) for r in (first, second))
+    weights = np.concatenate([np.ones((1, pairs)), draws(pairs, replicates)])  # the first is the test set itself
+    a, b = (weighted_figures(result, weights, only=only) for result in (first, second))
     own = [_forged(frames, "own_") for frames in (one, other)]
-    shared = [key for key in a if key in b and ("_own" not in key or own[0].equals(own[1]))]
-    return [_comparison(key, a, b, many_a[key] - many_b[key], pairs) for key in shared]
+    wanted = [key for key in a if key in b and (only is None or key in only)]
+    shared = [key for key in wanted if "_own" not in key or own[0].equals(own[1])]
+    return [_comparison(key, a, b, (a[key] - b[key])[1:], pairs) for key in shared]
 
 
 def _measured_on(frames: pd.DataFrame, columns: Container[str]) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pandas as pd
@@ -12,22 +13,21 @@ from lightning_modules import METHODS
 from lightning_modules.metrics.operating_point import LARGEST
 from lightning_modules.metrics.ratios import iou_of, pooled
 
+from .ranking import Floats, rank_counts, rank_scores
 from .result import COUNTS, Result
 
-Floats = NDArray[np.float64]
 Figures = dict[str, Floats]
 
-AT_ONCE = 5_000_000
-"""Weighted frames that are ranked at once: 40 MB an array."""
-
-
-def weighted_figures(result: Result, weights: Floats, by: str = "pair") -> Figures:
+def weighted_figures(
+    result: Result, weights: Floats, by: str = "pair", only: Collection[str] | None = None
+) -> Figures:
     """Computes the figures of `pixel_figures` and `frame_figures` as if each pair were there as often as it weighs.
 
     Args:
         result: An evaluation.
         weights: (R, P), R weightings of the P values of `by`, ascending.
         by: Column of the frames that names what is weighted.
+        only: Keys that will be used; what takes long and is none of them may be left out.
 
     Returns:
         By key, (R,); with weights of 1 the figures themselves.
@@ -37,9 +37,11 @@ def weighted_figures(result: Result, weights: Floats, by: str = "pair") -> Figur
     frames, groups = (_numbered(table, methods, units, by) for table in (result.frames, result.groups))
     frames["video"] = result.frames.groupby(["method", "clip"], observed=True).ngroup()
     found: Figures = {}
+    of_methods = only is None or any("/" in key for key in only)
     with np.errstate(invalid="ignore", divide="ignore"):
-        for suffix, rows, histogram_rows in _scopes(frames, groups):
-            figures = _frames(rows, weights, result.point.frame_logit)
+        for suffix, rows, histogram_rows in _scopes(frames, groups, of_methods):
+            precise = only is None or f"frame_ap{suffix}" in only
+            figures = _frames(rows, weights, result.point.frame_logit, precise)
             figures |= _videos(rows, weights, result.point.video_logit)
             if "tp" in rows:
                 counted = groups.loc[histogram_rows, "unit"].to_numpy()
@@ -57,10 +59,13 @@ def _numbered(table: pd.DataFrame, methods: pd.Index, units: pd.Index, by: str) 
     return numbers.assign(method=method, unit=units.get_indexer(table[by]))
 
 
-def _scopes(frames: pd.DataFrame, groups: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.bool_]]]:
-    """All frames together, and then every method's fakes with the originals."""
+def _scopes(
+    frames: pd.DataFrame, groups: pd.DataFrame, of_methods: bool
+) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.bool_]]]:
+    """All frames together, and then, if asked, every method's fakes with the originals."""
     yield "", frames, np.ones(len(groups), bool)
-    for number in np.unique(frames["method"][(frames["label"] == 1) & (frames["method"] > 0)]):
+    there = frames["method"][(frames["label"] == 1) & (frames["method"] > 0)]
+    for number in np.unique(there) if of_methods else ():
         own, grouped = (
             np.where(table["label"] == 1, table["method"] == number, table["method"] == 0) for table in (frames, groups)
         )
@@ -69,9 +74,14 @@ def _scopes(frames: pd.DataFrame, groups: pd.DataFrame) -> Iterator[tuple[str, p
 
 def _sums(values: NDArray[np.generic], unit: NDArray[np.int64], weights: Floats) -> Floats:
     """Weighted sums of rows (N, ...) over units: (R, ...)."""
-    total = np.zeros((weights.shape[1], *values.shape[1:]))
-    np.add.at(total, unit, values)
-    return np.tensordot(weights, total, axes=1)
+    columns = values.reshape(len(values), math.prod(values.shape[1:]))
+    if len(columns) > columns.shape[1]:
+        total = np.stack([np.bincount(unit, column, weights.shape[1]) for column in columns.T], axis=1)
+    else:
+        total = np.zeros((weights.shape[1], columns.shape[1]))
+        for place, row in zip(unit, columns, strict=True):
+            total[place] += row
+    return np.tensordot(weights, total.reshape(-1, *values.shape[1:]), axes=1)
 
 
 def _pixels(rows: pd.DataFrame, weights: Floats, pooled: bool) -> Figures:
@@ -106,23 +116,23 @@ def _iou(
 
 def _binned(histograms: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats) -> Figures:
     real, forged = np.moveaxis(_sums(histograms, unit, weights), 1, 0)[:, :, ::-1]  # highest scores first
-    auroc, precision, _ = _ranked(forged.cumsum(1), real.cumsum(1))
-    return {"pixel_auroc": auroc, "pixel_ap": precision}
+    auroc, _, precision = rank_counts(forged.cumsum(1), real.cumsum(1))
+    return {"pixel_auroc": auroc, "pixel_ap": precision()}
 
 
-def _frames(rows: pd.DataFrame, weights: Floats, threshold: float) -> Figures:
+def _frames(rows: pd.DataFrame, weights: Floats, threshold: float, precise: bool) -> Figures:
     label, logit, unit = (rows[name].to_numpy() for name in ("label", "logit", "unit"))
     fakes, reals = (_sums((label == kind).astype(float), unit, weights) for kind in (1, 0))
     right = (logit > threshold) == (label == 1)
     right_fakes, right_reals = (_sums((right & (label == kind)).astype(float), unit, weights) for kind in (1, 0))
-    auroc, precision, eer = _ranking(logit, label, unit, weights)
+    auroc, eer, precision = rank_scores(logit, label, unit, weights)
     return {
         "frame_accuracy": (right_fakes + right_reals) / (fakes + reals),
         "frame_accuracy_balanced": (right_fakes / fakes + right_reals / reals) / 2,
         "frame_accuracy_always_fake": fakes / (fakes + reals),
         "frame_accuracy_always_real": reals / (fakes + reals),
         "frame_auroc": auroc,
-        "frame_ap": precision,
+        **({"frame_ap": precision()} if precise else {}),
         "frame_eer": eer,
     }
 
@@ -133,7 +143,7 @@ def _videos(rows: pd.DataFrame, weights: Floats, threshold: float) -> Figures:
     logit = video_log_odds(rows["logit"].to_numpy(float), video)
     label, unit = np.bincount(video, fake) > 0, rows["unit"].to_numpy()[first]
     right = ((logit > threshold) == label).astype(float)
-    auroc, _, _ = _ranking(logit, label.astype(int), unit, weights)
+    auroc, _, _ = rank_scores(logit, label.astype(int), unit, weights)
     return {"video_accuracy": _sums(right, unit, weights) / weights[:, unit].sum(1), "video_auroc": auroc}
 
 
@@ -153,32 +163,3 @@ def _log_of_sums(logit: Floats, video: NDArray[np.int64]) -> Floats:
     highest = np.full(video.max() + 1, -np.inf)
     np.maximum.at(highest, video, single)
     return highest + np.log(np.bincount(video, np.exp(single - highest[video])))
-
-
-def _ranking(
-    logit: Floats, label: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """AUROC, average precision and equal error rate, each (R,), of log-odds (N,) that weigh as their units do."""
-    order = np.argsort(-logit, kind="stable")
-    fake, unit = label[order] == 1, unit[order]
-    ends = np.append(np.flatnonzero(np.diff(logit[order])), len(order) - 1)  # the last of each score
-    parts = []
-    for part in np.array_split(weights, -(-weights.size * len(order) // (weights.shape[1] * AT_ONCE)) or 1):
-        weight = part[:, unit]
-        parts.append(_ranked((weight * fake).cumsum(1)[:, ends], (weight * ~fake).cumsum(1)[:, ends]))
-    return tuple(np.concatenate(values) for values in zip(*parts, strict=True))  # type: ignore[return-value]
-
-
-def _ranked(hits: Floats, alarms: Floats) -> tuple[Floats, Floats, Floats]:
-    """AUROC, average precision and equal error rate of counts (R, K) called from the highest score downwards."""
-    fakes, reals = hits[:, -1:], alarms[:, -1:]
-    zero = np.zeros_like(fakes)
-    tpr, fpr = (np.concatenate([zero, counts / total], axis=1) for counts, total in ((hits, fakes), (alarms, reals)))
-    auroc = np.trapezoid(tpr, fpr, axis=1)
-    called = hits + alarms
-    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
-    average = (np.diff(tpr, axis=1) * precision).sum(1)
-    nearest = np.abs(fpr - (1 - tpr)).argmin(1)[:, None]
-    eer = (np.take_along_axis(fpr, nearest, 1) + 1 - np.take_along_axis(tpr, nearest, 1))[:, 0] / 2
-    undefined = (fakes == 0)[:, 0] | (reals == 0)[:, 0]
-    return tuple(np.where(undefined, np.nan, values) for values in (auroc, average, eer))  # type: ignore[return-value]
