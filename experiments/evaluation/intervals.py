@@ -7,19 +7,19 @@ intervals look far shorter than they are.
 from __future__ import annotations
 
 import json
-from collections.abc import Container
+from collections.abc import Collection, Container
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtr, ndtri, stdtr, stdtrit  # scipy.stats would take a second to import
 
 from datamodules.files import write_text
 
 from ..errors import ExperimentValueError
 from ..runs.folder import RunFolder
-from .resampling import Floats, Metrics, weighted_metrics
+from .ranking import Floats
+from .resampling import Metrics, weighted_metrics
 from .result import COUNTS, Result
 
 LEVEL = 0.95
@@ -70,7 +70,7 @@ def ends(values: Floats, units: int) -> tuple[float, float]:
     defined = values[~np.isnan(values)]
     if not len(defined) or units < 2:
         return np.nan, np.nan
-    tail = norm.cdf(-np.sqrt(units / (units - 1)) * student.ppf((1 + LEVEL) / 2, units - 1))
+    tail = ndtr(-np.sqrt(units / (units - 1)) * stdtrit(units - 1, (1 + LEVEL) / 2))
     low, high = np.quantile(defined, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -91,10 +91,18 @@ def intervals(result: Result, replicates: int = REPLICATES, by: str = "pair") ->
     return {key: ends(values, units) for key, values in drawn.items()}
 
 
-def compared(first: Result, second: Result, replicates: int = REPLICATES) -> list[Comparison]:
-    """Differences of all metrics that two evaluations share, each replicate drawn for both alike.
+def compared(
+    first: Result, second: Result, replicates: int = REPLICATES, only: Collection[str] | None = None
+) -> list[Comparison]:
+    """Differences of metrics that two evaluations share, each replicate drawn for both alike.
 
     Metrics by labels of a row's own are shared where both call the same pixels of every frame forged.
+
+    Args:
+        first: An evaluation.
+        second: Another one.
+        replicates: Test sets drawn.
+        only: Keys of the metrics that are wanted; by default all.
 
     Raises:
         ValueError: The frames, their pairs or the pixels they were measured on are not the same.
@@ -116,11 +124,12 @@ def compared(first: Result, second: Result, replicates: int = REPLICATES) -> lis
             f"{'/'.join(map(str, one.index[differing][0][:3]))}: test both on the same data, with the same faces"
         )
     pairs = first.frames["pair"].nunique()
-    once, weights = np.ones((1, pairs)), draws(pairs, replicates)
-    (a, many_a), (b, many_b) = ((weighted_metrics(r, once), weighted_metrics(r, weights)) for r in (first, second))
+    weights = np.concatenate([np.ones((1, pairs)), draws(pairs, replicates)])  # the first is the test set itself
+    a, b = (weighted_metrics(result, weights, only=only) for result in (first, second))
     own = [_forged(frames, "own_") for frames in (one, other)]
-    shared = [key for key in a if key in b and ("_own" not in key or own[0].equals(own[1]))]
-    return [_comparison(key, a, b, many_a[key] - many_b[key], pairs) for key in shared]
+    wanted = [key for key in a if key in b and (only is None or key in only)]
+    shared = [key for key in wanted if "_own" not in key or own[0].equals(own[1])]
+    return [_comparison(key, a, b, (a[key] - b[key])[1:], pairs) for key in shared]
 
 
 def _measured_on(frames: pd.DataFrame, columns: Container[str]) -> pd.DataFrame:
@@ -143,7 +152,7 @@ def _comparison(key: str, first: Metrics, second: Metrics, differences: Floats, 
     defined = differences[~np.isnan(differences)]
     beyond = min((defined <= 0).sum(), (defined >= 0).sum())
     p = min(1.0, 2 * (beyond + 1) / (len(defined) + 1)) if len(defined) and pairs > 1 else np.nan
-    p = 2 * student.sf(norm.isf(p / 2) * np.sqrt((pairs - 1) / pairs), pairs - 1)
+    p = 2 * stdtr(pairs - 1, ndtri(p / 2) * np.sqrt((pairs - 1) / pairs))
     return Comparison(key, a, b, a - b, *ends(differences, pairs), float(p))
 
 

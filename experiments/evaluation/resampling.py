@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
-from lightning_modules import METHODS, video_scores
-from lightning_modules.metrics.pixels import iou_of, pooled
-from lightning_modules.metrics.ranking import rank_counts
+from lightning_modules import METHODS
+from lightning_modules.metrics.operating_point import LARGEST
+from lightning_modules.metrics.ratios import iou_of, pooled
 
+from .ranking import Floats, rank_counts, rank_scores
 from .result import COUNTS, Result
 
-Floats = NDArray[np.float64]
 Metrics = dict[str, Floats]
 
-AT_ONCE = 5_000_000
-"""Weighted frames that are ranked at once: 40 MB an array."""
 
-
-def weighted_metrics(result: Result, weights: Floats, by: str = "pair") -> Metrics:
+def weighted_metrics(result: Result, weights: Floats, by: str = "pair", only: Collection[str] | None = None) -> Metrics:
     """Computes the metrics of `pixel_metrics` and `frame_metrics` as if each pair were there as often as it weighs.
 
     Args:
         result: An evaluation.
         weights: (R, P), R weightings of the P values of `by`, ascending.
         by: Column of the frames that names what is weighted.
+        only: Keys that will be used; what takes long and is none of them may be left out.
 
     Returns:
         By key, (R,); with weights of 1 the metrics themselves.
@@ -38,9 +36,11 @@ def weighted_metrics(result: Result, weights: Floats, by: str = "pair") -> Metri
     frames, groups = (_numbered(table, methods, units, by) for table in (result.frames, result.groups))
     frames["video"] = result.frames.groupby(["method", "clip"], observed=True).ngroup()
     found: Metrics = {}
+    of_methods = only is None or any("/" in key for key in only)
     with np.errstate(invalid="ignore", divide="ignore"):
-        for suffix, rows, histogram_rows in _scopes(frames, groups):
-            metrics = _frames(rows, weights, result.point.frame_logit)
+        for suffix, rows, histogram_rows in _scopes(frames, groups, of_methods):
+            precise = only is None or f"frame_ap{suffix}" in only
+            metrics = _frames(rows, weights, result.point.frame_logit, precise)
             metrics |= _videos(rows, weights, result.point.video_logit)
             fakes = rows["label"] == 1
             metrics = _where(fakes, rows, weights, metrics) if suffix else metrics
@@ -59,10 +59,13 @@ def _numbered(table: pd.DataFrame, methods: pd.Index, units: pd.Index, by: str) 
     return numbers.assign(method=method, unit=units.get_indexer(table[by]))
 
 
-def _scopes(frames: pd.DataFrame, groups: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.bool_]]]:
-    """All frames together, and then every method's fakes with the originals."""
+def _scopes(
+    frames: pd.DataFrame, groups: pd.DataFrame, of_methods: bool
+) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.bool_]]]:
+    """All frames together, and then, if asked, every method's fakes with the originals."""
     yield "", frames, np.ones(len(groups), bool)
-    for number in np.unique(frames["method"][(frames["label"] == 1) & (frames["method"] > 0)]):
+    there = frames["method"][(frames["label"] == 1) & (frames["method"] > 0)]
+    for number in np.unique(there) if of_methods else ():
         own, grouped = (
             np.where(table["label"] == 1, table["method"] == number, table["method"] == 0) for table in (frames, groups)
         )
@@ -71,9 +74,14 @@ def _scopes(frames: pd.DataFrame, groups: pd.DataFrame) -> Iterator[tuple[str, p
 
 def _sums(values: NDArray[np.generic], unit: NDArray[np.int64], weights: Floats) -> Floats:
     """Weighted sums of rows (N, ...) over units: (R, ...)."""
-    total = np.zeros((weights.shape[1], *values.shape[1:]))
-    np.add.at(total, unit, values)
-    return np.tensordot(weights, total, axes=1)
+    columns = values.reshape(len(values), math.prod(values.shape[1:]))
+    if len(columns) > columns.shape[1]:
+        total = np.stack([np.bincount(unit, column, weights.shape[1]) for column in columns.T], axis=1)
+    else:
+        total = np.zeros((weights.shape[1], columns.shape[1]))
+        for place, row in zip(unit, columns, strict=True):
+            total[place] += row
+    return np.tensordot(weights, total.reshape(-1, *values.shape[1:]), axes=1)
 
 
 def _where(needed: pd.Series[bool], rows: pd.DataFrame, weights: Floats, metrics: Metrics) -> Metrics:
@@ -89,7 +97,7 @@ def _pixels(rows: pd.DataFrame, weights: Floats) -> Metrics:
     reals, fakes = (_sums((known & (label == kind)).astype(float), unit, weights) for kind in (0, 1))
     metrics = _iou(counts, unit, label, weights, reals, fakes)
     fake = (label == 1) & known
-    iou = iou_of(torch.from_numpy(counts[fake])).numpy()
+    iou = iou_of(counts[fake].astype(float))
     metrics["pixel_iou_per_frame"] = _sums(iou, unit[fake], weights) / fakes
     if "own_tp" in rows:
         own = rows[[f"own_{name}" for name in COUNTS]].to_numpy()
@@ -107,29 +115,28 @@ def _iou(
     fakes: Floats,
 ) -> Metrics:
     real, fake = (_sums(counts[label == kind], unit[label == kind], weights) for kind in (0, 1))
-    found = pooled(*(torch.from_numpy(values) for values in (real.T, fake.T, reals, fakes)))
-    return {key: value.numpy() for key, value in found.items()}
+    return pooled(real.T, fake.T, reals, fakes)
 
 
 def _binned(histograms: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats) -> Metrics:
-    called = _sums(histograms, unit, weights)[:, :, ::-1].cumsum(2)  # from the highest scores down
-    ranking = rank_counts(torch.from_numpy(called[:, 1]), torch.from_numpy(called[:, 0]))
-    return {"pixel_auroc": ranking.auroc.numpy(), "pixel_ap": ranking.ap.numpy()}
+    real, forged = np.moveaxis(_sums(histograms, unit, weights), 1, 0)[:, :, ::-1]  # highest scores first
+    auroc, _, precision = rank_counts(forged.cumsum(1), real.cumsum(1))
+    return {"pixel_auroc": auroc, "pixel_ap": precision()}
 
 
-def _frames(rows: pd.DataFrame, weights: Floats, threshold: float) -> Metrics:
+def _frames(rows: pd.DataFrame, weights: Floats, threshold: float, precise: bool) -> Metrics:
     label, logit, unit = (rows[name].to_numpy() for name in ("label", "logit", "unit"))
     fakes, reals = (_sums((label == kind).astype(float), unit, weights) for kind in (1, 0))
     right = (logit > threshold) == (label == 1)
     right_fakes, right_reals = (_sums((right & (label == kind)).astype(float), unit, weights) for kind in (1, 0))
-    auroc, precision, eer = _ranking(logit, label, unit, weights)
+    auroc, eer, precision = rank_scores(logit, label, unit, weights)
     return {
         "frame_accuracy": (right_fakes + right_reals) / (fakes + reals),
         "frame_accuracy_balanced": (right_fakes / fakes + right_reals / reals) / 2,
         "frame_accuracy_always_fake": fakes / (fakes + reals),
         "frame_accuracy_always_real": reals / (fakes + reals),
         "frame_auroc": auroc,
-        "frame_ap": precision,
+        **({"frame_ap": precision()} if precise else {}),
         "frame_eer": eer,
     }
 
@@ -137,23 +144,26 @@ def _frames(rows: pd.DataFrame, weights: Floats, threshold: float) -> Metrics:
 def _videos(rows: pd.DataFrame, weights: Floats, threshold: float) -> Metrics:
     _, first, video = np.unique(rows["video"], return_index=True, return_inverse=True)
     fake = (rows["label"] == 1) | (rows["method"] > 0)
-    logit = video_scores(torch.tensor(rows["logit"].to_numpy()), torch.from_numpy(video))[1].numpy()
+    logit = video_log_odds(rows["logit"].to_numpy(float), video)
     label, unit = np.bincount(video, fake) > 0, rows["unit"].to_numpy()[first]
     right = ((logit > threshold) == label).astype(float)
-    auroc, _, _ = _ranking(logit, label.astype(int), unit, weights)
+    auroc, _, _ = rank_scores(logit, label.astype(int), unit, weights)
     return {"video_accuracy": _sums(right, unit, weights) / weights[:, unit].sum(1), "video_auroc": auroc}
 
 
-def _ranking(
-    logit: Floats, label: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """AUROC, average precision and equal error rate, each (R,), of log-odds (N,) that weigh as their units do."""
-    order = np.argsort(-logit, kind="stable")
-    fake, unit = label[order] == 1, unit[order]
-    ends = np.append(np.flatnonzero(np.diff(logit[order])), len(order) - 1)  # the last of each score
-    parts = []
-    for part in np.array_split(weights, -(-weights.size * len(order) // (weights.shape[1] * AT_ONCE)) or 1):
-        weight = part[:, unit]
-        hits, alarms = ((weight * kind).cumsum(1)[:, ends] for kind in (fake, ~fake))
-        parts.append(rank_counts(torch.from_numpy(hits), torch.from_numpy(alarms)))
-    return tuple(torch.cat(values).numpy() for values in zip(*parts, strict=True))  # type: ignore[return-value]
+def video_log_odds(logit: Floats, video: NDArray[np.int64]) -> Floats:
+    """Log-odds of each video's mean probability, (V,): what `lightning_modules.video_scores` computes by torch.
+
+    Args:
+        logit: Log-odds of the frames' scores, (N,).
+        video: Number of each frame's video, (N,), from 0 to V - 1; each of them occurs.
+    """
+    return np.clip(_log_of_sums(logit, video) - _log_of_sums(-logit, video), -LARGEST, LARGEST)
+
+
+def _log_of_sums(logit: Floats, video: NDArray[np.int64]) -> Floats:
+    """Logarithm of the sum of each video's probabilities."""
+    single = -np.logaddexp(0, -logit)
+    highest = np.full(video.max() + 1, -np.inf)
+    np.maximum.at(highest, video, single)
+    return highest + np.log(np.bincount(video, np.exp(single - highest[video])))

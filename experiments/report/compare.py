@@ -38,11 +38,10 @@ def compare(arguments: Sequence[str]) -> None:
             f"--replicates is {options.replicates}, but at least one test set must be drawn: say 1000"
         )
     results = [sound_result(RunFolder(folder), options.name) for folder in (options.first, options.second)]
-    comparisons = compared(results[0], results[1], options.replicates)
-    by_key = {f"test/{one.key}": one for one in comparisons}
-    shown = (
-        comparisons if options.all else [by_key[key] for key in METRIC_COLUMNS if key in by_key and "always" not in key]
-    )
+    printed = [key.removeprefix("test/") for key in METRIC_COLUMNS if "always" not in key]
+    comparisons = compared(*results, options.replicates, None if options.all or options.out else printed)
+    by_key = {one.key: one for one in comparisons}
+    shown = comparisons if options.all else [by_key[key] for key in printed if key in by_key]
     pairs = results[0].frames["pair"].nunique()
     print(f"A {options.first}\nB {options.second}\n{format_comparisons(shown)}")
     print(

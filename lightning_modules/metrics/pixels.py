@@ -10,6 +10,7 @@ from torch import Tensor
 from ..batch import METHODS
 from .measured import Measured, bin_from, scopes
 from .ranking import rank_counts
+from .ratios import iou_of, pooled
 
 
 def pixel_metrics(
@@ -58,35 +59,16 @@ def pixel_metrics(
         seen = [(frames & (label == kind) & known).sum().double() for kind in (0, 1)]
         if suffix and not seen[1]:
             continue
-        found = pooled(*kinds, *seen)
+        found = pooled(*(counted.double() for counted in kinds), *seen)
         if threshold is None:
-            found["pixel_iou_per_frame"] = iou_of(counts[frames & (label == 1) & known]).mean()
+            found["pixel_iou_per_frame"] = iou_of(counts[frames & (label == 1) & known].double()).mean()
         alarms, hits = histograms.sum(0).flip(1).cumsum(1).double()
         found["pixel_auroc"], found["pixel_ap"], _ = rank_counts(hits, alarms)
         if measured.own is not None and threshold is None:
-            own = pooled(*(measured.own[frames & (label == kind)].sum(0) for kind in (0, 1)), *seen)
+            own = pooled(*(measured.own[frames & (label == kind)].sum(0).double() for kind in (0, 1)), *seen)
             found |= {f"{key}_own": own[key] for key in ("pixel_iou", "pixel_iou_balanced")}
         metrics |= {key + suffix: value for key, value in found.items()}
     return metrics
-
-
-def pooled(real: Tensor, fake: Tensor, reals: Tensor, fakes: Tensor) -> dict[str, Tensor]:
-    """Metrics of counts (4, ...) over real and fake frames, of which so many (...) have known pixels."""
-    tp, fp, fn, tn = (real + fake).double()
-    _, fp_real, _, tn_real = real.double()
-    return {
-        "pixel_iou": tp / (tp + fp + fn),
-        "pixel_iou_balanced": tp / (tp + fn + fp - fp_real + fp_real * fakes / reals),
-        "pixel_f1": 2 * tp / (2 * tp + fp + fn),
-        "pixel_accuracy": (tp + tn) / (tp + fp + fn + tn),
-        "pixel_fpr_real": fp_real / (fp_real + tn_real),
-    }
-
-
-def iou_of(counts: Tensor) -> Tensor:
-    """IoU of each frame, float64 (N,), from its counts (N, 4); 1 where nothing is forged and nothing is found."""
-    hits, union = counts[:, 0].double(), counts[:, :3].sum(1)
-    return torch.where(union > 0, hits / union.clamp(min=1), 1.0)
 
 
 def counts_at(histogram: Tensor, threshold: float) -> Tensor:

@@ -5,12 +5,18 @@ import pandas as pd
 import pytest
 import torch
 from scipy.stats import norm as normal
+from scipy.stats import t as student
 from sklearn import metrics as sk
 
 from experiments.evaluation.intervals import _comparison, compared, draws, ends, intervals
+<<<<<<< HEAD
 from experiments.evaluation.resampling import weighted_metrics
+=======
+from experiments.evaluation import ranking
+from experiments.evaluation.resampling import video_log_odds, weighted_figures
+>>>>>>> quickcli
 from experiments.evaluation.result import Result, result_of
-from lightning_modules import METHODS, Evaluation, OperatingPoint
+from lightning_modules import METHODS, Evaluation, OperatingPoint, video_scores
 from tests.lightning_modules.test_metrics import split
 
 
@@ -58,6 +64,51 @@ def test_a_pair_of_weight_two_counts_as_if_it_were_there_twice():
     for key, value in expected.items():
         assert weighted[key][0] == pytest.approx(value[0], abs=1e-9, nan_ok=True), key
     assert weighted["frame_ap"][0] == pytest.approx(sk.average_precision_score(repeated["label"], repeated["score"]))
+
+
+def test_units_counted_in_a_table_rank_as_frames_ranked_one_weighting_at_a_time(monkeypatch):
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        frames, units = random.integers(2, 80), random.integers(1, 6)
+        label, unit = random.integers(0, 2, frames), random.integers(0, units, frames)
+        logit = random.integers(0, random.integers(2, 30), frames).astype(float)  # ties
+        weights = draws(int(units), 50, seed)  # some without fakes, or without reals
+        found = []
+        for largest in (1_000, 0):
+            monkeypatch.setattr(ranking, "LARGEST_TABLE", largest)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                auroc, eer, precision = ranking.rank_scores(logit, label, unit, weights)
+                found.append(np.stack([auroc, eer, precision()]))
+        np.testing.assert_allclose(found[0], found[1], atol=1e-12)
+
+
+def test_videos_are_scored_as_in_the_evaluation():
+    random = np.random.default_rng(0)
+    logit = random.normal(0, 30, 200)
+    logit[:6] = [np.finfo(np.float32).max, -np.finfo(np.float32).max, 800, -800, 1e-300, 0]
+    video = np.concatenate([[0, 1, 2, 2, 3, 3], random.integers(0, 40, 194)])
+    video = np.unique(video, return_inverse=True)[1]
+    expected = video_scores(torch.from_numpy(logit), torch.from_numpy(video))[1].numpy()
+    np.testing.assert_allclose(video_log_odds(logit, video), expected, rtol=1e-14)
+
+
+def test_an_interval_is_widened_as_scipy_s_distributions_say():
+    values = np.random.default_rng(0).normal(size=1000)
+    tail = normal.cdf(-np.sqrt(7 / 6) * student.ppf(0.975, 6))
+    assert ends(values, 7) == (np.quantile(values, tail), np.quantile(values, 1 - tail))
+    p = _comparison("key", {"key": np.zeros(1)}, {"key": np.zeros(1)}, values + 2.2, 7).p
+    bare = 2 * ((values <= -2.2).sum() + 1) / 1001
+    assert p == 2 * student.sf(normal.isf(bare / 2) * np.sqrt(6 / 7), 6)
+
+
+def test_what_is_asked_for_alone_is_the_same_as_among_all():
+    (first, _), (second, _) = evaluated(0), evaluated(0)
+    second.frames["logit"] += np.linspace(0, 1, len(second.frames))
+    whole = {one.key: one for one in compared(first, second)}
+    only = compared(first, second, only=["frame_auroc", "pixel_auroc", "video_auroc"])
+    assert only == [whole[one.key] for one in only]
+    assert {one.key for one in only} == {"frame_auroc", "pixel_auroc", "video_auroc"}
+    assert {"frame_ap", "frame_ap/Deepfakes"} <= whole.keys()
 
 
 def test_where_a_draw_holds_one_class_only_nothing_is_ranked():
