@@ -60,6 +60,12 @@ class Crop(NamedTuple):
         frame: Position in the clip.
         box: Where it was cut out.
         canvas: The truth where it is measured, if it is.
+
+    Examples:
+        >>> image, mask = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
+        >>> crop = Crop(image, mask, label=0, method=0, clip=0, frame=7, box=(0, 0, 4, 4))
+        >>> METHODS[crop.method]
+        'original'
     """
 
     image: Image
@@ -104,6 +110,14 @@ def read_crops(
         backend: See `VideoReader`.
         cache: Where crops are kept; what is there is not decoded again.
         canvas: Where the faces are whose truth is measured, at `CANVAS_MARGIN`; without, there is no canvas.
+
+    Examples:
+        >>> from datamodules import clips_of, face_tracks, index
+        >>> table = index(root)
+        >>> clip = clips_of(table)[0]
+        >>> crops = list(read_crops(clip, [0, 4], face_tracks(table)))
+        >>> [crop.frame for crop in crops], crops[0].image.shape[:2] == crops[0].mask.shape
+        ([0, 4], True)
     """
     boxes = _boxes(tracks, clip, frames, margin)
     box_of = dict(zip(frames, boxes, strict=True))

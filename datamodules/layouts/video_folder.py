@@ -67,6 +67,14 @@ class VideoFolderDataModule(VideoDataModule):
         FileNotFoundError: The CSV or a file that it names is missing.
         ValueError: A line says what it cannot, see `read_video_table`; a face is not found; a mask contradicts its
             clip; a split that is needed is empty, or a training split lacks originals or fakes.
+
+    Examples:
+        >>> videos = sorted((root / "original_sequences/youtube/c23/videos").glob("*.mp4"))[:2]
+        >>> pd.DataFrame({"path": videos, "label": 0, "pair": "anna"}).to_csv("mine.csv", index=False)
+        >>> data = VideoFolderDataModule("mine.csv", faces="whole", num_workers=0)
+        >>> data.setup("test")
+        >>> data.clips.split.tolist()
+        ['test', 'test']
     """
 
     def __init__(

@@ -35,6 +35,12 @@ def write_video(
         frames: Images of one size, even in both directions; at least one.
         quality: `raw` is lossless RGB, `c23` and `c40` are yuv420p with that constant rate factor.
         fps: Frames a second in the header.
+
+    Examples:
+        >>> import numpy as np
+        >>> write_video("black.mp4", [np.zeros((64, 96, 3), np.uint8)] * 6, "c23")
+        >>> Path("black.mp4").is_file()
+        True
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
