@@ -32,7 +32,7 @@ run = $(PY) -m experiments run $(1) $(WHICH) $(if $(JOBS),--jobs $(JOBS)) -- $(O
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-reuse test-slurm bench matrix lint plan tables train collect compare cost export doctor mini sweep sweep-row wandb-sync $(TABLES)
+.PHONY: help install demo test test-reuse test-slurm bench matrix lint docs plan tables train collect compare cost export doctor mini sweep sweep-row wandb-sync $(TABLES)
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ help: ## list these targets
 install: $(INSTALLED) ## make .venv and install everything into it
 $(INSTALLED): pyproject.toml
 	$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[experiments,dev]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[experiments,dev,docs]'
 	touch $@
 
 demo: install mini ## train and test three small models on a made-up data set and print the table (10 minutes on 2 cores)
@@ -112,3 +112,6 @@ lint: $(INSTALLED) ## ruff and mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+docs: $(INSTALLED) ## write the documentation to site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict

@@ -14,17 +14,35 @@ BOX_SIDE = 0.5
 
 
 def all_fake(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Calls every pixel forged and every frame fake: probabilities (B, H, W) and (B,)."""
+    """Calls every pixel forged and every frame fake: probabilities (B, H, W) and (B,).
+
+    Examples:
+        >>> masks, scores = all_fake({"image": torch.zeros(2, 3, 8, 8)})
+        >>> masks.shape, scores.tolist()
+        (torch.Size([2, 8, 8]), [1.0, 1.0])
+    """
     return _constant(torch.ones(batch["image"].shape[-2:]), batch)
 
 
 def all_real(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Calls every pixel and every frame real: probabilities (B, H, W) and (B,)."""
+    """Calls every pixel and every frame real: probabilities (B, H, W) and (B,).
+
+    Examples:
+        >>> masks, scores = all_real({"image": torch.zeros(2, 3, 8, 8)})
+        >>> masks.shape, scores.tolist()
+        (torch.Size([2, 8, 8]), [0.0, 0.0])
+    """
     return _constant(torch.zeros(batch["image"].shape[-2:]), batch)
 
 
 def centre_box(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Calls the pixels of a central box forged; every frame scores its area: probabilities (B, H, W) and (B,)."""
+    """Calls the pixels of a central box forged; every frame scores its area: probabilities (B, H, W) and (B,).
+
+    Examples:
+        >>> masks, scores = centre_box({"image": torch.zeros(2, 3, 8, 8)})
+        >>> masks[0, 2].tolist(), scores.tolist()
+        ([0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0], [0.25, 0.25])
+    """
     height, width = batch["image"].shape[-2:]
     top, left = round(height * (1 - BOX_SIDE) / 2), round(width * (1 - BOX_SIDE) / 2)
     mask = torch.zeros(height, width)
@@ -33,7 +51,14 @@ def centre_box(batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 class MeanMask:
-    """Predicts for every frame the mean of the training masks, real frames included."""
+    """Predicts for every frame the mean of the training masks, real frames included.
+
+    Examples:
+        >>> mean = MeanMask()
+        >>> mean.update({"mask": torch.tensor([[[0, 1]], [[1, 1]]])})
+        >>> mean({"image": torch.zeros(1, 3, 1, 2)})
+        (tensor([[[0.5000, 1.0000]]]), tensor([0.7500]))
+    """
 
     def __init__(self) -> None:
         self.forged: Tensor | int = 0
@@ -60,6 +85,10 @@ def colour_features(images: Tensor) -> Tensor:
 
     Returns:
         (B, 7): mean and standard deviation of each channel, logarithm of the mean squared Laplacian of the grey image.
+
+    Examples:
+        >>> colour_features(torch.rand(4, 3, 16, 16)).shape
+        torch.Size([4, 7])
     """
     grey = images.mean(1, keepdim=True)
     kernel = images.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])

@@ -35,6 +35,12 @@ class ClassificationModule(ForensicsModule):
         compile: Whether `torch.compile` builds the network.
         channels_last: Whether images and weights lie channels last in memory.
         gradient_checkpointing: Whether the encoder's activations are computed again instead of kept.
+
+    Examples:
+        >>> import torch
+        >>> model = ClassificationModule(encoder="test_resnet", pretrained=False)
+        >>> model(torch.rand(2, 3, 64, 64))["frame"].shape
+        torch.Size([2])
     """
 
     def __init__(

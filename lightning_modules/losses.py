@@ -35,6 +35,11 @@ def bce(
         label_smoothing: In [0, 1): a pixel's target, 1 for its class and 0 for the others, becomes
             (1 - s) target + s / classes, so with C = 1 it is 1 - s / 2 if forged and s / 2 if real.
         class_weights: Weights of pixels by class.
+
+    Examples:
+        >>> mask = torch.tensor([[[1, 0, 255]]])  # forged, real, not known
+        >>> round(float(bce(torch.zeros(1, 1, 1, 3), mask)), 3)  # ln 2, of the two that are known
+        0.693
     """
     entropy, weights = _cross_entropy(logits, mask, label_smoothing, class_weights)
     return _weighted_mean(entropy, weights)
@@ -56,6 +61,11 @@ def focal(
         mask: (B, H, W).
         label_smoothing: As in `bce`; the loss is then least, but not 0, at the smoothed target.
         class_weights: Weights of pixels by class.
+
+    Examples:
+        >>> mask = torch.tensor([[[1, 0, 255]]])
+        >>> round(float(focal(torch.zeros(1, 1, 1, 3), mask)), 3)  # (1 - 0.5)^2 ln 2
+        0.173
     """
     entropy, weights = _cross_entropy(logits, mask, label_smoothing, class_weights)
     return _weighted_mean((-torch.expm1(-entropy)) ** FOCAL_GAMMA * entropy, weights)
@@ -79,6 +89,11 @@ def dice(logits: Tensor, mask: Tensor, class_weights: Sequence[float] | None = N
 
     Returns:
         Scalar in [0, 1].
+
+    Examples:
+        >>> mask = torch.tensor([[[1, 0, 255]]])
+        >>> round(float(dice(torch.zeros(1, 1, 1, 3), mask)), 3)  # 1 - 2 x 0.5 / (0.5 + 0.5 + 1)
+        0.5
     """
     return _mean_over_classes(lambda soft, true: 1 - _overlap(soft, true), logits, mask, class_weights)
 
@@ -100,6 +115,11 @@ def tversky(logits: Tensor, mask: Tensor, class_weights: Sequence[float] | None 
 
     Returns:
         Scalar in [0, 1].
+
+    Examples:
+        >>> mask = torch.tensor([[[1, 0, 255]]])
+        >>> round(float(tversky(torch.zeros(1, 1, 1, 3), mask)), 3)  # 1 - 0.5 / (0.5 + 0.3 x 0.5 + 0.7 x 0.5)
+        0.5
     """
     return _mean_over_classes(lambda soft, true: 1 - _tversky_index(soft, true), logits, mask, class_weights)
 
@@ -123,6 +143,11 @@ def lovasz(logits: Tensor, mask: Tensor, class_weights: Sequence[float] | None =
 
     Returns:
         Scalar, at least 0; at most 1 if C > 1.
+
+    Examples:
+        >>> mask = torch.tensor([[[1, 0]]])
+        >>> float(lovasz(torch.tensor([[[[2.0, -2.0]]]]), mask))  # both right by more than 1
+        0.0
     """
     if logits.shape[1] > 1:
         return _mean_over_classes(lambda soft, true: _lovasz((true - soft).abs(), true), logits, mask, class_weights)
@@ -138,6 +163,10 @@ def frame_loss(logits: Tensor, label: Tensor) -> Tensor:
     Args:
         logits: (B,).
         label: int64 (B,), 0 real, 1 fake.
+
+    Examples:
+        >>> round(float(frame_loss(torch.zeros(2), torch.tensor([0, 1]))), 3)
+        0.693
     """
     return F.binary_cross_entropy_with_logits(logits.float(), label.float())
 

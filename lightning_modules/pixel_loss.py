@@ -31,6 +31,11 @@ class PixelLoss:
         class_weights: Positive, (real, forged) if the network gives one logit, else (real, method 1, ..., method M).
             In bce and focal they weigh the pixels, in the others the classes' terms; with one logit these have but the
             term of the forged class, and no weight changes them.
+
+    Examples:
+        >>> mask = torch.tensor([[[1, 0, 255]]])
+        >>> round(float(PixelLoss("2*bce+dice")(torch.zeros(1, 1, 1, 3), mask)), 3)
+        1.886
     """
 
     text: str = "bce+dice"

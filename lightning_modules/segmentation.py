@@ -54,6 +54,11 @@ class SegmentationModule(ForensicsModule):
         compile: Whether `torch.compile` builds the network.
         channels_last: Whether images and weights lie channels last in memory.
         gradient_checkpointing: Whether the encoder's activations are computed again instead of kept.
+
+    Examples:
+        >>> model = SegmentationModule(encoder="test_resnet", decoder="fpn", frame_head=True, pretrained=False)
+        >>> {name: tuple(logits.shape) for name, logits in model(torch.rand(2, 3, 64, 96)).items()}
+        {'mask': (2, 1, 64, 96), 'frame': (2,)}
     """
 
     def __init__(

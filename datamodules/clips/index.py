@@ -80,6 +80,11 @@ class Clip(NamedTuple):
         lost: Pictures before its first frame that cannot be decoded, for the file begins without a whole key frame.
         problem: Why the file cannot be used, a sentence; "" where it can.
         mask_problem: Why its mask cannot be used, a sentence; "" where it can.
+
+    Examples:
+        >>> clip = clips_of(index(root))[0]  # root: a folder of FaceForensics++
+        >>> clip.method, clip.label, clip.compression, clip.frames > 0
+        ('original', 0, 'c23', True)
     """
 
     number: int
@@ -114,6 +119,11 @@ def clips_of(table: pd.DataFrame) -> list[Clip]:
 
     Args:
         table: With the columns of `Clip`; its labels are the clips' numbers.
+
+    Examples:
+        >>> table = index(root)
+        >>> [clip.label for clip in clips_of(table[table.method == "original"])]
+        [0, 0, 0, 0, 0, 0]
     """
     return list(map(Clip._make, table[list(Clip._fields[1:])].itertuples(name=None)))
 
@@ -132,6 +142,10 @@ def index(root: Path, compression: Compression = "c23", cache_dir: Path | None =
 
     Raises:
         FileNotFoundError: The folder holds no such video.
+
+    Examples:
+        >>> index(root, "c23").groupby("label").size().to_dict()
+        {0: 6, 1: 24}
     """
     return _table(Path(root), (compression,), (compression,), cache_dir)
 
@@ -150,6 +164,10 @@ def index_all(root: Path, cache_dir: Path | None = None, needed: Compression | N
 
     Raises:
         FileNotFoundError: The folder holds no such video.
+
+    Examples:
+        >>> sorted(index_all(root).compression.unique())
+        ['c23']
     """
     return _table(Path(root), tuple(FOLDERS), (needed,) if needed else tuple(FOLDERS), cache_dir)
 

@@ -111,6 +111,13 @@ def forged_region(image: Image, threshold: int) -> Mask:
 
     Returns:
         (H, W), 1 where the frame was forged, else 0. All 0: nothing was rendered into this frame.
+
+    Examples:
+        >>> image = np.zeros((32, 32, 3), np.uint8)
+        >>> image[8:24, 8:24] = 200
+        >>> image[12:14, 12:14] = 0  # a hole, which is filled
+        >>> int(forged_region(image, threshold=127).sum())
+        256
     """
     height, width = image.shape[:2]
     return forged(tight(bright(image, threshold)), width, height).within((0, 0, width, height))
@@ -223,6 +230,12 @@ def read_masks(
     Raises:
         FileNotFoundError: The mask is gone.
         OSError: A frame of it cannot be read.
+
+    Examples:
+        >>> from datamodules import clips_of, index
+        >>> clip = next(clip for clip in clips_of(index(root)) if clip.method == "Deepfakes")
+        >>> [mask.shape == (clip.height, clip.width) for mask in read_masks(clip, [0, 5])]
+        [True, True]
     """
     with closing(read_truths(clip, frames, thresholds, backend)) as truths:
         yield from (truth.within((0, 0, clip.width, clip.height)) for truth in truths)

@@ -28,6 +28,10 @@ def read_splits(folder: Path) -> Splits:
     Raises:
         FileNotFoundError: A file is missing.
         ValueError: A file is not of that form, or an id is in two splits.
+
+    Examples:
+        >>> {split: len(pairs) for split, pairs in read_splits(root / "splits").items()}
+        {'train': 1, 'val': 1, 'test': 1}
     """
     splits = read_pairs(folder)
     home = split_of_identities(splits)
@@ -94,6 +98,13 @@ def split_of(table: pd.DataFrame, splits: Splits) -> pd.Series[str]:
 
     Raises:
         ValueError: An id is in no split, or the two ids of a fake are in different ones.
+
+    Examples:
+        >>> from datamodules import index
+        >>> table = index(root)
+        >>> splits = split_of(table, read_splits(root / "splits"))
+        >>> {split: int((splits == split).sum()) for split in SPLITS}
+        {'train': 10, 'val': 10, 'test': 10}
     """
     home = split_of_identities(splits)
     numbered = table.target.str.fullmatch(r"\d{3}")

@@ -62,6 +62,12 @@ class Labels:
             default `thresholds`.
         originals: For `difference`, what fakes are compared with, by target and quality.
         tracks: For `difference`, where the faces are round which that is done.
+
+    Examples:
+        >>> from datamodules import clips_of, index
+        >>> clip = next(clip for clip in clips_of(index(root)) if clip.method == "Deepfakes")
+        >>> [bool(truth) for truth in Labels("hull").read(clip, [0, 3])]
+        [True, True]
     """
 
     variant: Variant = "official"

@@ -58,6 +58,12 @@ class Crop(NamedTuple):
         frame: Position in the clip.
         box: Where it was cut out.
         canvas: The truth where it is measured, if it is.
+
+    Examples:
+        >>> image, mask = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
+        >>> crop = Crop(image, mask, label=0, method=0, clip=0, frame=7, box=(0, 0, 4, 4))
+        >>> METHODS[crop.method]
+        'original'
     """
 
     image: Image
@@ -106,6 +112,14 @@ def read_crops(
     Raises:
         FileNotFoundError: The clip, or a file that its truth is read from, is gone.
         OSError: A frame cannot be read; crops before are given first.
+
+    Examples:
+        >>> from datamodules import clips_of, face_tracks, index
+        >>> table = index(root)
+        >>> clip = clips_of(table)[0]
+        >>> crops = list(read_crops(clip, [0, 4], face_tracks(table)))
+        >>> [crop.frame for crop in crops], crops[0].image.shape[:2] == crops[0].mask.shape
+        ([0, 4], True)
     """
     boxes = _boxes(tracks, clip, frames, margin)
     box_of = dict(zip(frames, boxes, strict=True))

@@ -45,6 +45,12 @@ class SelfBlend:
 
     Args:
         margin: Side of the crop in sides of the face, which lies in its middle but at a frame's border.
+
+    Examples:
+        >>> image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+        >>> fake, mask = SelfBlend()(image, key=(0, 0, 0, 0))
+        >>> bool((fake == image)[mask == 0].all()), bool((fake == image)[mask == 1].all())
+        (True, False)
     """
 
     def __init__(self, margin: float = 1.3) -> None:

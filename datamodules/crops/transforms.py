@@ -37,6 +37,12 @@ class CropTransform:
 
     Raises:
         ValueError: Mean or standard deviation are none of normal images.
+
+    Examples:
+        >>> transform = CropTransform(96, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), augment=True)
+        >>> image, mask = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8)
+        >>> [array.shape for array in transform(image, mask, key=(0, 0, 0, 0))]
+        [(3, 96, 96), (96, 96)]
     """
 
     def __init__(self, size: int, mean: Sequence[float], std: Sequence[float], augment: bool = False) -> None:

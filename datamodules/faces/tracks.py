@@ -48,6 +48,12 @@ class FaceTracks:
             whole frames.
         frame: By target, what is seen of its original in every clip made of it: x0 x1 and the height. A crop stays
             inside, so it is the same for all of them.
+
+    Examples:
+        >>> from datamodules import clips_of, index
+        >>> table = index(root)
+        >>> face_tracks(table, "whole").crops(clips_of(table)[0], [0], margin=1.3).tolist()
+        [[0, 0, 160, 128]]
     """
 
     source: str
@@ -131,6 +137,12 @@ def face_tracks(
         ValueError: A target that is needed has no box in any frame, for dlib no original; a CSV lacks columns; or dlib
             is not installed.
         FileNotFoundError: The CSV does not exist.
+
+    Examples:
+        >>> from datamodules import index
+        >>> tracks = face_tracks(index(root))
+        >>> tracks.source, len(tracks.boxes)
+        ('masks', 6)
     """
     table = table[table.frames > 0]
     frame = {str(target): common_frame(clips) for target, clips in table.groupby("target")}

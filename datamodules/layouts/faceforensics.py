@@ -77,6 +77,13 @@ class FaceForensicsDataModule(VideoDataModule):
         ValueError: A method is unknown or not on disk, a clip cannot be read, a face is not found, the training split
             lacks originals or fakes, there is nothing to test on, `self_blend` is no share or does not go with the
             rest, or `mean` is not the model's.
+
+    Examples:
+        >>> data = FaceForensicsDataModule(root, methods=["Deepfakes"], size=64, eval_frames_per_clip=2, num_workers=0)
+        >>> data.setup("validate")
+        >>> batch = next(iter(data.val_dataloader()))
+        >>> batch["image"].shape, batch["label"].tolist()
+        (torch.Size([8, 3, 64, 64]), [0, 0, 0, 0, 1, 1, 1, 1])
     """
 
     def __init__(

@@ -70,6 +70,14 @@ class VideoFolderDataModule(VideoDataModule):
         ValueError: A number is out of its range; the CSV lacks a column or a line says what it cannot; a face is not
             found; a mask contradicts its clip; a split that is needed is empty, or a training split lacks originals or
             fakes.
+
+    Examples:
+        >>> videos = sorted((root / "original_sequences/youtube/c23/videos").glob("*.mp4"))[:2]
+        >>> pd.DataFrame({"path": videos, "label": 0, "pair": "anna"}).to_csv("mine.csv", index=False)
+        >>> data = VideoFolderDataModule("mine.csv", faces="whole", num_workers=0)
+        >>> data.setup("test")
+        >>> data.clips.split.tolist()
+        ['test', 'test']
     """
 
     def __init__(

@@ -34,6 +34,14 @@ class EpochLoader:
             batch to a GPU.
         pin_memory: Put unfinished batches where a GPU can fetch them.
         same: Show the first epoch's batches in every epoch, augmented alike.
+
+    Examples:
+        >>> from datamodules import FaceForensicsDataModule
+        >>> data = FaceForensicsDataModule(root, size=64, eval_frames_per_clip=2, batch_size=16, num_workers=0)
+        >>> data.setup("validate")
+        >>> loader = EpochLoader(data.val_dataloader().stream, epoch=lambda: 0)
+        >>> len(loader), next(iter(loader))["mask"].shape
+        (2, torch.Size([16, 64, 64]))
     """
 
     def __init__(

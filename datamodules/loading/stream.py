@@ -72,6 +72,13 @@ class FrameStream:
 
     Raises:
         ValueError: The clips hold less than a batch for each rank, or a training shall skip.
+
+    Examples:
+        >>> from datamodules import face_tracks, index
+        >>> table, transform = index(root), CropTransform(64, mean=(0, 0, 0), std=(1, 1, 1))
+        >>> stream = FrameStream(table, face_tracks(table), transform, count=2, batch_size=4)
+        >>> len(stream)  # two frames of each of 30 clips
+        60
     """
 
     def __init__(

@@ -39,6 +39,12 @@ class VideoReader:
             and is neither edited, turned nor damaged. Everything else is refused, for there it gives other pictures;
             to know, the file is decoded once by PyAV. Half-read, it holds 200 to 350 MB.
             `torchcodec` is no dependency of this project and needs a system FFmpeg.
+
+    Examples:
+        >>> from datamodules import write_video
+        >>> write_video("grey.mp4", [np.full((64, 96, 3), 20 * i, np.uint8) for i in range(6)], "raw")
+        >>> [int(image.mean()) for image in VideoReader("grey.mp4").read([1, 4])]
+        [20, 80]
     """
 
     def __init__(self, path: str | Path, backend: Backend = "pyav") -> None:

@@ -46,6 +46,14 @@ def probe(path: str | Path) -> VideoFacts:
     Raises:
         ValueError: The file is no readable video, breaks off, or begins with pictures that are not whole.
         OSError: It cannot be opened just now, its pictures change their size, or are turned by no quarter of a turn.
+
+    Examples:
+        >>> import numpy as np
+        >>> from datamodules import write_video
+        >>> write_video("black.mp4", [np.zeros((64, 96, 3), np.uint8)] * 6, "c23")
+        >>> facts = probe("black.mp4")
+        >>> facts.frames, facts.width, facts.height
+        (6, 96, 64)
     """
     return glance(path) or scan(path)
 

@@ -36,6 +36,12 @@ def write_video(
         frames: Images of one size, even in both directions; at least one.
         quality: `raw` is lossless RGB, `c23` and `c40` are yuv420p with that constant rate factor.
         fps: Frames a second in the header.
+
+    Examples:
+        >>> import numpy as np
+        >>> write_video("black.mp4", [np.zeros((64, 96, 3), np.uint8)] * 6, "c23")
+        >>> Path("black.mp4").is_file()
+        True
     """
     codec, pixel_format, rate_factor = QUALITIES[quality]
     with write_atomically(Path(path)) as unfinished, av.open(str(unfinished), "w", format="mp4") as container:

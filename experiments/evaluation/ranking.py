@@ -38,7 +38,7 @@ def rank_scores(logit: Floats, label: NDArray[np.int64], unit: NDArray[np.int64]
 def rank_counts(hits: Floats, alarms: Floats) -> Ranked:
     """Ranks counts (R, K), each of fakes and of reals called from the highest score downwards.
 
-    The same as `lightning_modules.metrics.ranking` computes by torch; whole numbers are compared exactly there and here.
+    What `lightning_modules.metrics.ranking` computes by torch; whole numbers are compared exactly in both.
     """
     fakes, reals = hits[:, -1:], alarms[:, -1:]
     zero = np.zeros_like(fakes)

@@ -24,6 +24,12 @@ def paste(logit: Tensor, box: Tensor, canvas_box: Tensor, size: tuple[int, int])
 
     Returns:
         Log-odds, (B, height, width), float32; minus infinity for what the crop does not see.
+
+    Examples:
+        >>> logit = torch.zeros(1, 4, 4)  # of the left half of a frame, laid over all of it
+        >>> left, all_of_it = torch.tensor([[0.0, 0, 4, 4]]), torch.tensor([[0.0, 0, 8, 4]])
+        >>> paste(logit, left, all_of_it, (1, 4))
+        tensor([[[0., 0., -inf, -inf]]])
     """
     if logit.shape[-2:] == size and torch.equal(box, canvas_box):
         return logit

@@ -32,6 +32,12 @@ def frame_scores(mask_logit: Tensor, decision: Decision = "mean") -> Tensor:
     Returns:
         Log-odds of the score, float64 (B,): `.sigmoid()` of it is the score itself, but cannot tell two scores near 0
         or 1 apart.
+
+    Examples:
+        >>> import torch
+        >>> mask_logit = torch.tensor([0.0, 0.0, 9.0, 9.0]).view(1, 2, 2)
+        >>> frame_scores(mask_logit, "area").sigmoid().tolist()
+        [0.5]
     """
     pixels = mask_logit.flatten(1)
     if decision == "mean":
@@ -55,6 +61,12 @@ def video_scores(frame_logit: Tensor, clip: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         The videos, ascending, int64 (V,), and the log-odds of their scores, float64 (V,).
+
+    Examples:
+        >>> import torch
+        >>> clips, logit = video_scores(torch.tensor([0.2, 0.4, 0.9]).logit(), torch.tensor([7, 7, 3]))
+        >>> clips.tolist(), [round(score, 2) for score in logit.sigmoid().tolist()]
+        ([3, 7], [0.9, 0.3])
     """
     clips, video = clip.unique(return_inverse=True)
     return clips, grouped_mean_log_odds(frame_logit, video, len(clips))

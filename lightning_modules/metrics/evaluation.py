@@ -46,6 +46,13 @@ class Evaluation(Metric):
     Attributes:
         point: Thresholds and rule in use; 0.5 and the first rule until others are chosen or assigned.
         measured: What the last `compute` was about.
+
+    Examples:
+        >>> measure = Evaluation()
+        >>> batch = {"label": torch.tensor([0, 1]), "mask": torch.tensor([[[0, 0]], [[1, 1]]])}
+        >>> measure.update(batch, torch.tensor([[[0.1, 0.9]], [[0.9, 0.9]]]), torch.tensor([0.2, 0.8]))
+        >>> round(float(measure.compute()["pixel_iou"]), 3)  # two hits, one false alarm
+        0.667
     """
 
     full_state_update = False

@@ -42,6 +42,14 @@ def frame_metrics(
 
     Returns:
         Metrics by key, float64 scalars.
+
+    Examples:
+        >>> from lightning_modules import Evaluation
+        >>> measure = Evaluation(pixels=False)
+        >>> measure.update({"label": torch.tensor([0, 1, 1])}, None, torch.tensor([0.3, 0.2, 0.8]))
+        >>> _ = measure.compute()
+        >>> float(frame_metrics(measure.measured)["frame_auroc"])  # one of two pairs is in order
+        0.5
     """
     logit, label = measured.logits[:, column], measured.label
     metrics: dict[str, Tensor] = {}

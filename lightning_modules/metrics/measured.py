@@ -34,6 +34,14 @@ class Measured(NamedTuple):
         groups: int64 (G, 3), clip, method and label, ascending: what a histogram counts the frames of.
         histograms: int64 (G, 2, BINS), known pixels by logit, see `bins_of`, the real ones first; without groups where
             pixels are not judged.
+
+    Examples:
+        >>> from lightning_modules import Evaluation
+        >>> measure = Evaluation(pixels=False)
+        >>> measure.update({"label": torch.tensor([0, 1])}, None, torch.tensor([0.5, 0.9]))
+        >>> _ = measure.compute()
+        >>> measure.measured.label.tolist(), measure.measured.logits.shape
+        ([0, 1], torch.Size([2, 1]))
     """
 
     clip: Tensor

@@ -25,6 +25,13 @@ class OperatingPoint:
         frame_logit: Log-odds of the score above which a frame is called fake.
         video_logit: Log-odds of the score above which a video is called fake.
         decision: The rule that scores frames.
+
+    Examples:
+        >>> point = OperatingPoint(pixel_logit=0.0, decision="mean")
+        >>> point.pixel_threshold
+        0.5
+        >>> OperatingPoint.read(point.as_dict()) == point
+        True
     """
 
     pixel_logit: float = 0.0

@@ -44,6 +44,15 @@ def pixel_metrics(
 
     Returns:
         Metrics by key, float64 scalars.
+
+    Examples:
+        >>> from lightning_modules import Evaluation
+        >>> measure = Evaluation()
+        >>> batch = {"label": torch.tensor([1]), "mask": torch.tensor([[[1, 1, 0, 255]]])}
+        >>> measure.update(batch, torch.tensor([[[0.9, 0.1, 0.1, 0.9]]]), torch.tensor([0.9]))
+        >>> _ = measure.compute()
+        >>> float(pixel_metrics(measure.measured)["pixel_iou"])  # one hit, one miss
+        0.5
     """
     counts, label = measured.counts, measured.label
     if counts is None:

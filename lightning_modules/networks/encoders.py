@@ -50,6 +50,13 @@ class Encoder(nn.Module):
         pyramid: What makes a pyramid of a flat transformer's map; none for other models.
         channels: Channels of each map, finest first.
         strides: Input pixels a cell of each map spans, each way; repeated where dilation replaces striding.
+
+    Examples:
+        >>> encoder = Encoder("test_resnet")
+        >>> encoder.strides
+        (2, 4, 8, 16, 32)
+        >>> [map_.shape[-1] for map_ in encoder(torch.zeros(1, 3, 64, 64))]
+        [32, 16, 8, 4, 2]
     """
 
     backbone: Any  # timm gives `feature_info` to its pyramids only
@@ -225,6 +232,10 @@ def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
     Args:
         name: Name of a timm model.
+
+    Examples:
+        >>> normalisation("resnet50")
+        ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     """
     _require_known(name)
     config = timm.get_pretrained_cfg(name) or PretrainedCfg()

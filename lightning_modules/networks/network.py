@@ -49,6 +49,12 @@ class Network(nn.Module):
         frame_head: Whether frames get a logit of their own.
         classes: Values a pixel gets: 1, the logit of being forged, or the logits of real and of each method.
         output_stride: Stride of the encoder's last map; by default what the decoder's paper wants.
+
+    Examples:
+        >>> import torch
+        >>> network = Network("test_resnet", "unet", classes=5)
+        >>> network(torch.zeros(1, 3, 64, 64))["mask"].shape
+        torch.Size([1, 5, 64, 64])
     """
 
     def __init__(

@@ -8,13 +8,9 @@ from scipy.stats import norm as normal
 from scipy.stats import t as student
 from sklearn import metrics as sk
 
-from experiments.evaluation.intervals import _comparison, compared, draws, ends, intervals
-<<<<<<< HEAD
-from experiments.evaluation.resampling import weighted_metrics
-=======
 from experiments.evaluation import ranking
-from experiments.evaluation.resampling import video_log_odds, weighted_figures
->>>>>>> quickcli
+from experiments.evaluation.intervals import _comparison, compared, draws, ends, intervals
+from experiments.evaluation.resampling import video_log_odds, weighted_metrics
 from experiments.evaluation.result import Result, result_of
 from lightning_modules import METHODS, Evaluation, OperatingPoint, video_scores
 from tests.lightning_modules.test_metrics import split
