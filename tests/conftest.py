@@ -1,15 +1,26 @@
 """A tiny FaceForensics++ tree, clips of one's own, and a home without network or yesterday's caches."""
 
+import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+ROOT = Path(__file__).parents[1]
+
 Box = tuple[int, int, int, int] | None
+
+PROGRAM = f"""#!{sys.executable} -IS
+import json, os, sys
+with open(os.environ["SAID"], "a") as file:
+    file.write(json.dumps([sys.argv[1:], os.environ.get("SWEEP_ROW")]) + "\\n")
+"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -81,3 +92,29 @@ def film() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Runs make with an interpreter that only notes its arguments; gives them, of each call."""
+    program, installed, said = tmp_path / "python", tmp_path / "venv/.installed", tmp_path / "said"
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    installed.parent.mkdir()
+    installed.touch()
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    os.utime(tmp_path / "pyproject.toml", (0, 0))
+    (tmp_path / "experiments/tables/table-1").mkdir(parents=True)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "GNUMAKE"))}
+
+    def run(*words, environment=None, rc=0):
+        said.write_text("")
+        command = ["make", "--no-print-directory", *words, f"PY={program}", f"VENV={tmp_path / 'venv'}"]
+        told = {**clean, "SAID": str(said), **(environment or {})}
+        done = subprocess.run(command, cwd=tmp_path, env=told, capture_output=True, text=True)
+        assert done.returncode == rc, done.stdout + done.stderr
+        assert not (tmp_path / "made").exists()
+        return [json.loads(line) for line in said.read_text().splitlines()] if rc == 0 else done.stdout
+
+    return run

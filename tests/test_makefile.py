@@ -1,23 +1,10 @@
 """The Makefile hands what it is given to programs as it was written, whatever characters it holds."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-
-PROGRAM = f"""#!{sys.executable} -IS
-import json, os, sys
-with open(os.environ["SAID"], "a") as file:
-    file.write(json.dumps([sys.argv[1:], os.environ.get("SWEEP_ROW")]) + "\\n")
-"""
 
 ODD = [
     "it's",
@@ -48,32 +35,6 @@ ODD = [
 """Names that a shell or make would read."""
 NASTY = " ".join(ODD)
 WORD = "".join(ODD).replace(" ", "").replace("\n", "")
-
-
-@pytest.fixture
-def make(tmp_path):
-    """Runs make with an interpreter that only notes its arguments; gives them, of each call."""
-    program, installed, said = tmp_path / "python", tmp_path / "venv/.installed", tmp_path / "said"
-    program.write_text(PROGRAM)
-    program.chmod(0o755)
-    installed.parent.mkdir()
-    installed.touch()
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    os.utime(tmp_path / "pyproject.toml", (0, 0))
-    (tmp_path / "experiments/tables/table-1").mkdir(parents=True)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "GNUMAKE"))}
-
-    def run(*words, environment=None, rc=0):
-        said.write_text("")
-        command = ["make", "--no-print-directory", *words, f"PY={program}", f"VENV={tmp_path / 'venv'}"]
-        told = {**clean, "SAID": str(said), **(environment or {})}
-        done = subprocess.run(command, cwd=tmp_path, env=told, capture_output=True, text=True)
-        assert done.returncode == rc, done.stdout + done.stderr
-        assert not (tmp_path / "made").exists()
-        return [json.loads(line) for line in said.read_text().splitlines()] if rc == 0 else done.stdout
-
-    return run
 
 
 def only(calls):
