@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import av
 
 from ..errors import DataFileError, DataValueError
-from .containers import Box, Frame, turn_of
+from .containers import Box, Frame, TurnFinder
 from .packets import decode
 from .planes import Converter, Spot, SpotFinder, bright, tight
 from .proof import refuse_unproven
@@ -71,11 +71,11 @@ class PyAVDecoder:
 
     def read(self, path: Path, frames: Sequence[int], boxes: Sequence[Box] | None) -> Generator[Image]:
         """Yields frames, or what boxes cut out of them, see `Decoder`."""
-        converter = Converter()
+        converter, turns = Converter(), TurnFinder(path)
         wanted = iter(boxes) if boxes is not None else itertools.repeat(None)
 
         def convert(frame: Frame) -> Image:
-            box, turn = next(wanted), turn_of(frame, path)
+            box, turn = next(wanted), turns.find(frame)
             try:
                 if turn is None:
                     return converter.convert(frame, box)
@@ -88,10 +88,10 @@ class PyAVDecoder:
 
     def read_bright(self, path: Path, frames: Sequence[int], threshold: int) -> Generator[Spot]:
         """Yields where any channel of frames exceeds a threshold, see `Decoder`."""
-        finder = SpotFinder(threshold)
+        finder, turns = SpotFinder(threshold), TurnFinder(path)
 
         def find(frame: Frame) -> Spot:
-            spot, turn = finder.find(frame), turn_of(frame, path)
+            spot, turn = finder.find(frame), turns.find(frame)
             if turn is None or not spot.pixels.size:
                 return spot
             x, y, _, _ = turn.move(spot.box, frame.width, frame.height)
