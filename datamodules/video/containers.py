@@ -137,8 +137,35 @@ class Turn(NamedTuple):
         return (y0, x0, y1, x1) if self.transposed and back else (x0, y0, x1, y1)
 
 
+class TurnFinder:
+    """Finds how the frames of a clip must be turned, without keeping them in memory.
+
+    A frame whose side data are looked at refers to itself by them: it and its pixels then wait for the garbage
+    collector. So the first frame is looked at, one that is rotated otherwise than the last that was, and one in
+    `LOOK_AGAIN`: what begins or ceases to be mirrored amid a clip, with no new rotation, may be seen that much later.
+
+    Args:
+        path: Of the clip, for sentences.
+    """
+
+    LOOK_AGAIN = 100
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = path
+        self._turn: Turn | None = None
+        self._rotation: int | None = None
+        self._since = 0
+
+    def find(self, frame: Frame) -> Turn | None:
+        """How the next frame must be turned, see `turn_of`."""
+        self._since += 1
+        if frame.rotation != self._rotation or self._since >= self.LOOK_AGAIN:
+            self._turn, self._rotation, self._since = turn_of(frame, self._path), frame.rotation, 0
+        return self._turn
+
+
 def turn_of(frame: Frame, path: Path | str) -> Turn | None:
-    """How a frame of a file must be turned; None where it is shown as it is coded.
+    """How a frame of a file must be turned; None where it is shown as it is coded; see `TurnFinder` for many frames.
 
     Raises:
         OSError: By no quarter of a turn.

@@ -14,7 +14,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from .containers import Box, Frame, turn_of
+from .containers import Box, Frame, TurnFinder
 from .packets import decode
 from .planes import Converter, Spot, SpotFinder, bright, tight
 from .proof import refuse_unproven
@@ -136,11 +136,11 @@ class VideoReader:
                     yield image[y0:y1, x0:x1].copy()  # a view would keep the whole batch
 
     def _pyav(self, frames: Sequence[int], boxes: Sequence[Box] | None) -> Generator[Image]:
-        converter = Converter()
+        converter, turns = Converter(), TurnFinder(self.path)
         wanted = iter(boxes) if boxes is not None else itertools.repeat(None)
 
         def convert(frame: Frame) -> Image:
-            box, turn = next(wanted), turn_of(frame, self.path)
+            box, turn = next(wanted), turns.find(frame)
             try:
                 if turn is None:
                     return converter.convert(frame, box)
@@ -152,10 +152,10 @@ class VideoReader:
         return _in_bursts(decode(self.path, frames), convert)
 
     def _pyav_bright(self, frames: Sequence[int], threshold: int) -> Generator[Spot]:
-        finder = SpotFinder(threshold)
+        finder, turns = SpotFinder(threshold), TurnFinder(self.path)
 
         def find(frame: Frame) -> Spot:
-            spot, turn = finder.find(frame), turn_of(frame, self.path)
+            spot, turn = finder.find(frame), turns.find(frame)
             if turn is None or not spot.pixels.size:
                 return spot
             x, y, _, _ = turn.move(spot.box, frame.width, frame.height)

@@ -1,3 +1,4 @@
+import gc
 import multiprocessing
 import os
 import pickle
@@ -311,6 +312,19 @@ def test_only_so_many_pictures_are_decoded_ahead_as_fit_into_memory(clip, monkey
 
     ahead = [len(decoded) - number for number, _ in enumerate(video._in_bursts(counted(), Converter().convert))]
     assert ahead == [3, 2, 1, 3, 2, 1, 2, 1]
+
+
+@pytest.mark.parametrize("boxes", [None, [(8, 8, 40, 40)] * 60])
+def test_frames_that_were_given_do_not_stay_in_memory(streamed, boxes):
+    gc.collect()
+    gc.disable()
+    try:
+        read = VideoReader(streamed).read(range(60), boxes)
+        assert len([next(read) for _ in range(59)]) == 59
+        held = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert 0 < held < 16
 
 
 def test_what_was_made_before_a_failure_is_given_first(clip):
