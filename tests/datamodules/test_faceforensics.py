@@ -166,11 +166,11 @@ def test_a_loader_before_setup_is_refused(tree, stage):
 
 def test_the_seed_is_that_of_seed_everything_unless_told(tree, monkeypatch):
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
-    assert data(tree).seed == 0
+    assert data(tree).options.seed == 0
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # so that it is taken back afterwards
     seed_everything(11, verbose=False)
-    assert data(tree).seed == 11
-    assert data(tree, seed=3).seed == 3
+    assert data(tree).options.seed == 11
+    assert data(tree, seed=3).options.seed == 3
 
 
 def test_one_seed_gives_one_order_and_one_look(tree):
