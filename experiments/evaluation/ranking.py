@@ -53,9 +53,7 @@ def rank_counts(hits: Floats, alarms: Floats) -> Ranked:
     return np.where(undefined, np.nan, auroc), np.where(undefined, np.nan, eer), precision
 
 
-def _rank_tables(
-    fake: NDArray[np.bool_], unit: NDArray[np.int64], ends: NDArray[np.int64], weights: Floats
-) -> Ranked:
+def _rank_tables(fake: NDArray[np.bool_], unit: NDArray[np.int64], ends: NDArray[np.int64], weights: Floats) -> Ranked:
     """Ranks by what is counted of each unit down to each score, (K, P), which is the same under all weightings."""
     units, scores = weights.shape[1], len(ends)
     cells = np.repeat(np.arange(scores), np.diff(ends, prepend=-1)) * units + unit

@@ -18,9 +18,8 @@ from .result import COUNTS, Result
 
 Figures = dict[str, Floats]
 
-def weighted_figures(
-    result: Result, weights: Floats, by: str = "pair", only: Collection[str] | None = None
-) -> Figures:
+
+def weighted_figures(result: Result, weights: Floats, by: str = "pair", only: Collection[str] | None = None) -> Figures:
     """Computes the figures of `pixel_figures` and `frame_figures` as if each pair were there as often as it weighs.
 
     Args:

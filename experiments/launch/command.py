@@ -14,7 +14,6 @@ from ..runs.files import write_text
 from ..runs.reading import LeftOut
 from ..runs.run import Run
 from ..runs.share import link, move_aside
-from ..tracking.log_rows import log_missing
 from ..training.nodes import alone
 from .baselines import baseline_steps
 from .estimate import estimate, spoken
@@ -38,6 +37,8 @@ def run(arguments: Sequence[str]) -> None:
         SystemExit: Status 1 where rows failed; they are named with their reasons. Ctrl-C or a signal ends it after
             what is at work has ended.
     """
+    from ..tracking.log_rows import log_missing  # here, for a plan logs nothing
+
     parser = parser_of("run", "Trains and tests rows.")
     parser.add_argument("--jobs", type=int, help="rows at a time (default 1, of a cluster as many as it takes)")
     options, wanted = read_wanted(parser, arguments)

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from ..config.ranges import seed_of
 from ..config.rows import find_rows
+from ..config.seeds import seed_of
 from ..runs.files import write_text
 from .mode import PROJECT
 

@@ -8,8 +8,8 @@ from scipy.stats import norm as normal
 from scipy.stats import t as student
 from sklearn import metrics as sk
 
-from experiments.evaluation.intervals import _comparison, compared, draws, ends, intervals
 from experiments.evaluation import ranking
+from experiments.evaluation.intervals import _comparison, compared, draws, ends, intervals
 from experiments.evaluation.resampling import video_log_odds, weighted_figures
 from experiments.evaluation.result import Result, result_of
 from lightning_modules import METHODS, Evaluation, OperatingPoint, video_scores
