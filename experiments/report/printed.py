@@ -46,19 +46,26 @@ def latex(table: pd.DataFrame, reference: pd.DataFrame | None, above: str) -> st
     summary = ranked(over_seeds(table))
     cells = _cells(summary, reference, "$\\pm$")
     marked = best(summary).rename(columns=COLUMNS).reindex(columns=cells.columns, fill_value=False)
-    bold = marked.map(lambda is_best: "textbf:--rwrap;" if is_best else "")
-    unique = [f"{number}" for number in range(len(cells))]
-    style = cells.set_axis(unique, axis=0).style.apply(lambda _: bold.set_axis(unique, axis=0), axis=None)
-    style = style.format_index(lambda number: _tex(labels(summary)[int(number)]), axis=0).format_index(_tex, axis=1)
-    return str(
-        style.to_latex(
-            hrules=True,
-            column_format="l" + "r" * len(cells.columns),
-            caption=_tex(above),
-            label=f"tab:{table['table'].iloc[0]}",
-            position="t",
-            position_float="centering",
-        )
+    lines = []
+    for name, values, bold in zip(labels(summary), cells.to_numpy(), marked.to_numpy(), strict=True):
+        shown = [f"\\textbf{{{value}}}" if is_best else value for value, is_best in zip(values, bold, strict=True)]
+        lines.append(" & ".join([_tex(name), *shown]) + r" \\")
+    return "\n".join(
+        [
+            r"\begin{table}[t]",
+            r"\centering",
+            rf"\caption{{{_tex(above)}}}",
+            rf"\label{{tab:{table['table'].iloc[0]}}}",
+            rf"\begin{{tabular}}{{l{'r' * len(cells.columns)}}}",
+            r"\toprule",
+            " & ".join(["", *map(_tex, cells.columns)]) + r" \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
     )
 
 

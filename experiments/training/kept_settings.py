@@ -175,7 +175,7 @@ def _surroundings() -> str:
     for room in rooms:
         for path in sorted([*room.rglob("*.py"), *room.rglob("*.pyi")]):
             digest.update(f"{path}\n".encode() + hashlib.sha256(path.read_bytes()).digest())
-    packages = set()
+    packages: set[str] = set()
     for folder in sys.path:
         with suppress(OSError):
             packages.update(name for name in os.listdir(folder or ".") if name.endswith("-info"))

@@ -8,10 +8,11 @@ import pytest
 
 from experiments.cli import main
 from experiments.evaluation.result import read_result
+from experiments.report.page.axes import Axes
 from experiments.report.page.curves import history, shortened
 from experiments.report.page.gallery import drawn, embedded
 from experiments.report.page.grids import grid_of_tests, grids_of_methods, in_order
-from experiments.report.page.plots import Point, draw_points
+from experiments.report.page.plots import Line, Point, draw_lines, draw_points
 from experiments.report.page.sheet import first, sheet
 from experiments.report.page.write import write_page
 from experiments.report.results import over_seeds, results
@@ -252,11 +253,71 @@ def test_curves_are_joined_over_starts(tmp_path):
 def test_rows_of_nearly_the_same_cost_can_be_told_apart_by_the_axis():
     points = [Point(0.29787, 0.4, 0.3, 0.5, 0, "a <b>"), Point(0.29788, 0.3, float("nan"), float("nan"), 1, "c")]
     svg = draw_points(points, "GFLOPs", "IoU")
-    ticks = re.findall(r"<text[^>]*>(0\.\d+)</text>", svg)
+    ticks = re.findall(r"<text[^>]*:middle\">(0\.\d+)</text>", svg)
     assert len(ticks) == len(set(ticks)) > 4
     assert "<title>a &lt;b&gt;</title>" in svg
     assert 'aria-label="IoU by GFLOPs. a &lt;b&gt;; c"' in svg
     assert not re.search(r"#[0-9a-f]{6}\b", re.sub(r"(url\(|href=.)#\w+", "", svg))  # the page sets every colour
+
+
+def texts(svg):
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+@pytest.mark.parametrize(
+    ("across", "upwards", "logarithmic", "expected"),
+    [
+        (
+            [0, 300_000],
+            [0.2, 0.8],
+            False,
+            "0 100000 200000 300000 0.20 0.40 0.60 0.80",
+        ),
+        ([10, 12], [0.5, 0.5], False, "10 10.5 11 11.5 12 0.48 0.49 0.50 0.51 0.52"),
+        ([1, 2], [-3e-4, 3e-4], False, "1 1.2 1.4 1.6 1.8 2 -0.0002 0.0000 0.0002"),
+        ([1, 40], [0, 1], True, "1 2 5 10 20 50 0.00 0.20 0.40 0.60 0.80 1.00"),
+        (
+            [2e-4, 3e7],
+            [0, 9],
+            True,
+            "0.001 0.01 0.1 1 10 100 1000 10000 100000 1000000 10000000 0.00 2.00 4.00 6.00 8.00",
+        ),
+    ],
+)
+def test_ticks_are_round_numbers(across, upwards, logarithmic, expected):
+    assert " ".join(texts(Axes(across, upwards, "", "", logarithmic).draw("", []))).split() == expected.split()
+
+
+def test_values_lie_where_the_axes_say():
+    axes = Axes([0, 10], [0, 1], "", "")  # each with a twentieth on both sides
+    (left, low), (middle, half), (right, high) = axes.at(0, 0), axes.at(5, 0.5), axes.at(10, 1)
+    assert (middle, half) == pytest.approx(((left + right) / 2, (low + high) / 2), abs=0.01)
+    assert left < right
+    assert low > high
+    logarithmic = Axes([1, 100], [0, 1], "", "", logarithmic=True)
+    places = [logarithmic.at(x, 0)[0] for x in (1, 10, 100)]
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1], abs=0.02)
+
+
+def test_a_curve_is_broken_where_a_loss_is_no_number_and_a_single_point_is_a_dot():
+    nan, inf = float("nan"), float("inf")
+    broken = Line([1, 2, 3, 4, 5], [1.0, 2.0, nan, inf, 3.0], 0, "a <b>", 1)
+    svg = draw_lines([broken, Line([1], [2.0], 9, "dot", None)], "loss", "loss & more")
+    assert '<svg role="img" aria-label="loss &amp; more"' in svg
+    (curve,) = re.findall(r'<path d="([^"]*)" style="fill:none;stroke:var\(--hue0\)', svg)
+    assert re.sub(r"[-\d. ]+", "", curve) == "MLM"
+    assert svg.count("<circle") == 2
+    assert "<title>a &lt;b&gt;: the checkpoint that was tested, 2.000</title>" in svg
+    assert not re.search("nan|inf", svg)
+    assert "<svg" in draw_lines([Line([1, 2], [nan, nan], 0, "nothing", None)], "loss", "")
+
+
+def test_the_front_joins_the_rows_that_none_as_cheap_reaches():
+    rows = [(1, 0.5), (2, 0.4), (4, 0.8)]
+    svg = draw_points([Point(x, y, float("nan"), float("nan"), 0, "") for x, y in rows], "GFLOPs", "IoU")
+    (front,) = re.findall(r'<path d="(M[^"]*)" style="fill:none;stroke:var\(--ink\);stroke-width:.8;stroke-op', svg)
+    assert re.sub(r"[-\d. ]+", "", front) == "MHV"  # the second row is dearer and worse than the first
+    assert svg.count("<circle") == 3
 
 
 def test_long_curves_become_means_of_equal_stretches(tmp_path):

@@ -1,24 +1,19 @@
-"""Draws with matplotlib, as SVG whose colours the page's style sheet sets: light or dark."""
+"""Draws curves and costs as SVG, whose colours the page's style sheet sets: light or dark."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import re
+import math
 from collections.abc import Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from .axes import Axes
 
-INK, GRID, CARD = "#010101", "#020202", "#030303"
 HUES = 8
 """Colours of the style sheet; rows beyond that many are dashed, and so on."""
 
-DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
-SIZE_IN = (4.6, 2.9)
+DASHES = ("none", "7.5 3", "2.25 2.25", "9 2.4 2.25 2.4")
+DOT = "stroke:var(--card);stroke-width:1"
 
 
 class Line(NamedTuple):
@@ -61,79 +56,75 @@ class Point(NamedTuple):
 
 def draw_lines(lines: Sequence[Line], name: str, alternative: str) -> str:
     """Draws curves over optimiser steps as SVG; `alternative` is said to who cannot see it."""
-    figure, axes = _axes("optimiser step", name)
-    tips: list[str] = []
+    axes = Axes([x for line in lines for x in line.x], [y for line in lines for y in line.y], "optimiser step", name)
+    drawn = []
     for line in lines:
-        style: dict[str, Any] = {"color": hue(line.series), "linestyle": DASHES[line.series // HUES % len(DASHES)]}
-        single = "o" if len(line.x) == 1 else None
-        (drawn,) = axes.plot(line.x, line.y, linewidth=1.5, marker=single, markersize=4, **style)
-        drawn.set_gid(f"tip{len(tips)}")
-        tips.append(line.name)
+        style = (
+            f"stroke:{hue(line.series)};stroke-width:1.5;stroke-dasharray:{DASHES[line.series // HUES % len(DASHES)]}"
+        )
+        shape = f'<path d="{_path(axes, line)}" style="fill:none;{style};stroke-linejoin:round"/>'
+        if len(line.x) == 1:
+            shape = _marker(axes.at(line.x[0], line.y[0]), 0, 2, f"fill:{hue(line.series)}")
+        drawn.append(_told(line.name, shape))
         if line.marked is not None:
             at = (line.x[line.marked], line.y[line.marked])
-            (dot,) = axes.plot(*at, "o", color=hue(line.series), markeredgecolor=CARD, markersize=7)
-            dot.set_gid(f"tip{len(tips)}")
-            tips.append(f"{line.name}: the checkpoint that was tested, {at[1]:.3f}")
-    return _svg(figure, alternative, tips)
+            shape = _marker(axes.at(*at), 0, 3.5, f"fill:{hue(line.series)};{DOT}")
+            drawn.append(_told(f"{line.name}: the checkpoint that was tested, {at[1]:.3f}", shape))
+    return axes.draw(alternative, drawn)
 
 
 def draw_points(points: Sequence[Point], across: str, up: str) -> str:
     """Draws figures against costs as SVG, with steps along the rows that none as cheap reaches."""
-    figure, axes = _axes(across, up)
-    front, highest = [], float("-inf")
+    ends = [end for point in points for end in (point.low, point.y, point.high)]
+    axes = Axes([point.x for point in points], ends, across, up, logarithmic=True)
+    front, highest = [], -math.inf
     for point in sorted(points, key=lambda point: (point.x, -point.y)):
         if point.y > highest:
             highest = point.y
-            front.append(point)
-    steps: dict[str, Any] = {"drawstyle": "steps-post", "linestyle": (0, (3, 3))}
-    axes.plot([point.x for point in front], [point.y for point in front], color=INK, linewidth=0.8, alpha=0.6, **steps)
-    for number, point in enumerate(points):
-        if point.low == point.low:
-            axes.plot([point.x] * 2, [point.low, point.high], color=hue(point.series), linewidth=1.2, alpha=0.7)
-        marker = "osD^"[point.series // HUES % 4]
-        (dot,) = axes.plot(point.x, point.y, marker, color=hue(point.series), markeredgecolor=CARD, markersize=9)
-        dot.set_gid(f"tip{number}")
-    axes.set_xscale("log")
-    axes.set_xlim(min(point.x for point in points) / 1.5, max(point.x for point in points) * 1.5)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    names = [point.name for point in points]
-    return _svg(figure, f"{up} by {across}. {'; '.join(names)}", names)
+            front.append(axes.at(point.x, point.y))
+    steps = "".join(f"H{x:g}V{y:g}" for x, y in front[1:])
+    style = "fill:none;stroke:var(--ink);stroke-width:.8;stroke-opacity:.6;stroke-dasharray:2.4 2.4"
+    drawn = [f'<path d="M{front[0][0]:g} {front[0][1]:g}{steps}" style="{style}"/>'] if front else []
+    for point in points:
+        if not math.isnan(point.low):
+            (x, low), (_, high) = axes.at(point.x, point.low), axes.at(point.x, point.high)
+            style = f"stroke:{hue(point.series)};stroke-width:1.2;stroke-opacity:.7"
+            drawn.append(f'<path d="M{x:g} {low:g}V{high:g}" style="{style}"/>')
+        style = f"fill:{hue(point.series)};{DOT}"
+        drawn.append(_told(point.name, _marker(axes.at(point.x, point.y), point.series // HUES % 4, 4.5, style)))
+    return axes.draw(f"{up} by {across}. {'; '.join(point.name for point in points)}", drawn)
 
 
 def hue(series: int) -> str:
-    """A colour that stands for the style sheet's."""
-    return f"#0a0a{series % HUES:02x}"
+    """A colour of the style sheet."""
+    return f"var(--hue{series % HUES})"
 
 
-def _axes(across: str, up: str) -> tuple[Figure, Any]:
-    figure = Figure(figsize=SIZE_IN, layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_xlabel(across, color=INK)
-    axes.set_ylabel(up, color=INK)
-    axes.grid(color=GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(INK)
-    axes.tick_params(which="both", colors=INK, labelsize=9)
-    axes.patch.set_visible(False)
-    figure.patch.set_visible(False)
-    return figure, axes
+def _path(axes: Axes, line: Line) -> str:
+    """A curve, broken where a figure is not finite."""
+    words, pen = [], "M"
+    for x, y in zip(line.x, line.y, strict=True):
+        if math.isfinite(x) and math.isfinite(y):
+            words.append("{}{:g} {:g}".format(pen, *axes.at(x, y)))
+            pen = "L"
+        else:
+            pen = "M"
+    return "".join(words)
 
 
-def _svg(figure: Figure, alternative: str, tips: Sequence[str]) -> str:
-    file = io.StringIO()
-    salt = hashlib.sha256(repr((alternative, tips)).encode()).hexdigest()  # no two plots of a page share ids
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
-        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", file.getvalue(), flags=re.DOTALL)
-    drawn = re.sub(r"\s*\n\s*", "\n", re.sub(r"font-family: [^;]*; ", "", drawn[drawn.index("<svg") :]))
-    drawn = re.sub(r"#0a0a(\d\d)", lambda found: f"var(--hue{int(found[1])})", drawn)
-    for colour, name in ((INK, "ink"), (GRID, "line"), (CARD, "card")):
-        drawn = drawn.replace(colour, f"var(--{name})")
-    drawn = re.sub(r'<g id="tip(\d+)">', lambda tip: f"<g><title>{escape(tips[int(tip[1])])}</title>", drawn)
-    drawn = re.sub(r'<g id="[^"]*">', "<g>", drawn)
-    width, height = (72 * inches for inches in figure.get_size_inches())
-    opening = f'<svg role="img" aria-label="{escape(alternative)}" viewBox="0 0 {width:g} {height:g}">'
-    return opening + drawn[drawn.index(">") + 1 :]
+def _marker(at: tuple[float, float], shape: int, r: float, style: str) -> str:
+    """A circle, square, diamond or triangle of radius `r`."""
+    x, y = at
+    outlines = {
+        1: f"M{x - r:g} {y - r:g}h{2 * r:g}v{2 * r:g}h{-2 * r:g}z",
+        2: f"M{x:g} {y - 1.3 * r:g}l{1.3 * r:g} {1.3 * r:g}l{-1.3 * r:g} {1.3 * r:g}l{-1.3 * r:g} {-1.3 * r:g}z",
+        3: f"M{x:g} {y - r:g}l{r:g} {2 * r:g}h{-2 * r:g}z",
+    }
+    if shape not in outlines:
+        return f'<circle cx="{x:g}" cy="{y:g}" r="{r:g}" style="{style}"/>'
+    return f'<path d="{outlines[shape]}" style="{style}"/>'
+
+
+def _told(name: str, shape: str) -> str:
+    """A shape with what is said when the pointer rests on it."""
+    return f"<g><title>{escape(name)}</title>{shape}</g>"
