@@ -16,7 +16,7 @@ from ..runs.run import Run
 from ..runs.share import link, move_aside
 from ..training.nodes import alone
 from .baselines import baseline_steps
-from .estimate import estimate, spoken
+from .estimate import Estimate, estimate, spoken, spoken_span
 from .launcher import PROGRAM, Launcher, Resources
 from .local import Local
 from .plan import FAILED, Job, Planned, plan, state
@@ -58,7 +58,7 @@ def run(arguments: Sequence[str]) -> None:
         planned = plan(wanted.jobs, wanted.runs, left_out)
     if options.quick:
         write_text(wanted.runs / "heading.txt", f"{HEADING}\n")
-    print(_sum(planned, wanted, left_out))
+    print(_sum(planned, estimate(planned, wanted.runs, left_out)))
     _tell_unknown(planned)
     left_out.tell()
     left = [one for one in planned if one.state != "done"]
@@ -97,16 +97,16 @@ def show(arguments: Sequence[str]) -> None:
     queue = Slurm(options.slurm).queue.jobs() if options.launcher == "slurm" else {}
     left_out = LeftOut()
     planned = plan(wanted.jobs, wanted.runs, left_out)
-    times = estimate(planned, wanted.runs, left_out).seconds
+    told = estimate(planned, wanted.runs, left_out)
     table = ""
-    for one, seconds in zip(planned, times, strict=True):
+    for one, seconds in zip(planned, told.seconds, strict=True):
         if one.job.row.table != table:
             table = one.job.row.table
             print(f"\n{table}")
         seed = f" seed{one.job.seed}" if len({job.seed for job in wanted.jobs}) > 1 else ""
         said, time = _said(one, _queued(one, queue)), spoken(seconds) if seconds else ""
         print(f"  {one.job.row.name + seed:36} {said:12} {time:>9}  {_why(one)}")
-    print(f"\n{_sum(planned, wanted, left_out)}")
+    print(f"\n{_sum(planned, told)}")
     _tell_unknown(planned)
     left_out.tell()
     if any(one.state == "damaged" for one in planned):
@@ -150,15 +150,17 @@ def _why(one: Planned) -> str:
     return "; ".join([*reason, *shares, *needs, *left_out])
 
 
-def _sum(planned: Sequence[Planned], wanted: Wanted, left_out: LeftOut) -> str:
+def _sum(planned: Sequence[Planned], told: Estimate) -> str:
     keys = {one.job.training for one in planned if not one.job.config.get("checkpoint_from")}
     left = {one.job.training for one in planned if one.trains and not one.job.config.get("checkpoint_from")}
     rows = [one for one in planned if one.job.row.listed]
     done = sum(one.state == "done" for one in rows)
-    told = estimate(planned, wanted.runs, left_out)
+    counted = f"{len(rows)} rows, {done} of them done; {len(keys)} distinct trainings, {len(left)} still to be done"
+    if not any(told.seconds):
+        return counted
     return (
-        f"{len(rows)} rows, {done} of them done; {len(keys)} distinct trainings, {len(left)} still to be done: "
-        f"about {spoken(sum(told.seconds))} one after the other, by {told.source}"
+        f"{counted}: about {spoken(sum(told.seconds))} one after the other ({spoken_span(*told.span)}), by "
+        f"{'; by '.join(told.sources)}"
     )
 
 
