@@ -13,7 +13,7 @@ from ..config.layers import Config
 from ..runs.data_used import count_clips, read_data
 from ..runs.folder import RunFolder
 from ..runs.reading import LeftOut, read_csv, reading
-from .workload import Network, Work, work
+from .workload import Network, Work, gflops, work
 
 DECODE_S = 0.005
 """Seconds until a frame is decoded, cut out and made ready, one CPU core; the mini data set at 299 pixels."""
@@ -33,6 +33,10 @@ times as long as the median one on a CPU, and their training is no surer than `L
 
 SINGLE = 8.0
 """Within which factor a time is sure that a GPU took for far fewer frames at once than a row will give it."""
+
+COMPARABLE = 4.0
+"""Factor within which the GFLOPs of two images must lie for one network to tell of the other: in small ones it is not
+the network that takes the time."""
 
 ANY_CPU = 6.0
 """Within which factor a time is sure of a CPU that nothing is known of."""
@@ -80,6 +84,11 @@ class _Finished(NamedTuple):
     workers: int
 
     @property
+    def image(self) -> float:
+        """GFLOPs of a forward pass of an image."""
+        return gflops(self.network, self.size)
+
+    @property
     def rate(self) -> float:
         """Seconds a GFLOP, with what it decoded."""
         return self.seconds / self.work.training
@@ -112,8 +121,8 @@ class Rates:
 
         1. Finished trainings of the same network at the same size.
         2. The time of its own forward pass in `cost.csv`.
-        3. GFLOPs, and the times of other networks in `cost.csv`.
-        4. GFLOPs, and finished trainings of other networks or sizes.
+        3. GFLOPs, and the times of other networks in `cost.csv`, if there are any by those that are `COMPARABLE`.
+        4. GFLOPs, and finished trainings of other networks or sizes that are `COMPARABLE`.
         5. GFLOPs, and what one CPU core computes in a second.
 
         Args:
@@ -121,6 +130,7 @@ class Rates:
             config: Resolved.
         """
         network, size = Network.of(config), config["data"]["init_args"]["size"]
+        image = gflops(network, size)
         like = [one.rate for one in self._finished if (one.network, one.size) == (network, size)]
         if like:
             source = f"what {_trainings(like)} of the same network and size took here"
@@ -130,6 +140,8 @@ class Rates:
             costs, source = (own, "the time of its forward pass") if len(own) else (self._costs, "GFLOPs and the times")
             device = str(costs["device"].iloc[-1])
             costs = costs[costs["device"] == device]
+            near = costs["image"].between(image / COMPARABLE, image * COMPARABLE)
+            costs = costs[near] if near.any() else costs
             rates = costs["gflop_s"].tolist()
             factor = MEASURED if len(own) else spread(rates, NETWORKS)
             on_cpu, batch = device.startswith("CPU"), int(costs["batch_size"].max())
@@ -139,10 +151,10 @@ class Rates:
             fastest = costs[costs["batch_size"] == batch]["gflop_s"]
             rate = fastest.iloc[-1] if len(own) else fastest.median()
             return Rate(float(rate), DECODE_S, not on_cpu, factor, told)
-        if self._finished:
-            rates = [one.computing_rate for one in self._finished]
+        if near_by := [one for one in self._finished if image / COMPARABLE <= one.image <= image * COMPARABLE]:
+            rates = [one.computing_rate for one in near_by]
             source = f"GFLOPs and what {_trainings(rates)} of other networks or sizes took here"
-            overlaps = not all(one.on_cpu for one in self._finished)
+            overlaps = not all(one.on_cpu for one in near_by)
             return Rate(statistics.median(rates), DECODE_S, overlaps, spread(rates, NETWORKS), source)
         source = f"GFLOPs at {CPU_GFLOPS:.0f} a second, as of one CPU core: a GPU is far faster, make cost measures it"
         return Rate(1 / CPU_GFLOPS, DECODE_S, False, ANY_CPU, source)
@@ -183,13 +195,13 @@ def _read_finished(runs: Path, left_out: LeftOut) -> list[_Finished]:
 
 
 def _read_costs(path: Path) -> pd.DataFrame:
-    """Lines of `cost.csv` with the row they are `named` by and seconds a GFLOP, `gflop_s`."""
+    """Lines of `cost.csv` with the row they are `named` by, GFLOPs of an `image`, and seconds a GFLOP, `gflop_s`."""
     numbers = ["flops", "ms", "size", "batch_size"]
     lines = read_csv(path, numbers, "put back a sound copy, or remove it and measure again, by make cost")
     with reading(path, "remove it and measure again, by make cost"):
         lines = lines[(lines["flops"] > 0) & (lines["ms"] > 0)]
         named, rate = lines["table"] + "/" + lines["row"], lines["ms"] / 1000 / (lines["flops"] / 1e9)
-        return lines[["size", "device", "batch_size"]].assign(named=named, gflop_s=rate)
+        return lines[["size", "device", "batch_size"]].assign(named=named, image=lines["flops"] / 1e9, gflop_s=rate)
 
 
 def _trainings(rates: Sequence[float]) -> str:

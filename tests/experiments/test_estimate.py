@@ -113,7 +113,7 @@ def test_several_processes_of_a_finished_run_count_as_several_devices(table, tmp
 
 def test_other_networks_and_sizes_are_scaled_by_gflops_beside_what_is_decoded(table, tmp_path):
     reference, other = table["table-1/resnet50-unet"], table["table-1/hrnet_w18-fcn"]
-    small = finish(reference, tmp_path, 10_000_000.0, size=128)
+    small = finish(reference, tmp_path, 10_000_000.0, size=224)
     computed = 10_000_000.0 - DECODE_S * (SEEN + LOOKED) / 2
     rate = computed / work(small, CLIPS).training
     for job in (reference, other):
@@ -125,6 +125,17 @@ def test_other_networks_and_sizes_are_scaled_by_gflops_beside_what_is_decoded(ta
     assert gflops(Network.of(other.config), 299) / gflops(Network.of(reference.config), 299) == pytest.approx(
         counted()["hrnet_w18", "fcn", ""] / 335.6
     )
+
+
+def test_trainings_on_far_smaller_images_tell_nothing(table, tmp_path):
+    job = table["table-1/resnet50-unet"]
+    finish(job, tmp_path, 10_000_000.0, size=52)  # a 33rd of the pixels
+    assert told(job, tmp_path)[2].startswith("GFLOPs at 38 a second, as of one CPU core")
+    lines = ("table-1/resnet50-unet", 52, 0.9, 300.0, 1, "CPU"), ("table-1/resnet50-fpn", 299, 22.9, 458.0, 1, "CPU")
+    measured(tmp_path, *lines)
+    whole = work(job.config, CLIPS)
+    decoding = DECODE_S * (SEEN + LOOKED + 70_000) / 2
+    assert told(job, tmp_path)[0] == pytest.approx(0.02 * (whole.training + whole.test) + decoding)  # 458 ms / 22.9
 
 
 def test_a_measured_forward_pass_is_taken_before_other_trainings(table, tmp_path):
