@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
-from ..clips.identity import identified
-from ..clips.index import FOLDERS, FOUR_METHODS, Clip, Compression, clips_of, index_all, listed
+from ..clips.index import FOLDERS, FOUR_METHODS, Clip, Compression, clips_of, index_all
 from ..clips.masks import THRESHOLDS
-from ..clips.splits import Split, read_splits, split_of
+from ..clips.splits import Split, read_splits
 from ..crops.labels import Labels, Variant
 from ..errors import DataValueError
 from ..faces.tracks import FaceTracks, canvas_tracks, face_tracks
@@ -20,7 +18,8 @@ from ..loading.loader import EpochLoader
 from ..loading.options import StreamOptions, Triple
 from ..video.reader import Backend
 from ..video_data import VideoDataModule
-from .selection import find_official_pairs, notes, refuse_contradictions, refuse_one_class, select, select_mixed
+from .listing import list_faceforensics
+from .selection import notes, refuse_contradictions, refuse_one_class, select, select_mixed
 
 
 class FaceForensicsDataModule(VideoDataModule):
@@ -177,15 +176,7 @@ class FaceForensicsDataModule(VideoDataModule):
 
     def list_files(self) -> pd.DataFrame:
         """What the files of the selected clips hold, see `ClipSource`."""
-        qualities = tuple(FOLDERS) if self.compression == "mixed" else (self.compression,)
-        table = listed(self.root, qualities)
-        if "DeepFakeDetection" not in self.methods:
-            table = table[table.target.str.fullmatch(r"\d{3}")]
-        clips = table[table.method.isin(("original", *self.methods))].reset_index(drop=True)
-        splits = read_splits(self.splits)
-        names = [Path(os.path.relpath(path, self.root)).as_posix() for path in clips.path]
-        named = clips.assign(name=names, split=split_of(clips, splits), pair=find_official_pairs(clips, splits))
-        return identified(named, self.root, self.cache_dir)
+        return list_faceforensics(self.root, self.methods, self.compression, self.splits, self.cache_dir)
 
     @property
     def place(self) -> Path:

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..clips.identity import identified
 from ..clips.index import METHODS, clips_of
 from ..clips.mask_check import MaskSeen, contradictions, refuse_false_masks, see_masks
 from ..clips.masks import mask_shift
 from ..clips.splits import Split
 from ..crops.labels import Labels
-from ..errors import DataMissingError, DataValueError
+from ..errors import DataValueError
 from ..faces.tracks import FaceTracks
 from ..loading.options import StreamOptions, Triple
 from ..video.reader import Backend
 from ..video_data import VideoDataModule
-from .video_table import list_videos, read_video_table, tracks_of
+from .listing import list_video_folder
+from .video_table import read_video_table, tracks_of
 
 
 class VideoFolderDataModule(VideoDataModule):
@@ -142,12 +142,7 @@ class VideoFolderDataModule(VideoDataModule):
 
     def list_files(self) -> pd.DataFrame:
         """What the files of the selected clips hold, see `ClipSource`."""
-        clips = list_videos(self.csv, lacking=True)
-        named = clips.assign(name=clips.method + "/" + clips["clip"])
-        found = identified(named, self.csv, self.cache_dir)
-        if found.empty:
-            raise DataMissingError(f"none of the {len(clips)} videos that {self.csv} names is there")
-        return found
+        return list_video_folder(self.csv, self.cache_dir)
 
     @property
     def place(self) -> Path:

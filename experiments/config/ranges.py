@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,12 +11,10 @@ from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.strategies import StrategyRegistry
 
 from ..errors import ExperimentValueError
+from .seeds import SEEDS
 
 Rule = tuple[Callable[[Any], bool], str]
 """Whether a value is sound, and what is wanted."""
-
-SEEDS = 2**32
-"""So many seeds NumPy takes, from 0 on."""
 
 IN_PROCESS = re.compile("spawn|fork|notebook")
 """In names of strategies whose processes cannot hand back what they measured; a run says so."""
@@ -100,20 +97,6 @@ def check_ranges(settings: Mapping[str, Any]) -> None:
         value = trainer.get(name)
         if value is not None and not (value == -1 and name in WITHOUT_END) and not sound(value):
             raise ExperimentValueError(f"trainer.{name} is {_shown(value)}, wanted {wanted}")
-
-
-def seed_of(word: str) -> int:
-    """Reads a seed of the command line, for argparse.
-
-    Args:
-        word: As it stands there.
-
-    Raises:
-        ArgumentTypeError: It is none.
-    """
-    if not word.isdecimal() or int(word) >= SEEDS:
-        raise ArgumentTypeError(f"{word!r} is no seed, wanted a whole number from 0 to {SEEDS - 1}")
-    return int(word)
 
 
 def _shown(value: Any) -> str:

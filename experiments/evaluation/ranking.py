@@ -104,4 +104,5 @@ def _equal_errors(hits: Floats, alarms: Floats, weights: Floats) -> Floats:
         low, high = np.where(alarmed < missed, middle, low), np.where(alarmed < missed, high, middle)
     before, behind = errors(low), errors(high)
     nearer = np.abs(before[0] - before[1]) <= np.abs(behind[0] - behind[1])
-    return np.where(nearer, sum(before), sum(behind)) / (2 * fakes * reals)
+    rate: Floats = np.where(nearer, sum(before), sum(behind)) / (2 * fakes * reals)
+    return rate

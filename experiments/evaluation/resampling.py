@@ -75,10 +75,11 @@ def _scopes(
 def _sums(values: NDArray[np.generic], unit: NDArray[np.int64], weights: Floats) -> Floats:
     """Weighted sums of rows (N, ...) over units: (R, ...)."""
     columns = values.reshape(len(values), math.prod(values.shape[1:]))
+    total = np.zeros((weights.shape[1], columns.shape[1]))
     if len(columns) > columns.shape[1]:
-        total = np.stack([np.bincount(unit, column, weights.shape[1]) for column in columns.T], axis=1)
+        for number, column in enumerate(columns.T):
+            total[:, number] = np.bincount(unit, column, weights.shape[1])
     else:
-        total = np.zeros((weights.shape[1], columns.shape[1]))
         for place, row in zip(unit, columns, strict=True):
             total[place] += row
     return np.tensordot(weights, total.reshape(-1, *values.shape[1:]), axes=1)

@@ -16,10 +16,9 @@ from ..runs.at_work import AtWorkError, alone_at
 from ..runs.reading import DamagedFiles
 from ..runs.run import Run
 from ..runs.share import link, move_aside
-from ..tracking.log_rows import log_missing
 from ..training.nodes import alone
 from .baselines import baseline_steps
-from .estimate import estimate, spoken
+from .estimate import Estimate, estimate, spoken, spoken_span
 from .launcher import PROGRAM, Launcher, Resources
 from .local import Local
 from .plan import FAILED, Planned, WantedRun, plan_jobs, state
@@ -40,6 +39,8 @@ def run_wanted(arguments: Sequence[str]) -> None:
         SystemExit: Status 1 where rows failed; they are named with their reasons. Ctrl-C or a signal ends it after
             what is at work has ended.
     """
+    from ..tracking.log_rows import log_missing  # here, for a plan logs nothing
+
     parser = parser_of("run", "Trains and tests rows.")
     parser.add_argument("--jobs", type=int, help="rows at a time (default 1, of a cluster as many as it takes)")
     options, wanted = read_wanted(parser, arguments)
@@ -59,7 +60,7 @@ def run_wanted(arguments: Sequence[str]) -> None:
         planned = plan_jobs(wanted.jobs, wanted.runs, left_out)
     if options.quick:
         write_text(wanted.runs / "heading.txt", f"{HEADING}\n")
-    print(_sum(planned, wanted, left_out))
+    print(_sum(planned, estimate(planned, wanted.runs, left_out)))
     _tell_unknown(planned)
     left_out.tell()
     left = [one for one in planned if one.state != "done"]
@@ -98,16 +99,16 @@ def show(arguments: Sequence[str]) -> None:
     queue = Slurm(options.slurm).queue.jobs() if options.launcher == "slurm" else {}
     left_out = DamagedFiles()
     planned = plan_jobs(wanted.jobs, wanted.runs, left_out)
-    times = estimate(planned, wanted.runs, left_out).seconds
+    told = estimate(planned, wanted.runs, left_out)
     table = ""
-    for one, seconds in zip(planned, times, strict=True):
+    for one, seconds in zip(planned, told.seconds, strict=True):
         if one.job.row.table != table:
             table = one.job.row.table
             print(f"\n{table}")
         seed = f" seed{one.job.seed}" if len({job.seed for job in wanted.jobs}) > 1 else ""
         said, time = _said(one, _queued(one, queue)), spoken(seconds) if seconds else ""
         print(f"  {one.job.row.name + seed:36} {said:12} {time:>9}  {_why(one)}")
-    print(f"\n{_sum(planned, wanted, left_out)}")
+    print(f"\n{_sum(planned, told)}")
     _tell_unknown(planned)
     left_out.tell()
     if any(one.state == "damaged" for one in planned):
@@ -153,15 +154,17 @@ def _why(one: Planned) -> str:
     return "; ".join([*reason, *shares, *needs, *left_out])
 
 
-def _sum(planned: Sequence[Planned], wanted: Wanted, left_out: DamagedFiles) -> str:
+def _sum(planned: Sequence[Planned], told: Estimate) -> str:
     keys = {one.job.training for one in planned if not one.job.config.get("checkpoint_from")}
     left = {one.job.training for one in planned if one.trains and not one.job.config.get("checkpoint_from")}
     rows = [one for one in planned if one.job.row.listed]
     done = sum(one.state == "done" for one in rows)
-    told = estimate(planned, wanted.runs, left_out)
+    counted = f"{len(rows)} rows, {done} of them done; {len(keys)} distinct trainings, {len(left)} still to be done"
+    if not any(told.seconds):
+        return counted
     return (
-        f"{len(rows)} rows, {done} of them done; {len(keys)} distinct trainings, {len(left)} still to be done: "
-        f"about {spoken(sum(told.seconds))} one after the other, by {told.source}"
+        f"{counted}: about {spoken(sum(told.seconds))} one after the other ({spoken_span(*told.span)}), by "
+        f"{'; by '.join(told.sources)}"
     )
 
 

@@ -1,38 +1,20 @@
-"""How long what is still to be done will take, told from what finished runs took, or else from a measured cost."""
+"""How long what is still to be done will take, and within which factor that is sure, see `rate_of`."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..config.layers import Config
-from ..runs.data_used import count_clips, read_data
-from ..runs.reading import DamagedFiles, reading
-from ..runs.run import all_runs
+from ..runs.data_used import count_clips
+from ..runs.reading import DamagedFiles
 from .plan import Planned, tests_due
+from .rates import Rates
+from .workload import work
 
 START_S = 25.0
 """Seconds until a process has imported what it needs, built its model and read its headers; 2 CPU cores."""
-
-CPU_S = 6.0
-"""Seconds a megapixel of a forward pass, resnet50 under a UNet at 52 pixels, one CPU core; larger crops take less."""
-
-BACKWARD = 2
-"""A training step against a forward pass, beside that pass."""
-
-
-class Work(NamedTuple):
-    """Megapixels that a row shows to its network, a training step counted as three forward passes.
-
-    Attributes:
-        training: With the validations.
-        test: Of one test.
-    """
-
-    training: float
-    test: float
 
 
 class Estimate(NamedTuple):
@@ -40,64 +22,46 @@ class Estimate(NamedTuple):
 
     Attributes:
         seconds: By position.
-        source: In words.
+        factors: By position, how far off they may be: from seconds / factor to seconds * factor.
+        sources: What they are told by, in words, each once.
     """
 
     seconds: list[float]
-    source: str
+    factors: list[float]
+    sources: list[str]
 
-
-def work(config: Config, clips: Mapping[str, int]) -> Work:
-    """How much a row computes; a pure function.
-
-    Args:
-        config: Resolved.
-        clips: Of the training, validation and test split, see `count_clips`.
-    """
-    data, epochs = config["data"]["init_args"], config["trainer"]["max_epochs"]
-    pixels = data["size"] ** 2 / 1e6
-    seen = clips["train"] * data["frames_per_clip"]
-    looked, tested = (clips[split] * data["eval_frames_per_clip"] for split in ("val", "test"))
-    trained = looked if config.get("checkpoint_from") else epochs * ((1 + BACKWARD) * seen + looked)
-    return Work(pixels * trained, pixels * tested)
+    @property
+    def span(self) -> tuple[float, float]:
+        """The least and the most that all of them may take together, in seconds."""
+        both = list(zip(self.seconds, self.factors, strict=True))
+        return sum(seconds / factor for seconds, factor in both), sum(seconds * factor for seconds, factor in both)
 
 
 def estimate(planned: Sequence[Planned], runs: Path, left_out: DamagedFiles | None = None) -> Estimate:
     """Says how long each row of a plan will take, one after the other.
-
-    A row's own network is told by runs of it, others by the median over all that have finished under the folder.
 
     Args:
         planned: The rows.
         runs: Folder of runs.
         left_out: Is told of damaged files, which are passed over.
     """
-    known: dict[str, list[float]] = {}
-    for run in (each.folder for each in all_runs(runs)):
-        if run.config.is_symlink() or not run.config.exists() or not run.provenance.exists():
-            continue
-        with (left_out or DamagedFiles()).noted():
-            config, seconds, data = run.known(), run.noted("fit").get("seconds"), read_data(run)
-            try:
-                done = work(config, count_clips(data, config)).training if data else 0.0  # written before it was kept
-            except (KeyError, TypeError):  # of a data module of somebody's own, whose cost is another
-                continue
-            with reading(run.provenance):
-                if done and seconds and not config.get("checkpoint_from"):
-                    known.setdefault(_network(config), []).append(seconds / done)
-    every = [rate for rates in known.values() for rate in rates]
-    usual = statistics.median(every) if every else CPU_S
-    seconds = []
+    rates = Rates(runs, left_out or DamagedFiles())
+    seconds, factors, sources = [], [], dict[str, None]()
     for one in planned:
-        config = one.job.config
-        rates = known.get(_network(config))
-        rate = statistics.median(rates) if rates else usual
+        config, tests = one.job.config, _tests(one)
+        if not (one.trains or tests):
+            seconds.append(0.0)
+            factors.append(1.0)
+            continue
         amount = work(config, count_clips(one.job.data, config))
-        training, tests = amount.training if one.trains else 0.0, _tests(one)
-        seconds.append((START_S if training or tests else 0.0) + rate * (training + tests * amount.test))
-    counted = f"{len(every)} finished training{'s' if len(every) > 1 else ''}"
-    source = f"what {counted} took here" if every else "the cost of resnet50-unet on one CPU core"
-    return Estimate(seconds, source)
+        rate = rates.of(str(one.job.row), config)
+        computed = (amount.training if one.trains else 0.0) + tests * amount.test
+        read = (amount.training_frames if one.trains else 0) + tests * amount.test_frames
+        taken = rate.seconds(computed, read, _devices(config), config["data"]["init_args"]["num_workers"])
+        seconds.append(START_S + taken)
+        factors.append(rate.factor)
+        sources[rate.source] = None
+    return Estimate(seconds, factors, list(sources))
 
 
 def _tests(one: Planned) -> int:
@@ -110,9 +74,17 @@ def _tests(one: Planned) -> int:
     return own + sum(not (test.same or test.lacking) for test in one.job.tests)
 
 
-def _network(config: Config) -> str:
-    arguments = config["model"]["init_args"]
-    return f"{arguments.get('encoder')} {arguments.get('decoder')}"
+def _devices(config: Mapping[str, Any]) -> int:
+    """How many devices a row is asked to run on; one where that is found out when it starts."""
+    trainer: Config = config["trainer"]
+    named = str(trainer["devices"])
+    return (int(named) if named.isdigit() and named != "0" else 1) * int(trainer["num_nodes"])
+
+
+def spoken_span(least: float, most: float) -> str:
+    """Two times in words: `2 to 6 h`, `40 min to 2.1 days`."""
+    low, high = spoken(least), spoken(most)
+    return f"{low.removesuffix(high.partition(' ')[2]).strip()} to {high}"
 
 
 def spoken(seconds: float) -> str:

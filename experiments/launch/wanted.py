@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config.layers import Config, as_changes, as_options, with_changes
-from ..config.ranges import seed_of
 from ..config.rows import TABLES, Row, find_rows
+from ..config.seeds import seed_of
 from ..runs.data_used import DataNow, count_clips
+from ..training.kept_settings import KeptSettings
 from ..training.settings import Settings
 from .plan import WantedRun, jobs, resolved
 from .quick import quick
@@ -67,7 +68,8 @@ def read_wanted(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tu
     cut = words.index("--") if "--" in words else len(words)
     options, more = parser.parse_args(words[:cut]), words[cut + 1 :]
     rows = find_rows(options.names, options.tables.resolve())
-    settings = Settings(more)
+    kept = KeptSettings()
+    settings = Settings(more, kept)
     configs = resolved(rows, settings.of)
     made = {row: list(more) for row in configs}
     if options.quick:
@@ -84,4 +86,6 @@ def read_wanted(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tu
                 made[row] = ["--trainer.devices=1", *made[row]]
                 configs[row] = with_changes(config, {"trainer": {"devices": 1}})
     runs = options.runs or Path("runs", "quick") if options.quick else options.runs or Path("runs")
-    return options, Wanted(rows, runs, made, configs, jobs(configs, options.seeds, settings.changed))
+    wanted = Wanted(rows, runs, made, configs, jobs(configs, options.seeds, settings.changed))
+    kept.write()
+    return options, wanted

@@ -37,12 +37,12 @@ def compare(arguments: Sequence[str]) -> None:
         raise ExperimentValueError(
             f"--replicates is {options.replicates}, but at least one test set must be drawn: say 1000"
         )
-    results = [sound_result(RunFolder(folder), options.name) for folder in (options.first, options.second)]
+    first, second = (sound_result(RunFolder(folder), options.name) for folder in (options.first, options.second))
     printed = [key.removeprefix("test/") for key in METRIC_COLUMNS if "always" not in key]
-    comparisons = compared(*results, options.replicates, None if options.all or options.out else printed)
+    comparisons = compared(first, second, options.replicates, None if options.all or options.out else printed)
     by_key = {one.key: one for one in comparisons}
     shown = comparisons if options.all else [by_key[key] for key in printed if key in by_key]
-    pairs = results[0].frames["pair"].nunique()
+    pairs = first.frames["pair"].nunique()
     print(f"A {options.first}\nB {options.second}\n{format_comparisons(shown)}")
     print(
         f"95 % intervals and p of A - B by paired bootstrap over {pairs} identity pairs, {options.replicates} "

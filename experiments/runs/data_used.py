@@ -18,7 +18,7 @@ from datamodules.clips.identity import FILE_COLUMNS, fingerprint, one_row
 from datamodules.clips.index import FOLDERS, FOUR_METHODS
 from datamodules.clips.splits import OFFICIAL_PAIRS
 from datamodules.files import write_parquet
-from datamodules.video_data import VideoDataModule
+from datamodules.layouts.listing import FILES_OF
 
 from ..config.places import OF_DATA, OUR_PACKAGE, places
 from ..errors import ExperimentValueError
@@ -270,10 +270,18 @@ def _looked_at(asked: Mapping[str, Any]) -> pd.DataFrame | Exception | None:
     if not asked:
         return None
     options = dict(asked)
-    module, _, name = options.pop("class_path").rpartition(".")
+    path = options.pop("class_path")
     try:
-        made: Callable[..., Any] = getattr(importlib.import_module(module), name)
-        data = made(**options)
-        return data.files() if isinstance(data, VideoDataModule) else None
+        return FILES_OF[path](**options) if path in FILES_OF else _files_of_made(path, options)
     except (OSError, ValueError) as error:
         return error
+
+
+def _files_of_made(path: str, options: Mapping[str, Any]) -> pd.DataFrame | None:
+    """What a data module lists that has to be made for that."""
+    from datamodules.video_data import VideoDataModule  # here, for Lightning takes seconds
+
+    module, _, name = path.rpartition(".")
+    made: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    data = made(**options)
+    return data.files() if isinstance(data, VideoDataModule) else None

@@ -8,11 +8,12 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from datamodules.video_data import VideoDataModule
+if TYPE_CHECKING:  # plans read runs without Lightning
+    from datamodules.video_data import VideoDataModule
 
 
 def data_facts(data: VideoDataModule) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import yaml
 
 from datamodules.files import write_text
 
-from ..config.ranges import seed_of
 from ..config.rows import find_rows
+from ..config.seeds import seed_of
 from ..errors import ExperimentError
 from .mode import PROJECT
 

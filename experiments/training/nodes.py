@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from lightning_fabric.plugins.environments import LightningEnvironment
-
 from ..errors import ExperimentValueError
 
 
@@ -31,6 +29,8 @@ def refuse_alone(trainer: Any) -> None:
     Raises:
         ValueError: It wants several nodes, and neither torchrun, SLURM nor the environment says which this is.
     """
+    from lightning_fabric.plugins.environments import LightningEnvironment  # here, for plans do without Lightning
+
     environment = getattr(trainer.strategy, "cluster_environment", None)
     told = "NODE_RANK" in os.environ or "GROUP_RANK" in os.environ
     if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment) and not told:

@@ -1,42 +1,31 @@
-"""What rows resolve to by the command line's own parser, without building anything."""
+"""What rows resolve to by the command line's own parser, which is imported where it is not known from before."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..config.keys import check_keys
-from ..config.layers import Config, named_row, read_layers, with_changes, with_table_base
+from ..config.layers import Config, named_row, with_table_base
 from ..config.rows import Row
-from .lightning_cli import ForensicsCLI
+from .kept_settings import KeptSettings, layers_of
 
-
-class _Parser(ForensicsCLI):
-    """The command line, stopped before anything is built."""
-
-    def _set_seed(self) -> None:
-        """Leaves random numbers alone."""
-
-    def before_instantiate_classes(self) -> None:
-        """Leaves folders alone."""
-
-    def instantiate_classes(self) -> None:
-        """Builds nothing."""
+if TYPE_CHECKING:  # which takes ten seconds
+    from .parsing import RowParser
 
 
 class Settings:
-    """Resolves rows, a tenth of a second each.
+    """Resolves rows.
 
     Args:
         options: Further options of the command line, the same for all rows.
+        kept: What was resolved before; by default nothing is.
     """
 
-    def __init__(self, options: Sequence[str] = ()) -> None:
+    def __init__(self, options: Sequence[str] = (), kept: KeptSettings | None = None) -> None:
         self.options = list(options)
-        self._parser: Any = None
-        self._read: dict[str, Config] = {}
+        self._kept = kept
+        self._parser: RowParser | None = None
+        self._words: list[str] = []
 
     def of(self, row: Row) -> Config:
         """The resolved configuration of a row, as a run of it would keep it in config.yaml.
@@ -44,17 +33,17 @@ class Settings:
         Raises:
             ValueError: A key is misspelt, or a value is none.
         """
-        words = with_table_base([*row.files, *self.options])
-        check_keys(read_layers(words))
-        return self.parse(words)[1]
+        self._words = words = with_table_base([*row.files, *self.options])
+
+        def resolve() -> Config:
+            return self._parsing().check_and_parse(words)
+
+        return self._kept.recall(lambda: layers_of(words), resolve) if self._kept else resolve()
 
     def parse(self, words: Sequence[str]) -> tuple[Row, Config]:
-        """The row that arguments name, and their resolved configuration."""
-        if self._parser is None:
-            self._parser = _Parser(words, run=False).parser
-        config: Config = _plain(self._parser.parse_args(words).as_dict())
-        del config["config"]  # the files themselves
-        return named_row(words), config
+        """The row that arguments name, and its resolved configuration."""
+        self._words = list(words)
+        return named_row(words), self._parsing().parse(words)
 
     def changed(self, config: Config, changes: Mapping[str, Any]) -> Config:
         """A configuration with some values replaced, which are read as on the command line: 2 or "2" may mean 2.0.
@@ -63,37 +52,17 @@ class Settings:
             config: Resolved.
             changes: What differs.
         """
-        if self._parser is None:
+        if not self._words:
             raise RuntimeError("no row has been parsed yet: call parse(words) first")
-        key = json.dumps([_classes(config), changes], sort_keys=True, default=repr)
-        if key in self._read:
-            return with_changes(config, self._read[key])
-        before = self._parser.parse_object(deepcopy(config))  # the parser puts objects of its own into what it is given
-        whole: Config = _plain(self._parser.parse_object(deepcopy(dict(changes)), namespace=before).as_dict())
-        if _classes(changes):  # what another class takes of the others' settings, and by default, is its own
-            return {part: whole[part] for part in config}
-        self._read[key] = _of(changes, whole)
-        return with_changes(config, self._read[key])
 
+        def change() -> Config:
+            return self._parsing().change(config, changes, self._words)
 
-def _plain(value: Any) -> Any:
-    """The same of mappings and lists alone, as YAML would keep it."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+        return self._kept.recall(lambda: (config, changes), change) if self._kept else change()
 
+    def _parsing(self) -> RowParser:
+        if self._parser is None:
+            from .parsing import RowParser
 
-def _classes(config: Mapping[str, Any]) -> list[Any]:
-    """The class paths in a configuration's mappings, in order."""
-    found = [config["class_path"]] if "class_path" in config else []
-    return found + [path for value in config.values() if isinstance(value, Mapping) for path in _classes(value)]
-
-
-def _of(changes: Mapping[str, Any], whole: Mapping[str, Any]) -> Config:
-    """The values that a whole configuration has in the places of changes."""
-    return {
-        key: _of(value, whole[key]) if isinstance(value, Mapping) and isinstance(whole[key], Mapping) else whole[key]
-        for key, value in changes.items()
-    }
+            self._parser = RowParser()
+        return self._parser

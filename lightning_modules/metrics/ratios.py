@@ -39,4 +39,5 @@ def iou_of(counts: Numbers) -> Numbers:
     """IoU of each frame, float64 (N,), from its counts, float64 (N, 4); 1 where nothing is forged nor found."""
     hits, union = counts[:, 0], counts[:, :3].sum(1)
     empty = union == 0
-    return (hits + empty) / (union + empty)
+    iou: Numbers = (hits + empty) / (union + empty)
+    return iou

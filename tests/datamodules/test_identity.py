@@ -5,7 +5,9 @@ import shutil
 
 import pytest
 
+import datamodules
 from datamodules.clips.identity import fingerprint
+from datamodules.layouts.listing import FILES_OF
 from tests.datamodules.test_faceforensics import data
 
 
@@ -52,3 +54,35 @@ def test_head_middle_and_tail_of_a_large_file_count(tmp_path, place):
     (tmp_path / "b").write_bytes(content)
     (tmp_path / "c").write_bytes(bytes(600_001))
     assert len({fingerprint(tmp_path / name) for name in "abc"}) == 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"methods": ["FaceSwap"]}, {"compression": "mixed"}, {"faces": "faces.csv"}, {"splits": "lists"}],
+    ids=str,
+)
+def test_files_are_listed_alike_with_and_without_a_data_module(own_tree, tmp_path, monkeypatch, options):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "faces.csv").write_text("target,frame,x0,y0,x1,y1\n")
+    shutil.copytree(own_tree / "splits", tmp_path / "lists")
+    asked = {"root": str(own_tree), **options}
+    made = datamodules.FaceForensicsDataModule(**asked).files()
+    assert len(made)
+    assert FILES_OF["datamodules.FaceForensicsDataModule"](**asked).equals(made)
+
+
+def test_videos_of_a_csv_are_listed_alike_with_and_without_a_data_module(film, tmp_path):
+    film(tmp_path / "a.mp4")
+    (tmp_path / "videos.csv").write_text("path,label\na.mp4,0\n")
+    asked = {"csv": str(tmp_path / "videos.csv"), "faces": str(tmp_path / "videos.csv")}
+    made = datamodules.VideoFolderDataModule(**asked).files()
+    assert list(made.name) == ["original/a", "faces file"]
+    assert FILES_OF["datamodules.VideoFolderDataModule"](**asked).equals(made)
+
+
+def test_originals_alone_are_listed_where_fakes_are_made_of_them_and_unknown_methods_are_refused(own_tree):
+    listed = FILES_OF["datamodules.FaceForensicsDataModule"](root=str(own_tree), methods=[])
+    blended = datamodules.FaceForensicsDataModule(str(own_tree), methods=[], self_blend=0.5)
+    assert listed.equals(blended.files())
+    with pytest.raises(ValueError, match=r"methods is \['Deepfake'\], but wanted one or more of Deepfakes"):
+        FILES_OF["datamodules.FaceForensicsDataModule"](root=str(own_tree), methods=["Deepfake"])
