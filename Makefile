@@ -32,7 +32,7 @@ run = $(PY) -m experiments run $(1) $(WHICH) $(if $(JOBS),--jobs $(JOBS)) -- $(O
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-reuse test-slurm bench matrix lint docs plan tables train collect compare cost export doctor mini sweep sweep-row wandb-sync $(TABLES)
+.PHONY: help install demo test soak test-reuse test-slurm bench matrix lint docs plan tables train collect compare cost export doctor mini sweep sweep-row wandb-sync $(TABLES)
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,10 @@ matrix: $(INSTALLED) ## try every encoder with every decoder at every output str
 
 test: $(INSTALLED) ## run the tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+soak: $(INSTALLED) ## run further and longer cases of what the tests hold (half an hour on 2 cores)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile -m soak
+	OMP_NUM_THREADS=1 ANY_CLIP_CASES=3000 $(PY) -m pytest tests/datamodules/test_any_clip.py
 
 test-reuse: $(INSTALLED) ## install the wheel into an empty environment and train there (minutes, a network, 10 GB for a while)
 	$(PY) -m pytest tests/test_reuse.py -m slow

@@ -180,12 +180,17 @@ def _refuse(caller: Connection, error: Exception) -> NoReturn:
 
 
 def _import_without_torch() -> None:
-    """Imports what a stream needs; albumentations would load torch, 500 MB, for tensors that are not used here."""
-    sys.modules["torch"] = None  # type: ignore[assignment]
+    """Imports what a stream needs without what albumentations would load for tensors and uploads, a second or two.
+
+    These are torch, 500 MB, and huggingface_hub with what it asks the network by.
+    """
+    unused = [name for name in ("torch", "huggingface_hub") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]
     try:
         importlib.import_module("..crops.transforms", __package__)
     finally:
-        del sys.modules["torch"]
+        for name in unused:
+            del sys.modules[name]
 
 
 def _work(job: WorkerJob, task: Pass, slots: _Slots, caller: Connection) -> None:

@@ -17,6 +17,7 @@ from experiments.callbacks import RecentCheckpoint
 from experiments.callbacks.overlays import extreme_frames
 from experiments.cli import main
 from tests.datamodules.test_video import packet_of
+from tests.experiments.forks import program
 
 FILES = ["-c", "experiments/tables/base.yaml", "-c", "experiments/tables/demo/segmentation.yaml"]
 SMALL = [
@@ -435,7 +436,7 @@ def test_a_prediction_that_is_ended_leaves_what_was_done(finished, tree, tmp_pat
         assert "8 frames predicted until then are in " in capsys.readouterr().err
     else:
         words = [*FILES, f"--data.init_args.root={tree}", f"--trainer.default_root_dir={finished}", *SMALL, *stopping]
-        done = subprocess.run([sys.executable, "-m", "experiments", "predict", *words], capture_output=True)
+        done = subprocess.run([*program(), "predict", *words], capture_output=True)
         assert done.returncode == -signal.SIGKILL
     folder = finished / f"predictions-{how}"
     (left,) = folder.glob("*.csv")

@@ -9,7 +9,7 @@ from scipy.stats import t as student
 from sklearn import metrics as sk
 
 from experiments.evaluation import ranking
-from experiments.evaluation.intervals import _comparison, compared, draws, ends, intervals
+from experiments.evaluation.intervals import REPLICATES, _comparison, compared, draws, ends, intervals
 from experiments.evaluation.resampling import video_log_odds, weighted_metrics
 from experiments.evaluation.result import Result, result_of
 from lightning_modules import METHODS, Evaluation, OperatingPoint, video_scores
@@ -222,18 +222,21 @@ def simulated(random):
 TRUTH = {"pixel_iou_per_frame": 0.5, "frame_auroc": normal.cdf(2 / 4**0.5)}
 
 
-def coverage(by, simulations):
+def coverage(by, simulations, replicates):
     """How often the interval holds the truth."""
     random = np.random.default_rng(0)
     held = []
     for _ in range(simulations):
-        found = intervals(simulated(random), by=by)
+        found = intervals(simulated(random), replicates, by)
         held.append([low <= TRUTH[key] <= high for key in TRUTH for low, high in [found[key]]])
     return np.mean(held, axis=0)
 
 
-def test_intervals_over_pairs_hold_the_truth_and_those_over_clips_do_not():
-    over_pairs, over_clips = coverage("pair", 400), coverage("clip", 100)
+@pytest.mark.parametrize(
+    ("simulations", "replicates"), [(150, 250), pytest.param(400, REPLICATES, marks=pytest.mark.soak)]
+)
+def test_intervals_over_pairs_hold_the_truth_and_those_over_clips_do_not(simulations, replicates):
+    over_pairs, over_clips = coverage("pair", simulations, replicates), coverage("clip", simulations // 4, replicates)
     print(f"held by intervals over pairs: {over_pairs}, over clips: {over_clips}, of {list(TRUTH)}")
     assert ((over_pairs >= 0.92) & (over_pairs <= 0.98)).all()
     assert (over_clips < 0.92).all()

@@ -6,8 +6,8 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +19,7 @@ from experiments.launch.baselines import baseline_steps
 from experiments.launch.plan import plan_jobs
 from experiments.launch.wanted import parser_of, read_wanted
 from experiments.training.baseline_folders import BASELINES
+from tests.experiments.forks import program
 
 ROWS = {
     "_base": "model: {init_args: {encoder: test_resnet, decoder: fcn, pretrained: false, warmup_steps: 2}}\n"
@@ -44,12 +45,22 @@ def words(command, tables, runs, tree, *names, options=()):
     return [command, *what, *options, "--", f"--data.init_args.root={tree}"]
 
 
+@contextmanager
+def rows_in_forks():
+    """In this block rows and baselines are forks of a process that has imported all; in no other test are they."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("command", "baselines"):
+            patch.setattr(f"experiments.launch.{module}.PROGRAM", program())
+        yield
+
+
 @pytest.fixture(scope="module")
 def finished(tree, tmp_path_factory):
     """Tables, and the runs of an undisturbed start."""
     folder = tmp_path_factory.mktemp("finished")
     write(folder / "tables", ROWS)
-    main(words("run", folder / "tables", folder / "runs", tree, options=["--jobs", "2"]))
+    with rows_in_forks():
+        main(words("run", folder / "tables", folder / "runs", tree, options=["--jobs", "2"]))
     main(["collect", str(folder / "runs")])
     return folder
 
@@ -196,7 +207,7 @@ def test_runs_that_kept_no_table_of_their_data_are_known_by_where_their_data_lay
 
 
 def start(tables, runs, tree):
-    command = [sys.executable, "-m", "experiments", *words("run", tables, runs, tree)]
+    command = [*program(), *words("run", tables, runs, tree)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
@@ -244,7 +255,8 @@ def test_killed_at_any_moment_and_run_again_it_gives_the_same_table(finished, tr
         wait_for(runs / "small" / moment, process)
         time.sleep(chance.uniform(0, 0.3))
         kill(process, runs, who)
-    main(words("run", finished / "tables", runs, tree))
+    with rows_in_forks():
+        main(words("run", finished / "tables", runs, tree))
     main(["collect", str(runs)])
     assert (runs / "results.csv").read_bytes() == (finished / "runs" / "results.csv").read_bytes()
     assert not list(rows_at_work(runs))
@@ -253,7 +265,7 @@ def test_killed_at_any_moment_and_run_again_it_gives_the_same_table(finished, tr
 def test_a_failed_row_stops_no_other_and_is_said_at_the_end(finished, tree, tmp_path, capsys):
     write(tmp_path / "tables", {**ROWS, "a": "data: {init_args: {methods: [FaceShifter]}}"})
     (tmp_path / "tables" / "small" / "d.yaml").unlink()
-    with pytest.raises(SystemExit) as ended:
+    with rows_in_forks(), pytest.raises(SystemExit) as ended:
         main(words("run", tmp_path / "tables", tmp_path / "runs", tree, "small/a", "small/b", "small/c"))
     assert ended.value.code == 1
     said = capsys.readouterr().err.splitlines()
@@ -272,7 +284,8 @@ def test_a_row_that_changed_is_trained_again_alone(finished, tree, capsys):
     others = [path for name in ("a", "b", "c") for path in (small / name).rglob("*") if path.is_file()]
     before = {path: path.stat().st_mtime_ns for path in others}
     write(finished / "tables", {"d": ROWS["d"].replace("max", "mean")})
-    main(words("run", finished / "tables", finished / "runs", tree))
+    with rows_in_forks():
+        main(words("run", finished / "tables", finished / "runs", tree))
     assert "d/seed0 is stale (model.init_args.decision): moved to" in capsys.readouterr().out
     assert (small / "d" / "seed0-stale-1" / "metrics.json").is_file()
     noted = json.loads((small / "d" / "seed0" / "provenance.json").read_text())

@@ -71,12 +71,12 @@ def test_tables_have_all_their_rows():
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_every_row_builds(row):
+def test_every_row_builds(row, resolved):
     words = with_table_base(row.files)
     check_keys(read_layers(words))
     cli = ForensicsCLI(words, run=False)
     assert cli.folder.path == Path("runs", row.table, row.name, "seed0")
-    assert cli.resolved == Settings().of(row) | {"trainer": cli.resolved["trainer"]}
+    assert cli.resolved == resolved[str(row)] | {"trainer": cli.resolved["trainer"]}
     model, parts = cli.model.hparams, row.name.split("-")
     if row.table == "table-0":
         assert [method.lower() for method in cli.datamodule.methods] == parts
@@ -212,10 +212,15 @@ STEPS += [
 ]
 STEPS += ["ablation-crop/whole-frame", "ablation-efficiency/mobilenetv3_small_100"]
 
+OWN_ENCODER = ["demo/segmentation", "table-0/deepfakes", "table-1/resnet50-fcn", "table-2/efficientnet_b4-joint"]
+OWN_ENCODER += ["ablation-output-stride/stride-8", "ablation-efficiency/mobilenetv3_small_100"]
+
 
 @pytest.mark.parametrize("row", STEPS)
 def test_one_row_of_a_table_takes_a_real_step(row, tree, tmp_path):
     files = ["-c", BASE, "-c", f"experiments/tables/{row}.yaml", f"--data.init_args.root={tree}", *SMALL]
     files += [f"--trainer.default_root_dir={tmp_path}"]
     offline = ["--trainer.fast_dev_run=1", "--model.init_args.pretrained=false"]
+    if row not in OWN_ENCODER:
+        offline.append("--model.init_args.encoder=test_resnet")
     main(["fit", *files, *offline])

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from experiments.tracking.log_rows import log_missing
 from experiments.tracking.logged import run_id, unlogged
 from experiments.tracking.logger import frame_table
 from experiments.training.further_tests import further_tests, take_own
+from tests.experiments.forks import program
 from tests.experiments.test_cli import FILES, METHODS, SMALL, run
 from tests.experiments.wandb_server import serving
 
@@ -58,7 +58,7 @@ def stopping(folder, mark, killed=False):
 
 def run_apart(command, tree, folder, *options, row=FILES, small=SMALL, mode="offline", **environment):
     """Runs a command in a process of its own, as W&B reads its environment once; returns status and output."""
-    words = [sys.executable, "-m", "experiments", command, *row, *small, f"--data.init_args.root={tree}"]
+    words = [*program(), command, *row, *small, f"--data.init_args.root={tree}"]
     words += [f"--trainer.default_root_dir={folder}", *options]
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
     inherited |= {"WANDB_MODE": mode} if mode else {}

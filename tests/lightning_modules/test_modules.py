@@ -25,13 +25,17 @@ QUIET = {
 
 @pytest.fixture
 def batch():
+    return frames(64)
+
+
+def frames(size):
     """Four frames, two of them fake with a bright square; the corner of one is unknown."""
     torch.manual_seed(0)
-    image = 0.5 * torch.randn(4, 3, 64, 64)
-    mask = torch.zeros(4, 64, 64, dtype=torch.int64)
-    mask[:2, 16:48, 16:48] = 1
+    image = 0.5 * torch.randn(4, 3, size, size)
+    mask = torch.zeros(4, size, size, dtype=torch.int64)
+    mask[:2, size // 4 : 3 * size // 4, size // 4 : 3 * size // 4] = 1
     image[:, 0] += 2 * mask
-    mask[1, :8, :8] = UNKNOWN
+    mask[1, : size // 8, : size // 8] = UNKNOWN
     return {
         "image": image,
         "mask": mask,
@@ -77,7 +81,8 @@ class LossCurve(pl.Callback):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_batch_can_be_learnt_by_heart(kind, batch):
+def test_one_batch_can_be_learnt_by_heart(kind):
+    batch = frames(32)
     pl.seed_everything(0)
     module = modules(lr=3e-3, schedule="constant")[kind]()
     curve = LossCurve()
@@ -94,9 +99,11 @@ def test_the_learning_rate_follows_its_schedule_by_the_step(batch):
 
 @pytest.mark.parametrize("loss", ["focal", "lovasz", "tversky", "2*bce+0.5*lovasz"])
 @pytest.mark.parametrize("pixel_classes", ["binary", "methods"])
-def test_one_batch_can_be_learnt_by_every_loss(loss, pixel_classes, batch):
+def test_one_batch_can_be_learnt_by_every_loss(loss, pixel_classes):
+    batch = frames(32)
     pl.seed_everything(0)
-    module = modules(lr=3e-3, schedule="constant", loss=loss, pixel_classes=pixel_classes)["joint"]()
+    options = {"loss": loss, "pixel_classes": pixel_classes, "decoder": "fcn"}
+    module = modules(lr=3e-3, schedule="constant", **options)["joint"]()
     curve = LossCurve()
     trainer = pl.Trainer(max_steps=80, callbacks=[curve], **QUIET)
     trainer.fit(module, repeat(batch, 80), repeat(batch))
@@ -108,7 +115,8 @@ SPEED = [{"channels_last": True}, {"gradient_checkpointing": True}, {"compile": 
 
 
 @pytest.mark.parametrize("speed", SPEED, ids=lambda speed: next(iter(speed)))
-def test_what_makes_it_faster_or_smaller_changes_no_metric(speed, batch):
+def test_what_makes_it_faster_or_smaller_changes_no_metric(speed, batch, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")  # else it starts processes that import torch
     curves = []
     network = ("test_resnet", "fcn") if "compile" in speed else ("test_convnext", "fpn")  # the other takes two minutes
     for options in ({}, speed):
@@ -130,7 +138,8 @@ def test_what_makes_it_faster_or_smaller_changes_no_metric(speed, batch):
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_every_decoder_trains_in_bf16(decoder, batch):
+def test_every_decoder_trains_in_bf16(decoder):
+    batch = frames(32)
     module = SegmentationModule("test_resnet", decoder, pretrained=False, loss="bce+lovasz+tversky")
     trainer = pl.Trainer(max_steps=1, precision="bf16-mixed", **QUIET)
     trainer.fit(module, repeat(batch), repeat(batch))

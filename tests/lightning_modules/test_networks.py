@@ -71,7 +71,8 @@ def with_weights_of(reference, network):
 def test_logits_are_those_of_segmentation_models_pytorch(encoder, decoder):
     reference = THEIRS[decoder](f"tu-{encoder}", encoder_weights=None).eval()
     ours = with_weights_of(reference, Network(encoder, decoder).eval())
-    images = torch.randn(2, 3, 224, 224)
+    size = 224 if encoder.endswith("224") or decoder.startswith("deeplab") else 128  # whose windows and holes are wide
+    images = torch.randn(1, 3, size, size)
     torch.testing.assert_close(ours(images)["mask"], reference(images), rtol=1e-5, atol=1e-5)
 
 

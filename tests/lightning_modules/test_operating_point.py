@@ -54,7 +54,7 @@ def test_the_threshold_of_pixels_has_the_highest_balanced_iou():
     assert point.pixel_threshold < 0.3
     assert metrics["pixel_iou_balanced"].item() == pytest.approx(iou(point.pixel_threshold), abs=1e-6)
     assert metrics["pixel_iou_balanced"].item() == pytest.approx(
-        max(iou(threshold) for threshold in torch.linspace(-6, 6, 513).sigmoid().tolist()), abs=2e-3
+        max(iou(threshold) for threshold in torch.linspace(-6, 6, 129).sigmoid().tolist()), abs=2e-3
     )
     assert "pixel_iou_per_frame" not in metrics  # that would need the threshold beforehand
 
