@@ -2,8 +2,8 @@
 
 from .batch import Batch
 from .clip_source import ClipSource
-from .clips.identity import identified
-from .clips.index import METHODS, Clip, clips_of, index, index_all, with_facts
+from .clips.identity import identify_files
+from .clips.index import METHODS, Clip, add_facts, clips_of, index, index_all
 from .clips.masks import THRESHOLDS, UNKNOWN, forged_region, read_masks
 from .clips.splits import read_splits, split_of
 from .crops.labels import Labels
@@ -40,10 +40,11 @@ __all__ = [
     "VideoDataModule",
     "VideoFolderDataModule",
     "VideoReader",
+    "add_facts",
     "clips_of",
     "face_tracks",
     "forged_region",
-    "identified",
+    "identify_files",
     "index",
     "index_all",
     "probe",
@@ -51,6 +52,5 @@ __all__ = [
     "read_masks",
     "read_splits",
     "split_of",
-    "with_facts",
     "write_video",
 ]

@@ -57,7 +57,7 @@ Sample = dict[str, NDArray[Any]]
 still bytes, see `CropTransform`, all else has a batch's types."""
 
 
-def in_batches(samples: Iterator[Sample], size: int, place: Callable[[Sample], Sample]) -> Iterator[Sample]:
+def stack_batches(samples: Iterator[Sample], size: int, place: Callable[[Sample], Sample]) -> Iterator[Sample]:
     """Stacks samples.
 
     Args:

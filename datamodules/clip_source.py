@@ -28,7 +28,7 @@ class ClipSource(ABC):
         """What the files of the selected clips are, whether or not they can be read.
 
         Returns:
-            The table that `clips.identity.identified` makes of clips, or one with its columns.
+            The table that `clips.identity.identify_files` makes of clips, or one with its columns.
 
         Raises:
             FileNotFoundError: None of them is there.
@@ -40,7 +40,7 @@ class ClipSource(ABC):
         """Finds the clips and their faces.
 
         Returns:
-            One row a clip, numbered by unique labels, with the columns of `clips.index.Clip`, of which `with_facts`
+            One row a clip, numbered by unique labels, with the columns of `clips.index.Clip`, of which `add_facts`
             finds out all that the files hold, `split` (train, val or test) and `pair` (one name for clips of the same
             people); the tracks that crops are cut out by; the tracks where pixels are measured.
 

@@ -27,7 +27,7 @@ from .files import cache_folder
 from .loading.loader import EpochLoader
 from .loading.options import StreamOptions
 from .loading.stream import FrameStream
-from .parallel.pool import one_at_a_time
+from .parallel.pool import lock_file
 from .stages import batches_done, epoch_of, is_on_gpu, normalisation_for, refuse_test_while_choosing
 
 
@@ -161,7 +161,7 @@ class VideoDataModule(ClipSource, LightningDataModule):
         """Finds out once what is used; what that took to find is cached for other processes and runs."""
         self._stage = stage
         if self.clips is None or self.tracks is None:
-            with one_at_a_time(cache_folder(self.cache_dir) / "arranging"):
+            with lock_file(cache_folder(self.cache_dir) / "arranging"):
                 self.clips, self.tracks, self.canvas_tracks = self.find_clips()
         if self.unusable is not None:
             self.leave_out_unusable(self.unusable)

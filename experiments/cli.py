@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from .signals import END_PATIENCE_S, end_if_told, end_with_starter, fail, is_first, listening, status_of
+from .signals import END_PATIENCE_S, end_if_told, end_with_starter, fail, is_first, listen_to_signals, status_of
 
 # Advertisements, and calls of Lightning 2.6 that torch 2.14 and jsonargparse 4.53 deprecate.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
@@ -61,7 +61,7 @@ COMMANDS = {
         "what run would do, and how long it takes: table-3 ablation-loss [--seeds 0 1 2] [--quick] [-- --any.option x]",
     ),
     "run": Command(
-        "launch.command:run_wanted",
+        "launch.command:run_request",
         "rows and tables, whole: needed rows first, each training once, on from where it stopped [--jobs 2]",
     ),
     "collect": Command(
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if name not in COMMANDS:
         *others, last = COMMANDS
         fail(f"unknown command {name!r}: use {', '.join(others)} or {last}")
-    with listening():
+    with listen_to_signals():
         _run(COMMANDS[name], words[1:])
 
 

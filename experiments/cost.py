@@ -23,10 +23,10 @@ from tqdm import tqdm
 from datamodules.files import write_text
 
 from .config.keys import check_keys
-from .config.layers import read_layers, with_table_base
+from .config.layers import add_table_base, read_layers
 from .config.rows import TABLES, Row, find_rows
 from .errors import ExperimentValueError
-from .runs.reading import read_csv
+from .runs.damage import read_csv
 from .training.lightning_cli import ForensicsCLI
 
 WARM_UP = 2  # forward passes that are not timed
@@ -68,7 +68,7 @@ class Setting(NamedTuple):
 
 def build(row: Path) -> ForensicsCLI:
     """Builds a row's modules as its commands do; nothing is read, downloaded or written."""
-    words = with_table_base(["-c", str(TABLES / "base.yaml"), "-c", str(row)])
+    words = add_table_base(["-c", str(TABLES / "base.yaml"), "-c", str(row)])
     check_keys(read_layers(words))
     return ForensicsCLI([*words, "--trainer.logger=false", "--trainer.callbacks=null"], run=False)
 
@@ -124,7 +124,7 @@ def measure(rows: dict[str, Path], batch_size: int, precision: str, repeats: int
     lines = []
     for name, path in (progress := tqdm(rows.items(), "measuring", unit="row")):
         progress.set_postfix_str(name)
-        cli, row = build(path), Row.named(name)
+        cli, row = build(path), Row.from_name(name)
         module, size = cli.model.to(device).eval(), cli.datamodule.options.size
         parameters = [parameter.numel() for parameter in module.parameters()]
         trained = [parameter.numel() for parameter in module.parameters() if parameter.requires_grad]
@@ -177,7 +177,7 @@ def cost(arguments: Sequence[str]) -> None:
             f"batch_size is {options.batch_size} and repeats {options.repeats}: give each 1 or more"
         )
     rows = {str(row): row.path for row in find_rows(options.names)}
-    with _silenced("lightning_fabric.utilities.seed", "pytorch_lightning.utilities.rank_zero"):
+    with _silence_logging("lightning_fabric.utilities.seed", "pytorch_lightning.utilities.rank_zero"):
         measured = measure(rows, options.batch_size, options.precision, options.repeats)
     keep(measured, options.out)
     where = f"{measured['device'].iloc[0]}, torch threads: {torch.get_num_threads()}"
@@ -187,7 +187,7 @@ def cost(arguments: Sequence[str]) -> None:
 
 
 @contextmanager
-def _silenced(*names: str) -> Iterator[None]:
+def _silence_logging(*names: str) -> Iterator[None]:
     """Keeps loggers from saying seed and devices again for every row."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]

@@ -10,7 +10,7 @@ from datamodules.clips.index import FOLDERS, FOUR_METHODS
 from datamodules.doctor import Part, run
 from datamodules.doctor.parts import parts_for
 
-from .config.layers import changes_of_test, read_settings, with_changes
+from .config.layers import apply_changes, changes_of_test, read_settings
 from .config.rows import TABLES, all_rows
 
 DEFAULTS = {"methods": FOUR_METHODS, "compression": "c23", "faces": "masks"}
@@ -22,10 +22,10 @@ PIXEL_FREE = "lightning_modules.ClassificationModule"
 
 def doctor(arguments: Sequence[str]) -> int:
     """Examines a folder for all tables; returns the exit status."""
-    return run(arguments, needs(TABLES), "python -m experiments doctor")
+    return run(arguments, read_needs(TABLES), "python -m experiments doctor")
 
 
-def needs(folder: Path) -> dict[str, list[Part]]:
+def read_needs(folder: Path) -> dict[str, list[Part]]:
     """Reads what each table needs out of its rows, `_base.yaml` and `base.yaml`, and the data module's defaults.
 
     Args:
@@ -37,18 +37,18 @@ def needs(folder: Path) -> dict[str, list[Part]]:
     tables: dict[str, list[Part]] = {}
     for row in sorted(all_rows(folder)):
         parts = tables.setdefault(row.table, [])
-        parts += [part for part in _of_row(read_settings(row.files)) if part not in parts]
+        parts += [part for part in _needs_of_row(read_settings(row.files)) if part not in parts]
     return {
         name: sorted(parts, key=lambda part: ("splits", "videos", "masks").index(part.what))
         for name, parts in tables.items()
     }
 
 
-def _of_row(settings: Mapping[str, Any]) -> Iterator[Part]:
+def _needs_of_row(settings: Mapping[str, Any]) -> Iterator[Part]:
     data = DEFAULTS | settings.get("data", {}).get("init_args", {})
     masks = data["faces"] == "masks" or settings.get("model", {}).get("class_path") != PIXEL_FREE
     for quality in FOLDERS if data["compression"] == "mixed" else [data["compression"]]:
         yield from parts_for(data["methods"], quality, masks)
     for test in (settings.get("tests") or {}).values():
         if not test.get("optional"):
-            yield from _of_row(with_changes({**settings, "tests": {}}, changes_of_test(test)))
+            yield from _needs_of_row(apply_changes({**settings, "tests": {}}, changes_of_test(test)))

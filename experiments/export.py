@@ -92,7 +92,7 @@ def load(checkpoint: Path) -> tuple[ForensicsModule, int]:
             f"{checkpoint} does not lie in a run's folder, whose config.yaml says what it holds: {path} does not exist"
         )
     read_checkpoint(checkpoint, "put a whole copy back, or train the row again")
-    config = RunFolder(path.parent).known()
+    config = RunFolder(path.parent).read_config()
     package, _, name = config["model"]["class_path"].rpartition(".")
     kind: type[ForensicsModule] = getattr(importlib.import_module(package), name)
     module = kind.load_from_checkpoint(

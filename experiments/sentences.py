@@ -51,14 +51,13 @@ def sentence_of(error: BaseException | None) -> str | None:
         if _is_of(error, "torch", "OutOfMemoryError"):
             return f"{str(error).partition('. ')[0]}: take a smaller data.init_args.batch_size or data.init_args.size"
         if isinstance(error, OSError) and error.errno and error.errno in (UNWRITABLE if error.filename else FULL):
-            return (
-                f"{error.filename or _written(error)} cannot be written ({error.strerror}): {UNWRITABLE[error.errno]}"
-            )
+            place = error.filename or _name_place(error)
+            return f"{place} cannot be written ({error.strerror}): {UNWRITABLE[error.errno]}"
         error = error.__cause__ or error.__context__
     return None
 
 
-def _written(error: BaseException) -> str:
+def _name_place(error: BaseException) -> str:
     """What an error was at that does not say it itself: the last path, or run's folder, on its way."""
     for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
         for value in frame.f_locals.values():

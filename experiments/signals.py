@@ -27,7 +27,7 @@ _at_once: list[bool] = []
 
 
 @contextmanager
-def listening() -> Iterator[None]:
+def listen_to_signals() -> Iterator[None]:
     """In this block SIGTERM and SIGHUP end the command, with status 143 and 129.
 
     A training, a validation and a test first complete their batch, as Lightning has it. Signals that the caller has
@@ -51,7 +51,7 @@ def listening() -> Iterator[None]:
 
 
 @contextmanager
-def at_once() -> Iterator[None]:
+def end_at_once() -> Iterator[None]:
     """In this block a signal ends the command where it is: Lightning's loop for it listens to none."""
     _at_once.append(True)
     try:
@@ -109,7 +109,7 @@ def _watch(starter: int, patience_s: float) -> None:
 
 
 @contextmanager
-def leading() -> Iterator[None]:
+def lead_processes() -> Iterator[None]:
     """Has the processes end with this one that Lightning starts in this block."""
     os.environ[STARTER] = str(os.getpid())
     try:

@@ -8,7 +8,7 @@ from .metrics.canvas import paste
 from .metrics.decisions import frame_scores, video_scores
 from .metrics.evaluation import Evaluation
 from .metrics.frames import frame_metrics
-from .metrics.measured import Measured
+from .metrics.measurements import Measurements
 from .metrics.operating_point import OperatingPoint
 from .metrics.pixels import pixel_metrics
 from .networks.encoders import Encoder, normalisation
@@ -24,7 +24,7 @@ __all__ = [
     "Encoder",
     "Evaluation",
     "MeanMask",
-    "Measured",
+    "Measurements",
     "Network",
     "OperatingPoint",
     "PixelLoss",

@@ -21,7 +21,7 @@ from .metrics.evaluation import Evaluation
 from .metrics.operating_point import OperatingPoint
 from .networks.encoders import normalisation
 from .networks.network import Network
-from .networks.refusals import explained
+from .networks.refusals import explain_failure
 from .networks.weights_file import require_file
 from .optimisation import Recipe, check_recipe, lr_factor, make_optimizer
 from .precision import convert_images_alone
@@ -140,7 +140,7 @@ class ForensicsModule(pl.LightningModule):
         self.validation.point = self.testing.point = point
 
     def _logits(self, batch: Batch) -> dict[str, Tensor]:
-        with explained(self.network, batch["image"]):
+        with explain_failure(self.network, batch["image"]):
             logits: dict[str, Tensor] = self(batch["image"])
         return logits
 
@@ -283,7 +283,7 @@ class ForensicsModule(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Leaves alone what is not trained in this epoch."""
-        if self.start.frozen(self.current_epoch):
+        if self.start.is_frozen(self.current_epoch):
             drop_gradients(self.network.encoder)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -294,5 +294,5 @@ class ForensicsModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores both, and keeps the weights to start from from replacing the restored ones."""
         self._mean, self._std = checkpoint["normalisation"]["mean"], checkpoint["normalisation"]["std"]
-        self.point = self.testing.as_given(OperatingPoint.read(checkpoint["operating_point"]))
+        self.point = self.testing.given_point(OperatingPoint.read(checkpoint["operating_point"]))
         self._weights_due = False

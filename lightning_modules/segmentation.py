@@ -113,7 +113,7 @@ class SegmentationModule(ForensicsModule):
 
     def losses(self, logits: dict[str, Tensor], batch: Batch) -> Tensor:
         """Pixel loss, plus the frame head's if there is one."""
-        mask = _by_method(batch) if self.pixel_classes == "methods" else batch["mask"]
+        mask = _mask_of_methods(batch) if self.pixel_classes == "methods" else batch["mask"]
         total = self.pixel_loss_weight * self.pixel_loss(logits["mask"], mask)
         if "frame" in logits:
             total = total + self.frame_loss_weight * frame_loss(logits["frame"], batch["label"])
@@ -133,7 +133,7 @@ class SegmentationModule(ForensicsModule):
         return frame_scores(cast("Tensor", mask_logit), cast("Decision", decision))
 
 
-def _by_method(batch: Batch) -> Tensor:
+def _mask_of_methods(batch: Batch) -> Tensor:
     """The mask (B, H, W) with the method's number for 1; pixels forged in a way that is not known are unknown."""
     if "method" not in batch:
         raise ModelValueError("pixel_classes is 'methods', but the batch has no `method`: add it, or use 'binary'")

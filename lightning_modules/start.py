@@ -32,7 +32,7 @@ class Start(NamedTuple):
         """Whether anything is ever left alone."""
         return bool(self.frozen_epochs) or self.frozen_batch_norm
 
-    def frozen(self, epoch: int) -> bool:
+    def is_frozen(self, epoch: int) -> bool:
         """Whether the backbone is not trained in an epoch, counted from 0."""
         return self.frozen_epochs == "all" or epoch < self.frozen_epochs
 
@@ -45,7 +45,7 @@ def check_start(start: Start) -> None:
 
 def set_modes(encoder: Encoder, start: Start, epoch: int) -> None:
     """Puts those parts of the backbone that rest in an epoch into evaluation mode, and the others into training."""
-    encoder.backbone.train(not start.frozen(epoch))
+    encoder.backbone.train(not start.is_frozen(epoch))
     if start.frozen_batch_norm:
         for module in encoder.backbone.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 from datamodules.synthetic import __main__ as synthetic
 from experiments.cli import COMMANDS
 from experiments.config.keys import check_keys
-from experiments.config.layers import read_layers, with_table_base
+from experiments.config.layers import add_table_base, read_layers
 from experiments.config.rows import HERE, find_rows
 from experiments.training.settings import Settings
 from lightning_modules import SegmentationModule
@@ -97,7 +97,7 @@ def check_program(words):
         return
     command, *words = words
     if command in STAGES:
-        words = with_table_base(words)
+        words = add_table_base(words)
         check_keys(read_layers(words))
         settings(()).parse(words)
         return

@@ -104,7 +104,7 @@ PLAIN = {
     "datamodules/crops/crop_file.py": "the disk's, as a number",
     "experiments/evaluation/sound.py": "what is wrong with a file, for the error that names it",
     "experiments/launch/steps.py": "a plan that contradicts itself",
-    "experiments/runs/reading.py": "what is wrong with a file, for the error that names it",
+    "experiments/runs/damage.py": "what is wrong with a file, for the error that names it",
 }
 """Files that raise such an error as it is, and of what."""
 
@@ -250,7 +250,7 @@ def test_a_public_interface_is_imports_and_a_sorted_all(room):
     assert all(getattr(package, name) is not None for name in names)
 
 
-@pytest.mark.parametrize("module", ["datamodules.loading.worker", "datamodules.parallel.pool"])
+@pytest.mark.parametrize("module", ["datamodules.loading.worker_process", "datamodules.parallel.pool"])
 def test_what_a_worker_imports_is_without_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'pytorch_lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -69,23 +69,23 @@ def read_lines(path: Path, needed: Sequence[str], optional: Sequence[str] = (), 
     if other and not others:
         raise DataValueError(f"{path} has the columns {other}, which nothing reads: wanted {wanted}")
     width = len(names)
-    lines = {number: row if len(row) == width else _without_tail(row, width) for number, row in rows[1:]}
+    lines = {number: row if len(row) == width else _strip_tail(row, width) for number, row in rows[1:]}
     uneven = [f"{len(row)} in line {number}" for number, row in lines.items() if len(row) != width]
     if uneven:
         raise DataValueError(
-            f"{path} has {len(uneven)} lines with more or fewer values than its {width} columns, {named(uneven)}: "
+            f"{path} has {len(uneven)} lines with more or fewer values than its {width} columns, {list_names(uneven)}: "
             f"correct them, close every quote, and put a value that has a {SEPARATORS[separator]} in it in quotes"
         )
     return pd.DataFrame(list(lines.values()), index=list(lines), columns=names, dtype=str)
 
 
-def named(things: Sequence[str]) -> str:
+def list_names(things: Sequence[str]) -> str:
     """Names all of a few things, and of many the first and how many more there are; line ends are shown as escapes."""
     more = len(things) - NAMED_THINGS
-    return ", ".join(map(_shown, things[:NAMED_THINGS])) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(_show, things[:NAMED_THINGS])) + (f" and {more} more" if more > 0 else "")
 
 
-def _shown(text: str) -> str:
+def _show(text: str) -> str:
     cut = text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS // 2]}...{text[-SHOWN_CHARS // 2 :]}"
     return cut if cut.isprintable() else repr(cut)[1:-1]
 
@@ -137,10 +137,10 @@ def _separator(text: str, known: Sequence[str]) -> str:
 
 def _names(cells: Sequence[str], known: Sequence[str]) -> list[str]:
     names = [cell.strip().lower() if cell.strip().lower() in known else cell.strip() for cell in cells]
-    return _without_tail(names, 0)
+    return _strip_tail(names, 0)
 
 
-def _without_tail(cells: Sequence[str], length: int) -> list[str]:
+def _strip_tail(cells: Sequence[str], length: int) -> list[str]:
     """Without the empty cells at the end, as far as the length wanted."""
     filled = max((number for number, cell in enumerate(cells, 1) if cell.strip()), default=0)
     return list(cells[: max(filled, length)])

@@ -14,7 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..files import cache_folder, write_parquet
-from ..parallel.pool import cores, in_parallel
+from ..parallel.pool import count_cores, run_parallel
 from ..video.scan import VideoFacts, glance, scan
 
 _STAMP = ["path", "size", "mtime_ns", "inode"]
@@ -52,13 +52,13 @@ def video_facts(paths: Sequence[str], root: Path, cache_dir: Path | None) -> pd.
     digest = hashlib.sha256(os.fsencode(Path(root).resolve())).hexdigest()[:16]
     cache = cache_folder(cache_dir) / f"facts-{FACTS_VERSION}-{digest}.parquet"
     stamps, problems = _stamps(dict.fromkeys(paths))
-    known = _recalled(cache)
+    known = _read_cache(cache)
     facts = stamps.merge(known, on=_STAMP)
     others = known[~known.path.isin(stamps.path)]
     new = stamps.path[~stamps.path.isin(facts.path)].tolist()
     found: dict[str, VideoFacts] = {}
     try:
-        for path, (fact, problem) in _looked_at(new):
+        for path, (fact, problem) in _look_at(new):
             if fact:
                 found[path] = fact
             else:
@@ -87,19 +87,19 @@ def _stamps(paths: Iterable[str]) -> tuple[pd.DataFrame, dict[str, str]]:
     return pd.DataFrame(rows, columns=_STAMP).astype({name: _FACTS[name] for name in _STAMP}), problems
 
 
-def _recalled(cache: Path) -> pd.DataFrame:
+def _read_cache(cache: Path) -> pd.DataFrame:
     if not cache.is_file():
         return pd.DataFrame(columns=list(_FACTS)).astype(_FACTS)
     known = pd.read_parquet(cache)
     return known.assign(path=known.path.map(os.fsdecode)).astype(_FACTS)
 
 
-def _looked_at(paths: Sequence[str]) -> Iterator[tuple[str, Answer]]:
+def _look_at(paths: Sequence[str]) -> Iterator[tuple[str, Answer]]:
     """Looks at headers first; yields facts or the reason why there are none, as they are found."""
     unproven = []
-    pool = ThreadPoolExecutor(cores() + 1)
+    pool = ThreadPoolExecutor(count_cores() + 1)
     try:
-        answers = pool.map(partial(_answered, glance), paths)
+        answers = pool.map(partial(_answer, glance), paths)
         for path, answer in tqdm(answers, "reading headers", len(paths), unit="file", disable=not paths):
             if answer == (None, ""):
                 unproven.append(path)
@@ -108,12 +108,12 @@ def _looked_at(paths: Sequence[str]) -> Iterator[tuple[str, Answer]]:
     finally:
         pool.shutdown(cancel_futures=True)
     workers = None if len(unproven) >= FILES_FOR_PROCESSES else 1
-    work = in_parallel(partial(_answered, scan), unproven, "decoding once what headers do not prove", "file", workers)
+    work = run_parallel(partial(_answer, scan), unproven, "decoding once what headers do not prove", "file", workers)
     with closing(work) as scanned:  # type: ignore[type-var]
         yield from scanned
 
 
-def _answered(look: Callable[[str], VideoFacts | None], path: str) -> tuple[str, Answer]:
+def _answer(look: Callable[[str], VideoFacts | None], path: str) -> tuple[str, Answer]:
     try:
         return path, (look(path), "")
     except (OSError, ValueError) as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..files import cache_folder, write_parquet
-from ..parallel.pool import cores
+from ..parallel.pool import count_cores
 
 FILE_COLUMNS = ("name", "split", "pair", "video", "mask")
 """Of a table of the files that are used, see `VideoDataModule.files`."""
@@ -63,11 +63,11 @@ def fingerprints(paths: Sequence[str], root: Path, cache_dir: Path | None = None
     digest = hashlib.sha256(os.fsencode(Path(root).resolve())).hexdigest()[:16]
     cache = cache_folder(cache_dir) / f"identity-{IDENTITY_VERSION}-{digest}.parquet"
     stamps = _stamps(paths, root)
-    known = _recalled(cache)
+    known = _read_cache(cache)
     told = stamps.merge(known, on=list(_STAMP), how="left")
     new = told.print.isna()
     if new.any():
-        with ThreadPoolExecutor(cores() + 1) as pool:
+        with ThreadPoolExecutor(count_cores() + 1) as pool:
             told.loc[new, "print"] = list(pool.map(_read, told.given[new]))
         told = told[told.print != ""]
         kept = pd.concat([known[~known.path.isin(told.path)], told[[*_STAMP, "print"]]], ignore_index=True)
@@ -75,7 +75,7 @@ def fingerprints(paths: Sequence[str], root: Path, cache_dir: Path | None = None
     return dict(zip(told.given, told.print, strict=True))
 
 
-def identified(files: pd.DataFrame, root: Path, cache_dir: Path | None = None) -> pd.DataFrame:
+def identify_files(files: pd.DataFrame, root: Path, cache_dir: Path | None = None) -> pd.DataFrame:
     """Tells what files are; a video that is not there has no row.
 
     Args:
@@ -110,7 +110,7 @@ def _stamps(paths: Sequence[str], root: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*_STAMP, "given"]).astype({**_STAMP, "given": str})
 
 
-def _recalled(cache: Path) -> pd.DataFrame:
+def _read_cache(cache: Path) -> pd.DataFrame:
     columns = {**_STAMP, "print": str}
     if not cache.is_file():
         return pd.DataFrame(columns=list(columns)).astype(columns)

@@ -175,15 +175,17 @@ def index_all(root: Path, cache_dir: Path | None = None, needed: Compression | N
 def _table(
     root: Path, qualities: Sequence[Compression], needed: Sequence[Compression], cache_dir: Path | None
 ) -> pd.DataFrame:
-    rows = listed(root, qualities, needed)
-    table = with_facts(rows, root, cache_dir)
+    rows = list_clips(root, qualities, needed)
+    table = add_facts(rows, root, cache_dir)
     table["dx"] = _lost_columns(table)
     table = table[list(Clip._fields[1:])]
     table.attrs["passed_over"] = rows.attrs["passed_over"]
     return table
 
 
-def listed(root: Path, qualities: Sequence[Compression], needed: Sequence[Compression] | None = None) -> pd.DataFrame:
+def list_clips(
+    root: Path, qualities: Sequence[Compression], needed: Sequence[Compression] | None = None
+) -> pd.DataFrame:
     """Lists clips by their names alone; no file is opened.
 
     Args:
@@ -212,7 +214,7 @@ def listed(root: Path, qualities: Sequence[Compression], needed: Sequence[Compre
     return rows
 
 
-def with_facts(rows: pd.DataFrame, root: Path, cache_dir: Path | None = None) -> pd.DataFrame:
+def add_facts(rows: pd.DataFrame, root: Path, cache_dir: Path | None = None) -> pd.DataFrame:
     """Adds what clips and masks truly hold to a table of their paths.
 
     A mask whose clip has lost its first pictures, or that has itself lost others, does not pair with it by number: it

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..errors import DataValueError
 from ..files import cache_folder, write_parquet
-from ..parallel.pool import in_parallel
+from ..parallel.pool import run_parallel
 from ..video.reader import VideoReader
 from .index import Clip, even_frames
 from .masks import RULE, forged_region, mask_shift
@@ -57,11 +57,11 @@ def see_mask(path: str, frames: int, threshold: int) -> MaskSeen:
     Raises:
         OSError: A frame cannot be decoded.
     """
-    seen = _seen(path, even_frames(frames, FRAMES_SEEN), threshold)
-    return seen if seen.most else _seen(path, range(frames), threshold)
+    seen = _look_at_frames(path, even_frames(frames, FRAMES_SEEN), threshold)
+    return seen if seen.most else _look_at_frames(path, range(frames), threshold)
 
 
-def _seen(path: str, frames: Sequence[int], threshold: int) -> MaskSeen:
+def _look_at_frames(path: str, frames: Sequence[int], threshold: int) -> MaskSeen:
     brightest, least, most = 0, 1.0, 0.0
     for image in VideoReader(path).read(frames):
         brightest = max(brightest, int(image.max()))
@@ -91,7 +91,7 @@ def see_masks(clips: Sequence[Clip], threshold: int, cache_dir: Path | None = No
     left = [(key, *mask) for key, mask in keys.items() if key not in found]
     workers = None if len(left) >= MASKS_FOR_PROCESSES else 1
     try:
-        for key, seen in in_parallel(partial(_see, threshold), left, "looking at masks", "mask", workers):
+        for key, seen in run_parallel(partial(_see, threshold), left, "looking at masks", "mask", workers):
             if seen:
                 found[key] = seen
     finally:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..video.containers import Box
-from ..video.planes import Spot, bright, tight
+from ..video.planes import Spot, mark_bright, tighten
 from ..video.reader import Backend, Image, VideoReader
 from .index import Clip
 
@@ -57,7 +57,7 @@ class Truth(NamedTuple):
         """Whether anything is forged or not known."""
         return bool(self.rest or (self.part.size and cv2.countNonZero(self.part)))
 
-    def within(self, box: Box) -> Mask:
+    def cut_out(self, box: Box) -> Mask:
         """The truth inside a box of the frame, (h, w)."""
         x0, y0, x1, y1 = box
         mask: Mask = np.full((y1 - y0, x1 - x0), self.rest, np.uint8)
@@ -92,9 +92,9 @@ class Stencil(NamedTuple):
         return np.unpackbits(self.bits, count=height * width).reshape(self.shape)
 
 
-def stencil(truth: Truth, box: Box) -> Stencil:
+def cut_stencil(truth: Truth, box: Box) -> Stencil:
     """Cuts a box out of a truth."""
-    mask, known = truth.within(box), truth.rest != UNKNOWN
+    mask, known = truth.cut_out(box), truth.rest != UNKNOWN
     return Stencil(np.packbits(mask if known else mask[:0]), mask.shape, known, bool(truth))
 
 
@@ -120,10 +120,10 @@ def forged_region(image: Image, threshold: int) -> Mask:
         256
     """
     height, width = image.shape[:2]
-    return forged(tight(bright(image, threshold)), width, height).within((0, 0, width, height))
+    return forged_pixels(tighten(mark_bright(image, threshold)), width, height).cut_out((0, 0, width, height))
 
 
-def forged(spot: Spot, width: int, height: int) -> Truth:
+def forged_pixels(spot: Spot, width: int, height: int) -> Truth:
     """The rule of `forged_region` behind its threshold.
 
     Args:
@@ -140,7 +140,7 @@ def forged(spot: Spot, width: int, height: int) -> Truth:
     if min(x, y, width - x - across, height - y - down) >= size:
         if cv2.countNonZero(lit) == lit.size and (across - 1) * (down - 1) >= least:
             return Truth(lit, x, y)  # a rectangle, as those of Deepfakes are, has nothing to close or to fill
-        closed = _closed(lit, size)
+        closed = _close(lit, size)
     else:  # as OpenCV does it, what lies outside the frame counts as forged where it alone would keep a gap open
         x, y, left, top = max(0, x - size), max(0, y - size), min(x, size), min(y, size)
         part: Mask = np.zeros((min(height - y, top + down + size), min(width - x, left + across + size)), np.uint8)
@@ -154,7 +154,7 @@ def forged(spot: Spot, width: int, height: int) -> Truth:
     return Truth(closed, x, y)
 
 
-def _closed(lit: Mask, size: int) -> Mask:
+def _close(lit: Mask, size: int) -> Mask:
     """Morphological closing by a square on a dark plane, in three quarters of OpenCV's time.
 
     Rows lie behind one another with dark pixels between them, so that a step of one pixel in any direction is a shift
@@ -206,7 +206,7 @@ def read_truths(
         known = [frame for frame in frames if frame < clip.mask_frames]
         reader = VideoReader(clip.mask_path, backend)
         for pixels, x, y in reader.read_bright(known, thresholds[clip.method]) if known else ():
-            yield forged(Spot(pixels, x - left, y), clip.width, clip.height)
+            yield forged_pixels(Spot(pixels, x - left, y), clip.width, clip.height)
     yield from repeat(NOT_KNOWN, len(frames) - len(known))
 
 
@@ -238,7 +238,7 @@ def read_masks(
         [True, True]
     """
     with closing(read_truths(clip, frames, thresholds, backend)) as truths:
-        yield from (truth.within((0, 0, clip.width, clip.height)) for truth in truths)
+        yield from (truth.cut_out((0, 0, clip.width, clip.height)) for truth in truths)
 
 
 def mask_shift(clip: Clip) -> int | None:

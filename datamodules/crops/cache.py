@@ -52,7 +52,9 @@ class CropCache:
         except OSError as error:
             self._stop(error)
 
-    def through(self, key: str, frames: Sequence[int], shapes: Sequence[Shape], decode: Decode) -> Generator[Cut]:
+    def read_or_decode(
+        self, key: str, frames: Sequence[int], shapes: Sequence[Shape], decode: Decode
+    ) -> Generator[Cut]:
         """Yields cuts of one clip, stored ones from their files, the others decoded and stored on the way.
 
         Args:
@@ -69,7 +71,7 @@ class CropCache:
         places = places_of(self.folder / key[:2], key, wanted)
         missing = {frame: shape for frame, shape in wanted.items() if frame not in places}
         done = 0
-        with closing(CropFileReader()) as stored, closing(self._decoded(key, missing, decode)) as decoded:
+        with closing(CropFileReader()) as stored, closing(self._decode_and_store(key, missing, decode)) as decoded:
             for frame in frames:
                 cut = stored.read(places[frame]) if frame in places else next(decoded, None)
                 if cut is None:
@@ -80,7 +82,7 @@ class CropCache:
             with closing(decode(frames[done:])) as rest:
                 yield from rest
 
-    def _decoded(self, key: str, shapes: dict[int, Shape], decode: Decode) -> Generator[Cut]:
+    def _decode_and_store(self, key: str, shapes: dict[int, Shape], decode: Decode) -> Generator[Cut]:
         part = self._reserve(key, shapes)
         try:
             with closing(decode(list(shapes))) as cuts:
@@ -108,7 +110,7 @@ class CropCache:
             with self._account() as account:
                 if part.path.exists() or part.final.exists():
                     return None
-                used = _used(account) + _charge(part.size)
+                used = _read_used(account) + _charge(part.size)
                 if used <= self.limit:
                     _set_used(account, used)  # first: killed in between, the sum is too large, never too small
                     part.open()
@@ -130,7 +132,7 @@ class CropCache:
             with suppress(OSError), self._account() as account:
                 part.path.unlink()
                 part.close()
-                _set_used(account, max(0, _used(account) - _charge(part.size)))
+                _set_used(account, max(0, _read_used(account) - _charge(part.size)))
         part.close()
 
     @contextmanager
@@ -169,7 +171,7 @@ def _lock(file: int) -> bool:
     return True
 
 
-def _used(account: int) -> int:
+def _read_used(account: int) -> int:
     content = os.pread(account, 8, 0)
     if len(content) < 8:
         raise OSError(errno.EIO, "the count of what is used is damaged")
@@ -187,12 +189,12 @@ def _charge(size: int) -> int:
 def _sizes(folder: Path) -> Generator[int]:
     """Sizes of all files; removes those whose writer was killed."""
     for entry in [file for shelf in os.scandir(folder) if shelf.is_dir() for file in os.scandir(shelf)]:
-        if not (entry.name.endswith(".part") and _abandoned(entry.path)):
+        if not (entry.name.endswith(".part") and _is_abandoned(entry.path)):
             with suppress(FileNotFoundError):  # a damaged one, removed meanwhile
                 yield entry.stat().st_size
 
 
-def _abandoned(path: str) -> bool:
+def _is_abandoned(path: str) -> bool:
     try:
         file = os.open(path, os.O_RDWR)
     except OSError:  # another user's

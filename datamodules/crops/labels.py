@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from ..clips.index import Clip
-from ..clips.masks import NOT_KNOWN, NOTHING, RULE, THRESHOLDS, Mask, Truth, forged, read_truths
+from ..clips.masks import NOT_KNOWN, NOTHING, RULE, THRESHOLDS, Mask, Truth, forged_pixels, read_truths
 from ..faces.tracks import FaceTracks
 from ..video.containers import Box
-from ..video.planes import tight
+from ..video.planes import tighten
 from ..video.reader import Backend, Image, VideoReader
 
 Variant = Literal["official", "hull", "difference"]
@@ -96,7 +96,7 @@ class Labels:
             yield from self._differences(clip, frames, backend)
             return
         with closing(read_truths(clip, frames, self.thresholds, backend)) as truths:
-            yield from map(hull, truths) if self.variant == "hull" else truths
+            yield from map(fill_hull, truths) if self.variant == "hull" else truths
 
     @property
     def are_official(self) -> bool:
@@ -117,7 +117,7 @@ class Labels:
         """
         return read_truths(clip, frames, self.official or self.thresholds, backend)
 
-    def comparable(self, clip: Clip) -> bool:
+    def can_compare(self, clip: Clip) -> bool:
         """Whether a fake's original is there and has its size, if that is needed."""
         if self.variant != "difference":
             return True
@@ -156,12 +156,12 @@ class Labels:
             return
         original = self.originals.get((clip.target, clip.compression))
         numbers: list[int] = []
-        if original and self.tracks and self.comparable(clip):
+        if original and self.tracks and self.can_compare(clip):
             numbers = [frame % original.frames for frame in frames if clip.rewinds or frame < original.frames]
-            yield from self._compared(clip, frames[: len(numbers)], original, numbers, self.tracks, backend)
+            yield from self._compare(clip, frames[: len(numbers)], original, numbers, self.tracks, backend)
         yield from repeat(NOT_KNOWN, len(frames) - len(numbers))
 
-    def _compared(
+    def _compare(
         self,
         clip: Clip,
         frames: Sequence[int],
@@ -179,8 +179,8 @@ class Labels:
             closing(_read_rewinding(original, numbers, places, backend)) as reals,
         ):
             for fake, real, (x0, y0, _, _) in zip(fakes, reals, boxes, strict=True):
-                truth = forged(tight(differing(fake, real, threshold), x0, y0), clip.width, clip.height)
-                yield _without_specks(truth, LEAST * fake.shape[0] * fake.shape[1])
+                truth = forged_pixels(tighten(find_difference(fake, real, threshold), x0, y0), clip.width, clip.height)
+                yield _remove_specks(truth, LEAST * fake.shape[0] * fake.shape[1])
 
 
 OFFICIAL_LABELS = Labels()
@@ -194,14 +194,14 @@ def _read_rewinding(clip: Clip, numbers: Sequence[int], boxes: Sequence[Box], ba
             yield from images
 
 
-def _without_specks(truth: Truth, least: float) -> Truth:
+def _remove_specks(truth: Truth, least: float) -> Truth:
     outlines, _ = cv2.findContours(truth.part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     part = np.zeros_like(truth.part)
     cv2.drawContours(part, [outline for outline in outlines if cv2.contourArea(outline) >= least], -1, 1, cv2.FILLED)
     return truth._replace(part=part)
 
 
-def hull(truth: Truth) -> Truth:
+def fill_hull(truth: Truth) -> Truth:
     """Fills the convex hull of what is forged."""
     outlines, _ = cv2.findContours(truth.part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     if not outlines:
@@ -211,7 +211,7 @@ def hull(truth: Truth) -> Truth:
     return truth._replace(part=part)
 
 
-def differing(fake: Image, real: Image, threshold: float) -> Mask:
+def find_difference(fake: Image, real: Image, threshold: float) -> Mask:
     """Tells where two pictures differ by more than the codec's noise, (h, w), 0 or 1.
 
     The difference is blurred, colour by colour, squared, averaged over the colours and a window, and its root compared:

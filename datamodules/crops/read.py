@@ -13,7 +13,7 @@ import numpy as np
 
 from ..batch import CANVAS_MARGIN, Sample
 from ..clips.index import METHODS, Clip
-from ..clips.masks import Mask, Stencil, Truth, stencil
+from ..clips.masks import Mask, Stencil, Truth, cut_stencil
 from ..errors import DataMissingError
 from ..faces.tracks import FaceTracks
 from ..video.containers import Box
@@ -40,9 +40,9 @@ class Canvas(NamedTuple):
     box: Box
     own: Mask | None = None
 
-    def showing(self, mask: Mask, box: Box) -> Canvas:
+    def from_mask(self, mask: Mask, box: Box) -> Canvas:
         """The canvas of a frame that is forged where a mask of some box says so, and nowhere else."""
-        truth = Truth(mask, *box[:2]).within(self.box)
+        truth = Truth(mask, *box[:2]).cut_out(self.box)
         return self._replace(truth=truth, own=None if self.own is None else truth)
 
 
@@ -139,7 +139,7 @@ def read_crops(
         cuts = decode(frames)
     else:
         shapes = [(y1 - y0, x1 - x0) for x0, y0, x1, y1 in box_of.values()]
-        cuts = cache.through(_key(clip, tracks, margin, labels), frames, shapes, decode)
+        cuts = cache.read_or_decode(_key(clip, tracks, margin, labels), frames, shapes, decode)
     method = METHODS.index(clip.method) if clip.method in METHODS else -1
     forged = 0
     with closing(cuts):
@@ -167,7 +167,7 @@ def _boxes(tracks: FaceTracks, clip: Clip, frames: Sequence[int], margin: float)
 
 def _stencils(truths: Generator[Truth], boxes: Sequence[Box]) -> list[Stencil]:
     with closing(truths):
-        return [stencil(truth, box) for truth, box in zip(truths, boxes, strict=True)]
+        return [cut_stencil(truth, box) for truth, box in zip(truths, boxes, strict=True)]
 
 
 def _key(clip: Clip, tracks: FaceTracks, margin: float, labels: Labels) -> str:

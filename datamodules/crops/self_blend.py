@@ -72,7 +72,7 @@ class SelfBlend:
         mask: Mask = (weight > 0).astype(np.uint8)
         x, y, across, down = cv2.boundingRect(mask)
         here = np.s_[y : y + down, x : x + across]
-        copy = _recoloured(_refocused(_moved(image, (x, y, across, down), random), random), random)
+        copy = _recolour(_refocus(_move(image, (x, y, across, down), random), random), random)
         ratio = weight[here] * np.float32(random.choice(RATIOS) / 255)
         blended = cv2.blendLinear(copy, image[here].copy(), ratio, 1 - ratio)
         fake = image.copy()
@@ -102,7 +102,7 @@ class SelfBlend:
         return cv2.addWeighted(soft, 2, soft, 0, -255)  # a half, as on the outline, becomes 0
 
 
-def _moved(image: Image, box: tuple[int, int, int, int], random: np.random.Generator) -> MatLike:
+def _move(image: Image, box: tuple[int, int, int, int], random: np.random.Generator) -> MatLike:
     """Shifts and scales about the middle; cuts a box, x y width height, out of the outcome."""
     height, width = image.shape[:2]
     x, y, across, down = box
@@ -113,7 +113,7 @@ def _moved(image: Image, box: tuple[int, int, int, int], random: np.random.Gener
     return cv2.warpAffine(image, there, (across, down), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
-def _refocused(image: MatLike, random: np.random.Generator) -> MatLike:
+def _refocus(image: MatLike, random: np.random.Generator) -> MatLike:
     """Leaves it as it is, blurs it, takes resolution from it, or sharpens it, each as often.
 
     By half a pixel to one and a half; by a factor of one and a half to three, as a face drawn at 128 pixels has less
@@ -132,7 +132,7 @@ def _refocused(image: MatLike, random: np.random.Generator) -> MatLike:
     return image
 
 
-def _recoloured(image: MatLike, random: np.random.Generator) -> MatLike:
+def _recolour(image: MatLike, random: np.random.Generator) -> MatLike:
     """Changes hue, saturation, contrast and brightness, and each channel's level, all in one matrix.
 
     Hue turns about the grey axis by up to 6 degrees, saturation and contrast change by up to a fifth and a tenth,
@@ -149,14 +149,14 @@ def _recoloured(image: MatLike, random: np.random.Generator) -> MatLike:
     return cv2.transform(image, np.column_stack([matrix, offset]))
 
 
-def self_blended(crop: Crop, blend: SelfBlend, key: Sequence[int]) -> Crop:
+def blend_with_itself(crop: Crop, blend: SelfBlend, key: Sequence[int]) -> Crop:
     """The fake made of an original's crop; its method is SelfBlended."""
     image, mask = blend(crop.image, key)
-    canvas = crop.canvas and crop.canvas.showing(mask, crop.box)
+    canvas = crop.canvas and crop.canvas.from_mask(mask, crop.box)
     return crop._replace(image=image, mask=mask, label=1, method=METHODS.index("SelfBlended"), canvas=canvas)
 
 
-def drawn(key: Sequence[int], share: float) -> bool:
+def is_blended(key: Sequence[int], share: float) -> bool:
     """Whether the sample of a key is one of a share of all; a pure function, independent of all other draws."""
     return bool(_random(key, 0).random() < share)
 

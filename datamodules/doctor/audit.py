@@ -16,10 +16,10 @@ from ..clips.index import index_all
 from ..clips.masks import THRESHOLDS
 from ..clips.splits import Splits, read_pairs, split_of_identities
 from ..errors import DataError
-from ..parallel.pool import in_parallel
-from .closure import of_clips, of_lists, proof
+from ..parallel.pool import run_parallel
+from .closure import check_clips_of_pairs, check_pair_lists, proof
 from .counts import clip_counts, mask_counts
-from .findings import Finding, examine, found
+from .findings import Finding, examine, make_finding
 from .looks import Look, errands, look
 from .parts import Part, Stock, stock
 from .people import FEWEST_FACES, AlikePair, nearest
@@ -103,23 +103,23 @@ def audit(
     splits, findings = _splits(splits_folder or root / "splits")
     sentence = "files are not named as clips of FaceForensics++, so they are passed over"
     passed_over = [os.path.relpath(path, root) for path in table.attrs["passed_over"]]
-    findings += [(EVERYWHERE, finding) for finding in found("files-passed-over", False, sentence, passed_over)]
+    findings += [(EVERYWHERE, finding) for finding in make_finding("files-passed-over", False, sentence, passed_over)]
     qualities = {str(quality): clips for quality, clips in table.groupby("compression", sort=False)}
     proofs = {}
     for quality, clips in qualities.items():
         if splits:
             proofs[quality] = proof(clips, splits)
-            findings += [(quality, finding) for finding in of_clips(clips, splits)]
+            findings += [(quality, finding) for finding in check_clips_of_pairs(clips, splits)]
         findings += [(quality, finding) for finding in examine(clips)]
     todo = errands(table, frames, whole) if frames else []
     few = 1 if len(todo) < TARGETS_FOR_PROCESSES else workers
-    looks = sorted(in_parallel(look, todo, "looking at frames", "target", few), key=lambda each: each.target)
-    findings += _of_looks(looks)
+    looks = sorted(run_parallel(look, todo, "looking at frames", "target", few), key=lambda each: each.target)
+    findings += _check_looks(looks)
     home = split_of_identities(splits) if splits else {}
     faces = {each.target: each.face for each in looks if each.face is not None and each.target.isdigit()}
     pairs = nearest(faces, home)
     if frames:
-        findings += [(EVERYWHERE, finding) for finding in _of_people(pairs, home, len(faces))]
+        findings += [(EVERYWHERE, finding) for finding in _check_people(pairs, home, len(faces))]
     return Audit(
         root=root,
         table=table,
@@ -158,41 +158,43 @@ def _splits(folder: Path) -> tuple[Splits | None, list[tuple[str, Finding]]]:
         splits = read_pairs(folder)
     except (DataError, OSError) as error:
         return None, [(EVERYWHERE, Finding("splits-unreadable", True, str(error)))]
-    return splits, [(EVERYWHERE, finding) for finding in of_lists(splits)]
+    return splits, [(EVERYWHERE, finding) for finding in check_pair_lists(splits)]
 
 
-def _of_looks(looks: Sequence[Look]) -> Iterator[tuple[str, Finding]]:
+def _check_looks(looks: Sequence[Look]) -> Iterator[tuple[str, Finding]]:
     damaged = [each for one in looks for each in one.damaged]
     copies = [each for one in looks for each in one.copies]
     for quality in dict.fromkeys(quality for _, quality, _ in damaged if quality):
         names = [name for what, where, name in damaged if what == "video" and where == quality]
-        for finding in found("clip-damaged", True, "clips cannot be decoded to their end: copy them again", names):
+        for finding in make_finding(
+            "clip-damaged", True, "clips cannot be decoded to their end: copy them again", names
+        ):
             yield quality, finding
     names = [name for what, _, name in damaged if what == "mask"]
-    for finding in found("mask-damaged", True, "masks cannot be decoded to their end: copy them again", names):
+    for finding in make_finding("mask-damaged", True, "masks cannot be decoded to their end: copy them again", names):
         yield EVERYWHERE, finding
     for quality in dict.fromkeys(quality for quality, _, _ in copies):
         names = [f"{name} ({how})" for where, name, how in copies if where == quality]
         sentence = "fakes show their original unchanged, so real faces would be learnt as fake: download them again"
-        for finding in found("fake-is-original", True, sentence, names):
+        for finding in make_finding("fake-is-original", True, sentence, names):
             yield quality, finding
     blank = [mask.name for one in looks for mask in one.masks if mask.frames and mask.empty == mask.frames]
     sentence = (
         "masks are empty in every frame looked at, so their fakes count as real: look at them, or copy them again"
     )
-    for finding in found("mask-empty", False, sentence, blank):
+    for finding in make_finding("mask-empty", False, sentence, blank):
         yield EVERYWHERE, finding
     full = [mask.name for one in looks for mask in one.masks if mask.everything]
     sentence = "masks mark nearly the whole frame in every frame looked at: are they inverted? copy them again"
-    for finding in found("mask-full", True, sentence, full):
+    for finding in make_finding("mask-full", True, sentence, full):
         yield EVERYWHERE, finding
 
 
-def _of_people(pairs: Sequence[AlikePair], home: Mapping[str, str], faces: int) -> Iterator[Finding]:
+def _check_people(pairs: Sequence[AlikePair], home: Mapping[str, str], faces: int) -> Iterator[Finding]:
     if faces < FEWEST_FACES or not home:
         lacks = f"{faces} faces were found, {FEWEST_FACES} are wanted to compare" if home else "there are no splits"
         yield Finding("people-not-compared", False, f"the same person in two splits was not looked for: {lacks}")
     names = [f"{pair.one} ({home[pair.one]}) and {pair.other} ({home[pair.other]})" for pair in pairs if pair.suspect]
     sentence = "pairs of originals of two splits may show one person: look at their faces on the page, and if they do, "
     sentence += "leave one pair out of training"
-    yield from found("person-in-two-splits", False, sentence, names)
+    yield from make_finding("person-in-two-splits", False, sentence, names)

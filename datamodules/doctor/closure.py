@@ -9,10 +9,10 @@ import pandas as pd
 
 from ..clips.index import ON_DISK
 from ..clips.splits import OFFICIAL_PAIRS, SPLITS, Splits, missing_clips, split_of_identities
-from .findings import Finding, found
+from .findings import Finding, make_finding
 
 
-def of_lists(splits: Splits) -> Iterator[Finding]:
+def check_pair_lists(splits: Splits) -> Iterator[Finding]:
     """Checks the lists of pairs against each other."""
     places: dict[str, list[str]] = defaultdict(list)
     for split in SPLITS:
@@ -20,14 +20,14 @@ def of_lists(splits: Splits) -> Iterator[Finding]:
             for identity in pair:
                 places[identity].append(split)
     leaks = {identity: sorted(set(seen), key=seen.index) for identity, seen in places.items() if len(set(seen)) > 1}
-    yield from found(
+    yield from make_finding(
         "identity-in-two-splits",
         True,
         "identities are in two splits, so a face that is learnt from is tested on: take the official files",
         [f"{identity} ({' and '.join(f'{split}.json' for split in seen)})" for identity, seen in sorted(leaks.items())],
     )
     often = [identity for identity, seen in sorted(places.items()) if any(n > 1 for n in Counter(seen).values())]
-    yield from found(
+    yield from make_finding(
         "identity-in-two-pairs", True, "identities are in two pairs of one split: take the official files", often
     )
     sizes = {split: len(splits[split]) for split in SPLITS}
@@ -36,7 +36,7 @@ def of_lists(splits: Splits) -> Iterator[Finding]:
         yield Finding("splits-size", False, f"the splits hold {counts} pairs, the official ones {wanted}")
 
 
-def of_clips(table: pd.DataFrame, splits: Splits) -> Iterator[Finding]:
+def check_clips_of_pairs(table: pd.DataFrame, splits: Splits) -> Iterator[Finding]:
     """Checks the clips of one quality against the pairs.
 
     Args:
@@ -45,8 +45,8 @@ def of_clips(table: pd.DataFrame, splits: Splits) -> Iterator[Finding]:
     """
     methods = methods_of(table)
     missing = missing_clips(table, splits, methods)
-    broken = sum(bool(lacks) for lacks in incomplete(missing, splits))
-    yield from found(
+    broken = sum(bool(lacks) for lacks in list_missing_of_pairs(missing, splits))
+    yield from make_finding(
         "clip-missing",
         True,
         f"clips that the splits name are missing, so {broken} pairs are not whole: download them, or use missing: skip",
@@ -56,7 +56,7 @@ def of_clips(table: pd.DataFrame, splits: Splits) -> Iterator[Finding]:
     numbered = table[table.target.str.fullmatch(r"\d{3}")]
     names = numbered["method"] + "/" + numbered["clip"]
     unknown = ~numbered.target.isin(home)
-    yield from found(
+    yield from make_finding(
         "identity-in-no-split",
         True,
         "clips show an identity that is in none of the splits: give the split files that belong to these videos",
@@ -68,13 +68,13 @@ def of_clips(table: pd.DataFrame, splits: Splits) -> Iterator[Finding]:
         [ids not in pairs for ids in zip(numbered.target, numbered.source, strict=True)], numbered.index
     )
     across = alien & (numbered.target.map(home) != numbered.source.map(home))
-    yield from found(
+    yield from make_finding(
         "pair-across-splits",
         True,
         "fakes join identities that are not in one split: give the split files that belong to these videos",
         list(names[across]),
     )
-    yield from found(
+    yield from make_finding(
         "not-a-pair",
         False,
         "fakes join two identities of one split that are no pair of it; they are used all the same",
@@ -88,14 +88,14 @@ def proof(table: pd.DataFrame, splits: Splits) -> str:
     pairs = [pair for split in SPLITS for pair in splits[split]]
     seen = [set(map(str, sum(splits[split], ()))) for split in SPLITS]
     shared = len(seen[0] & seen[1] | seen[0] & seen[2] | seen[1] & seen[2])
-    whole = sum(not lacks for lacks in incomplete(missing_clips(table, splits, methods), splits))
+    whole = sum(not lacks for lacks in list_missing_of_pairs(missing_clips(table, splits, methods), splits))
     return (
         f"{shared} of {len(set.union(*seen))} identities are in two splits; {whole} of {len(pairs)} pairs are whole "
         f"(two originals, two fakes of each of {len(methods)} methods)"
     )
 
 
-def incomplete(missing: list[str], splits: Splits) -> Iterator[list[str]]:
+def list_missing_of_pairs(missing: list[str], splits: Splits) -> Iterator[list[str]]:
     """What each pair lacks, in the order of the splits."""
     lacking: dict[frozenset[str], list[str]] = defaultdict(list)
     for name in missing:

@@ -14,7 +14,7 @@ from ..files import write_text
 from .audit import USUAL, audit, stocks
 from .page import write_page
 from .parts import Part
-from .report import as_json, as_text, needs_as_text
+from .report import format_json, format_needs, format_text
 
 
 def run(
@@ -56,10 +56,10 @@ def run(
         if isinstance(error, FileNotFoundError) and needs:
             import pandas as pd
 
-            print(needs_as_text(stocks(needs, pd.DataFrame(columns=list(Clip._fields[1:]), dtype=str), None)))
+            print(format_needs(stocks(needs, pd.DataFrame(columns=list(Clip._fields[1:]), dtype=str), None)))
         return 2
-    print(as_text(found))
-    write_text(options.out / "doctor.json", as_json(found))
+    print(format_text(found))
+    write_text(options.out / "doctor.json", format_json(found))
     try:
         write_page(found, options.out / "index.html")
         print(f"wrote {options.out / 'index.html'} and {options.out / 'doctor.json'}")

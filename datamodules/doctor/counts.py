@@ -10,7 +10,7 @@ import pandas as pd
 from ..clips.index import clips_of
 from ..clips.masks import THRESHOLDS, mask_shift
 from ..clips.splits import SPLITS, Splits, split_of_identities
-from .findings import expected_length, unpairable
+from .findings import count_unpairable, expected_length
 from .looks import Look
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -37,7 +37,7 @@ def clip_counts(clips: pd.DataFrame, splits: Splits | None) -> pd.DataFrame:
         {
             "method": [clip.method for clip in rows],
             "frames": [clip.frames for clip in rows],
-            "no truth": [unpairable(clip) for clip in rows],
+            "no truth": [count_unpairable(clip) for clip in rows],
             "size": [int(bool(clip.mask_frames) and mask_shift(clip) is None) for clip in rows],
             "length": [int(bool(clip.frames) and clip.frames != expected_length(clip, originals)) for clip in rows],
         }

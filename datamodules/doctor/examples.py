@@ -32,7 +32,7 @@ class Example(NamedTuple):
     picture: bytes
 
 
-def examples(table: pd.DataFrame, home: Mapping[str, str]) -> list[list[Example]]:
+def draw_examples(table: pd.DataFrame, home: Mapping[str, str]) -> list[list[Example]]:
     """Shows the middle frame of one target of each split, and of all fakes made of it.
 
     Args:
@@ -48,10 +48,10 @@ def examples(table: pd.DataFrame, home: Mapping[str, str]) -> list[list[Example]
     many = clips.groupby("target").method.nunique().sort_values(ascending=False, kind="stable")
     chosen = [next((target for target in many.index if home.get(target) == split), None) for split in SPLITS]
     targets = [target for target in chosen if target is not None] or list(many.index[:1])
-    return [_of_target(clips_of(clips[clips.target == target]), home.get(target, "no split")) for target in targets]
+    return [_draw_target(clips_of(clips[clips.target == target]), home.get(target, "no split")) for target in targets]
 
 
-def _of_target(clips: list[Clip], split: str) -> list[Example]:
+def _draw_target(clips: list[Clip], split: str) -> list[Example]:
     frame = min(clip.frames for clip in clips) // 2
     shown = []
     for clip in clips:

@@ -33,7 +33,7 @@ class Finding(NamedTuple):
         return f"{len(self.names)} {self.sentence}; first {shown}" if self.names else self.sentence
 
 
-def found(kind: str, grave: bool, sentence: str, names: Sequence[str]) -> Iterator[Finding]:
+def make_finding(kind: str, grave: bool, sentence: str, names: Sequence[str]) -> Iterator[Finding]:
     """The finding, where it holds of anything."""
     if names:
         yield Finding(kind, grave, sentence, tuple(names))
@@ -126,7 +126,7 @@ def examine(table: pd.DataFrame) -> Iterator[Finding]:
         ),
     )
     for kind, grave, sentence, those in checks:
-        yield from found(kind, grave, sentence, [name_of(clip) + _reason(clip, kind) for clip in those])
+        yield from make_finding(kind, grave, sentence, [name_of(clip) + _reason(clip, kind) for clip in those])
 
 
 def _reason(clip: Clip, kind: str) -> str:
@@ -146,7 +146,7 @@ def name_of(clip: Clip) -> str:
     return f"{clip.method}/{clip.clip}"
 
 
-def unpairable(clip: Clip) -> int:
+def count_unpairable(clip: Clip) -> int:
     """Frames of a fake whose truth is not known: without a mask, behind its end, or with one that does not fit."""
     if not clip.label:
         return 0

@@ -101,7 +101,7 @@ def look(errand: Errand) -> Look:
     for clip in clips:
         if clip.mask_path in masks or clip.method not in THRESHOLDS or mask_shift(clip) is None:
             continue
-        wanted = of_clip(frames, min(clip.frames, clip.mask_frames))
+        wanted = frames_in_clip(frames, min(clip.frames, clip.mask_frames))
         images, whole = _read(clip.mask_path, wanted)
         damage = _damage(clip.mask_path, errand.whole, whole)
         if damage is not None:
@@ -113,11 +113,11 @@ def look(errand: Errand) -> Look:
         everything = covers_everything([float(truth.mean()) for truth in masks[clip.mask_path].values()])
         seen.append((clip, MaskLook(clip.method, name_of(clip), len(images), 0, (), greys, everything)))
     track = track_of([(clip, masks[clip.mask_path]) for clip, _ in seen], clips)
-    looks = [_with_shares(clip, each, masks[clip.mask_path], track) for clip, each in seen]
+    looks = [_add_shares(clip, each, masks[clip.mask_path], track) for clip, each in seen]
     face, thumbnail = None, b""
     originals: Mapping[int, Image] = {}
     for clip in clips:
-        images, whole = _read(clip.path, of_clip(frames, clip.frames))
+        images, whole = _read(clip.path, frames_in_clip(frames, clip.frames))
         damage = _damage(clip.path, errand.whole, whole)
         if damage is not None:
             damaged.append(("video", clip.compression, name_of(clip) + damage))
@@ -145,7 +145,7 @@ def moments(clips: Sequence[Clip], count: int) -> tuple[int, ...]:
     return even_frames(length, count)
 
 
-def of_clip(frames: Sequence[int], length: int) -> tuple[int, ...]:
+def frames_in_clip(frames: Sequence[int], length: int) -> tuple[int, ...]:
     """Those of the frames that a clip has; its middle where it has none of them."""
     return tuple(frame for frame in frames if frame < length) or even_frames(length, 1)
 
@@ -179,7 +179,7 @@ def _truth(image: Image, clip: Clip) -> Mask:
     return forged_region(image, THRESHOLDS[clip.method])[:, left : left + clip.width]
 
 
-def _with_shares(clip: Clip, mask: MaskLook, truths: Mapping[int, Mask], track: FaceTracks | None) -> MaskLook:
+def _add_shares(clip: Clip, mask: MaskLook, truths: Mapping[int, Mask], track: FaceTracks | None) -> MaskLook:
     forged = {frame: truth for frame, truth in truths.items() if truth.any()}
     boxes = track.crops(clip, list(forged), MARGIN) if track and forged else np.zeros((0, 4), np.int64)
     shares = tuple(

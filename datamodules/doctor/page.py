@@ -15,7 +15,7 @@ from ..clips.masks import THRESHOLDS
 from ..clips.splits import split_of_identities
 from ..files import write_text
 from .audit import EVERYWHERE, Audit
-from .examples import examples
+from .examples import draw_examples
 from .report import depth, people
 
 INK, BAR, MARK = "#333333", "#3b6ea5", "#c0392b"
@@ -46,8 +46,10 @@ def write_page(audit: Audit, path: Path) -> None:
         home=home,
         people=people(audit) if audit.pairs else "",
         depth=depth(audit),
-        examples=examples(audit.table, home) if looked else [],
-        plots={method: (_greys(method, greys), _shares(audit.shares[method])) for method, greys in audit.greys.items()},
+        examples=draw_examples(audit.table, home) if looked else [],
+        plots={
+            method: (_greys(method, greys), _draw_shares(audit.shares[method])) for method, greys in audit.greys.items()
+        },
         image=_inline,
     )
     write_text(path, page)
@@ -62,7 +64,7 @@ def _greys(method: str, greys: NDArray[np.int64]) -> str:
     return _plot(draw)
 
 
-def _shares(shares: NDArray[np.float64]) -> str:
+def _draw_shares(shares: NDArray[np.float64]) -> str:
     def draw(axes: Any) -> None:
         axes.hist(shares, bins=np.linspace(0, 1, 41).tolist(), color=BAR)
         axes.set(xlim=(0, 1), xlabel="forged share of the crop", ylabel="frames")

@@ -62,7 +62,7 @@ class Stock(NamedTuple):
     wanted: int
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether nothing is missing."""
         return self.there >= self.wanted
 

@@ -10,7 +10,7 @@ from .parts import Stock
 from .people import bound_of
 
 
-def as_text(audit: Audit) -> str:
+def format_text(audit: Audit) -> str:
     """What the terminal shows: tables, problems and notes by quality, then what experiments lack."""
     return "\n".join(_lines(audit))
 
@@ -32,7 +32,7 @@ def _lines(audit: Audit) -> Iterator[str]:
         yield f"  people  {people(audit)}"
     yield f"\n{depth(audit)}"
     if audit.needs:
-        yield needs_as_text(audit.needs)
+        yield format_needs(audit.needs)
 
 
 def _findings(audit: Audit, quality: str) -> Iterator[str]:
@@ -63,17 +63,17 @@ def people(audit: Audit) -> str:
     )
 
 
-def needs_as_text(needs: Mapping[str, Sequence[Stock]]) -> str:
+def format_needs(needs: Mapping[str, Sequence[Stock]]) -> str:
     """What each experiment needs, what there is, and what to select for the rest."""
     lines = ["\nwhat the tables need"]
     for name, stocks in needs.items():
-        lacking = [stock for stock in stocks if not stock.whole]
+        lacking = [stock for stock in stocks if not stock.is_complete]
         lines.append(f"  {name}: {'all there' if not lacking else f'{len(lacking)} of {len(stocks)} parts lack'}")
         lines += [f"    {stock.there} of {stock.wanted} {stock.part}: take {stock.select}" for stock in lacking]
     return "\n".join(lines)
 
 
-def as_json(audit: Audit) -> str:
+def format_json(audit: Audit) -> str:
     """Everything but the pictures."""
     findings = [{"quality": quality, **finding._asdict()} for quality, finding in audit.findings]
     return json.dumps(

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..clips.index import Clip, Compression, clips_of
-from ..clips.masks import THRESHOLDS, Truth, forged, mask_shift
+from ..clips.masks import THRESHOLDS, Truth, forged_pixels, mask_shift
 from ..errors import DataValueError
 from ..video.reader import VideoReader
 
@@ -62,24 +62,24 @@ def official_candidates(table: pd.DataFrame, source: Source) -> pd.DataFrame:
         source: What is looked at.
 
     Returns:
-        Rows of the index, see `searches`.
+        Rows of the index, see `list_searches`.
     """
     if source == "masks":
         table = table[table.method.isin(PREFERENCE)]
         ranked = table.assign(rank=table.method.map(PREFERENCE.index), threshold=table.method.map(THRESHOLDS))
-        return with_mask(ranked.sort_values(["target", "rank", "clip"]))
+        return select_masked(ranked.sort_values(["target", "rank", "clip"]))
     originals = table[table.label == 0]
     ranked = originals.assign(rank=originals.compression.map(ORIGINALS.index)).sort_values(["target", "rank"])
     return ranked.drop_duplicates("target")
 
 
-def with_mask(table: pd.DataFrame) -> pd.DataFrame:
+def select_masked(table: pd.DataFrame) -> pd.DataFrame:
     """Clips with a mask that can be read, each mask once."""
     geometry = ["width", "height", "mask_frames", "mask_width", "mask_height", "dx"]  # alike in every sound quality
     return table[table.mask_frames > 0].drop_duplicates(["target", "mask_path", *geometry])
 
 
-def searches(candidates: pd.DataFrame, lengths: Mapping[str, int]) -> list[Search]:
+def list_searches(candidates: pd.DataFrame, lengths: Mapping[str, int]) -> list[Search]:
     """One search a target that has a clip to look at.
 
     Args:
@@ -96,7 +96,7 @@ def searches(candidates: pd.DataFrame, lengths: Mapping[str, int]) -> list[Searc
     return list(found.values())
 
 
-def in_masks(search: Search) -> pd.DataFrame:
+def find_in_masks(search: Search) -> pd.DataFrame:
     """Bounds of the forged region in the first mask that shows one.
 
     Returns:
@@ -108,14 +108,14 @@ def in_masks(search: Search) -> pd.DataFrame:
             continue
         frames = range(min(search.length, clip.mask_frames))
         spots = VideoReader(clip.mask_path).read_bright(frames, threshold)
-        truths = (forged(spot, clip.mask_width, clip.mask_height) for spot in spots)
+        truths = (forged_pixels(spot, clip.mask_width, clip.mask_height) for spot in spots)
         boxes = {frame: _bounds(truth, clip.dx - left) for frame, truth in enumerate(truths) if truth}
         if boxes:
             return _rows(search.target, boxes)
     return _rows(search.target, {})
 
 
-def by_dlib(search: Search) -> pd.DataFrame:
+def find_by_dlib(search: Search) -> pd.DataFrame:
     """Boxes that dlib's frontal face detector gives in every frame of an original, one face followed.
 
     The detector, grey frames, their doubling and a box's edges are those of FaceForensics++'s `detect_from_video.py`
@@ -140,7 +140,7 @@ def by_dlib(search: Search) -> pd.DataFrame:
     return _rows(search.target, follow(found))
 
 
-FINDERS: Mapping[Source, Callable[[Search], pd.DataFrame]] = {"masks": in_masks, "dlib": by_dlib}
+FINDERS: Mapping[Source, Callable[[Search], pd.DataFrame]] = {"masks": find_in_masks, "dlib": find_by_dlib}
 
 
 @cache

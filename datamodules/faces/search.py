@@ -12,8 +12,8 @@ import pandas as pd
 from ..clips.index import Clip
 from ..clips.masks import RULE, THRESHOLDS
 from ..files import cache_folder, write_parquet
-from ..parallel.pool import in_parallel
-from .detection import FINDERS, FOLLOWING, TRACK_COLUMNS, UPSAMPLINGS, Search, Source, face_detector, searches
+from ..parallel.pool import run_parallel
+from .detection import FINDERS, FOLLOWING, TRACK_COLUMNS, UPSAMPLINGS, Search, Source, face_detector, list_searches
 
 FRAMES_FOR_PROCESSES: dict[Source, int] = {"masks": 5000, "dlib": 200}
 """Frames to look at from which processes pay: about six seconds of masks of 640 x 480, twenty of dlib."""
@@ -28,7 +28,7 @@ def find_tracks(
     goes on where it was. A target is looked at again only when its files, its length or the rules have changed.
 
     Args:
-        candidates: Clips to look at, see `detection.searches`.
+        candidates: Clips to look at, see `detection.list_searches`.
         source: `masks` or `dlib`.
         lengths: Frames of each target.
         cache_dir: Where tracks are kept; by default the user's cache folder.
@@ -40,19 +40,19 @@ def find_tracks(
         ValueError: dlib is not installed, and there is something to look for.
         OSError: A file cannot be decoded.
     """
-    wanted = {_key(search, source): search for search in searches(candidates, lengths)}
+    wanted = {_key(search, source): search for search in list_searches(candidates, lengths)}
     folder = cache_folder(cache_dir)
     whole = folder / f"tracks-{source}-{_digest(sorted(wanted))}.parquet"
     if whole.is_file():
         return pd.read_parquet(whole, columns=TRACK_COLUMNS)
     parts = {key: folder / "parts" / f"{key}.parquet" for key in wanted}
-    found = _recalled(folder, source, parts)
+    found = _read_cache(folder, source, parts)
     left = [item for item in wanted.items() if item[0] not in found]
     if left and source == "dlib":
         face_detector()  # refuses before any process starts
     frames = sum(search.length for _, search in left)
     workers = None if frames >= FRAMES_FOR_PROCESSES[source] else 1
-    for key, rows in in_parallel(partial(_find, source), left, f"tracking faces ({source})", "target", workers):
+    for key, rows in run_parallel(partial(_find, source), left, f"tracking faces ({source})", "target", workers):
         found[key] = rows
         write_parquet(rows, parts[key])
     known = [found[key].assign(key=key) for key in wanted if len(found[key])]
@@ -68,7 +68,7 @@ def _find(source: Source, item: tuple[str, Search]) -> tuple[str, pd.DataFrame]:
     return key, FINDERS[source](search)
 
 
-def _recalled(folder: Path, source: Source, parts: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
+def _read_cache(folder: Path, source: Source, parts: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
     """What earlier runs have found: in the parts of one cut short, in the whole of one that had other targets too."""
     found: dict[str, pd.DataFrame] = {}
     for key, part in parts.items():

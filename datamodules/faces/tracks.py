@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..clips.csv_lines import named, read_lines
+from ..clips.csv_lines import list_names, read_lines
 from ..clips.index import REWINDING, Clip
 from ..clips.mask_check import COVERED
 from ..errors import DataMissingError, DataValueError
@@ -108,9 +108,9 @@ class FaceTracks:
         side = margin * np.maximum(x1 - x0, y1 - y0)
         cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
         left, right, bottom = left + left % 2, right - right % 2, height - height % 2
-        x = np.clip(_even(cx - side / 2), left, right - 8)
-        y = np.clip(_even(cy - side / 2), 0, bottom - 8)
-        side = np.clip(_even(side), 8, np.minimum(right - x, bottom - y))
+        x = np.clip(_make_even(cx - side / 2), left, right - 8)
+        y = np.clip(_make_even(cy - side / 2), 0, bottom - 8)
+        side = np.clip(_make_even(side), 8, np.minimum(right - x, bottom - y))
         return np.stack([x - clip.dx, y, x - clip.dx + side, y + side], axis=1)
 
 
@@ -130,7 +130,7 @@ def face_tracks(
             in pixels of the original; a frame left out, or without numbers, is a gap.
         cache_dir: Where tracks that were found are kept; by default the user's cache folder.
         needed: Targets that must have a box; by default all.
-        candidates: For `masks` and `dlib`, the clips to look at, see `detection.searches`; by default as
+        candidates: For `masks` and `dlib`, the clips to look at, see `detection.list_searches`; by default as
             `detection.official_candidates` chooses them.
 
     Raises:
@@ -157,7 +157,7 @@ def face_tracks(
             _refuse_without_original(looked_at, wanted)
         found = find_tracks(looked_at, kind, lengths, cache_dir)
     else:
-        found = _from_csv(Path(source))
+        found = _read_csv(Path(source))
     grouped = {str(target): rows for target, rows in found.groupby("target")}
     absent = sorted(wanted - set(grouped))
     if absent:
@@ -209,7 +209,7 @@ def _refuse_without_original(looked_at: pd.DataFrame, wanted: set[str]) -> None:
         )
 
 
-def _even(values: NDArray[np.float32]) -> NDArray[np.int64]:
+def _make_even(values: NDArray[np.float32]) -> NDArray[np.int64]:
     return 2 * np.floor(values / 2).astype(np.int64)
 
 
@@ -245,7 +245,7 @@ def fill_gaps(rows: pd.DataFrame, length: int) -> Boxes:
     )
 
 
-def _from_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path) -> pd.DataFrame:
     if not os.path.isfile(path):
         raise DataMissingError(f"faces is {str(path)!r}, but wanted masks, dlib, whole, or a CSV file that exists")
     cells = read_lines(path, TRACK_COLUMNS)[TRACK_COLUMNS].apply(lambda column: column.str.strip())
@@ -258,21 +258,21 @@ def _from_csv(path: Path) -> pd.DataFrame:
     if len(wrong):
         told = [f"{TRACK_COLUMNS[name]} {cells.iat[row, name]!r} in line {cells.index[row]}" for row, name in wrong]
         raise DataValueError(
-            f"{path} has {len(told)} values that cannot be, {named(told)}: give a target, a whole number from 0 as its "
-            "frame, and x0, y0, x1, y1 in pixels with decimal points, or none of them where there is no face"
+            f"{path} has {len(told)} values that cannot be, {list_names(told)}: give a target, a whole number from 0 as "
+            "its frame, and x0, y0, x1, y1 in pixels with decimal points, or none where there is no face"
         )
     table = numbers.assign(target=cells.target)[~gaps.any(axis=1)]
     flat = table.index[(table.x1 <= table.x0) | (table.y1 <= table.y0)]
     if len(flat):
         raise DataValueError(
-            f"{path} has {len(flat)} boxes that hold nothing, in lines {named(list(map(str, flat)))}: wanted corners, "
-            "with x0 < x1 and y0 < y1, not width and height, and no numbers where there is no face"
+            f"{path} has {len(flat)} boxes that hold nothing, in lines {list_names(list(map(str, flat)))}: wanted "
+            "corners, with x0 < x1 and y0 < y1, not width and height, and no numbers where there is no face"
         )
     twice = table[table.duplicated(["target", "frame"], keep=False)].sort_values(["target", "frame"], kind="stable")
     if len(twice):
         told = [f"frame {int(row.frame)} of {row.target} in line {row.Index}" for row in twice.itertuples()]
         raise DataValueError(
-            f"{path} has several boxes of {twice.groupby(['target', 'frame']).ngroups} frames, {named(told)}: "
+            f"{path} has several boxes of {twice.groupby(['target', 'frame']).ngroups} frames, {list_names(told)}: "
             "keep one of each"
         )
     return table

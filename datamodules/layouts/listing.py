@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ..clips.identity import fingerprint, identified, one_row
-from ..clips.index import FOLDERS, FOUR_METHODS, Compression, listed
+from ..clips.identity import fingerprint, identify_files, one_row
+from ..clips.index import FOLDERS, FOUR_METHODS, Compression, list_clips
 from ..clips.splits import read_splits, split_of
 from ..errors import DataMissingError
 from ..faces.tracks import SOURCES
@@ -25,7 +25,7 @@ def list_faceforensics(
     splits: str | Path | None = None,
     cache_dir: str | Path | None = None,
 ) -> pd.DataFrame:
-    """What the files of the selected clips hold, see `clips.identity.identified`.
+    """What the files of the selected clips hold, see `clips.identity.identify_files`.
 
     Args:
         root: Folder that holds `original_sequences` and `manipulated_sequences`.
@@ -39,18 +39,18 @@ def list_faceforensics(
         ValueError: The splits cannot be read.
     """
     root = Path(root)
-    table = listed(root, tuple(FOLDERS) if compression == "mixed" else (compression,))
+    table = list_clips(root, tuple(FOLDERS) if compression == "mixed" else (compression,))
     if "DeepFakeDetection" not in methods:
         table = table[table.target.str.fullmatch(r"\d{3}")]
     clips = table[table.method.isin(("original", *methods))].reset_index(drop=True)
     official = read_splits(Path(splits) if splits else root / "splits")
     names = [Path(os.path.relpath(path, root)).as_posix() for path in clips.path]
     named = clips.assign(name=names, split=split_of(clips, official), pair=find_official_pairs(clips, official))
-    return identified(named, root, Path(cache_dir) if cache_dir else None)
+    return identify_files(named, root, Path(cache_dir) if cache_dir else None)
 
 
 def list_video_folder(csv: str | Path, cache_dir: str | Path | None = None) -> pd.DataFrame:
-    """What the files that a CSV names hold, see `clips.identity.identified`.
+    """What the files that a CSV names hold, see `clips.identity.identify_files`.
 
     Args:
         csv: Its columns are described in `VideoFolderDataModule`.
@@ -62,7 +62,7 @@ def list_video_folder(csv: str | Path, cache_dir: str | Path | None = None) -> p
     """
     clips = list_videos(Path(csv), lacking=True)
     named = clips.assign(name=clips.method + "/" + clips["clip"])
-    found = identified(named, Path(csv), Path(cache_dir) if cache_dir else None)
+    found = identify_files(named, Path(csv), Path(cache_dir) if cache_dir else None)
     if found.empty:
         raise DataMissingError(f"none of the {len(clips)} videos that {csv} names is there")
     return found
@@ -71,14 +71,14 @@ def list_video_folder(csv: str | Path, cache_dir: str | Path | None = None) -> p
 def _faceforensics(faces: str = "masks", **options: Any) -> pd.DataFrame:
     methods = options.get("methods", FOUR_METHODS)
     refuse_contradictions(methods, faces, balance=False, self_blend=0.0 if methods else 0.5)
-    return _with_faces(list_faceforensics(**options), faces)
+    return _add_faces_file(list_faceforensics(**options), faces)
 
 
 def _video_folder(faces: str = "dlib", **options: Any) -> pd.DataFrame:
-    return _with_faces(list_video_folder(**options), faces)
+    return _add_faces_file(list_video_folder(**options), faces)
 
 
-def _with_faces(files: pd.DataFrame, faces: str) -> pd.DataFrame:
+def _add_faces_file(files: pd.DataFrame, faces: str) -> pd.DataFrame:
     """Files with that of the faces behind them, where a file says them."""
     if faces in SOURCES:
         return files

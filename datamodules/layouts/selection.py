@@ -148,7 +148,7 @@ def notes(
             f"{len(unknown)} of {len(fakes)} fakes have a mask that is missing, ends early or has another size; "
             f"pixels without one count as not known: python -m datamodules.doctor {root} names them"
         )
-    alone = [clip for clip in clips_of(clips[clips.label == 1]) if not labels.comparable(clip)]
+    alone = [clip for clip in clips_of(clips[clips.label == 1]) if not labels.can_compare(clip)]
     if alone:
         yield (
             f"{len(alone)} fakes have no original of their size and quality, first {alone[0].path}; where they differ "

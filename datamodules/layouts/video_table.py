@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..clips.csv_lines import named, read_lines
-from ..clips.index import METHODS, with_facts
+from ..clips.csv_lines import list_names, read_lines
+from ..clips.index import METHODS, add_facts
 from ..clips.splits import SPLITS
 from ..errors import DataMissingError, DataValueError
-from ..faces.detection import with_mask
+from ..faces.detection import select_masked
 from ..faces.tracks import FaceTracks, face_tracks
 
 CSV_COLUMNS = ("path", "label", "mask_path", "method", "pair", "split", "target")
@@ -44,7 +44,7 @@ def read_video_table(csv: Path, cache_dir: Path | None = None) -> pd.DataFrame:
         ValueError: The CSV is empty or cannot be read, a value is none of those wanted, a video is
             named twice, clips of a target differ in size, or people are in two splits.
     """
-    table = with_facts(list_videos(csv), csv, cache_dir)
+    table = add_facts(list_videos(csv), csv, cache_dir)
     _refuse_clips(table, csv)
     return table
 
@@ -71,7 +71,7 @@ def list_videos(csv: Path, lacking: bool = False) -> pd.DataFrame:
     lines = lines.reindex(columns=list(CSV_COLUMNS), fill_value="")
     folder = csv.resolve().parent
     for name in CSV_COLUMNS:
-        lines[name] = [_as_it_is(folder, cell) if name in PATH_COLUMNS else cell.strip() for cell in lines[name]]
+        lines[name] = [_existing_path(folder, cell) if name in PATH_COLUMNS else cell.strip() for cell in lines[name]]
     _refuse_values(lines, csv)
     _refuse_contradictions(lines, csv)
     files = lines[list(PATH_COLUMNS)].map(lambda path: str(folder / path) if path else "")
@@ -101,11 +101,11 @@ def tracks_of(table: pd.DataFrame, faces: str, mask_threshold: int, cache_dir: P
         candidates = table = table.sort_values("label", kind="stable").drop_duplicates("target").sort_values("target")
     elif faces == "masks":
         fakes = table[table.label == 1].sort_values(["target", "clip"])
-        candidates = with_mask(fakes.assign(threshold=mask_threshold))
+        candidates = select_masked(fakes.assign(threshold=mask_threshold))
     return face_tracks(table, faces, cache_dir, candidates=candidates)
 
 
-def _as_it_is(folder: Path, cell: str) -> str:
+def _existing_path(folder: Path, cell: str) -> str:
     """A path as it stands there; without the spaces round it only where nothing has that name."""
     return cell if os.path.lexists(folder / cell) else cell.strip()
 
@@ -120,7 +120,7 @@ def _refuse_values(lines: pd.DataFrame, csv: Path) -> None:
     for name, (is_right, wanted) in right.items():
         values = [f"{value!r} in line {line}" for line, value in lines[name][~is_right].items()]
         if values:
-            wrong.append(f"{name} of {len(values)} lines is {named(values)}, but wanted {wanted}")
+            wrong.append(f"{name} of {len(values)} lines is {list_names(values)}, but wanted {wanted}")
     if wrong:
         raise DataValueError(f"{csv}: {'; '.join(wrong)}: correct these lines")
 
@@ -131,7 +131,7 @@ def _refuse_contradictions(lines: pd.DataFrame, csv: Path) -> None:
     if len(crossed):
         values = [f"label {line.label} with method {line.method} in line {line.Index}" for line in crossed.itertuples()]
         raise DataValueError(
-            f"{csv} contradicts itself in {len(values)} lines, {named(values)}: "
+            f"{csv} contradicts itself in {len(values)} lines, {list_names(values)}: "
             f"{METHODS[0]} are real, the other methods of FaceForensics++ make fakes, so correct one of the two"
         )
 
@@ -157,7 +157,7 @@ def _refuse_files(files: pd.DataFrame, csv: Path) -> None:
     if folders["mask_path"]:
         pictures = shlex.quote(f"{folders['mask_path'][0]}/%04d.png")
         remedies.append(f"masks are videos, so make one of a folder's: ffmpeg -framerate 25 -i {pictures} mask.mp4")
-    told = named([text for *_, text in wrong])
+    told = list_names([text for *_, text in wrong])
     raise DataMissingError(f"{csv} names {len(wrong)} videos or masks that are no files, {told}: {'; '.join(remedies)}")
 
 
@@ -175,9 +175,13 @@ def _refuse_repeated(paths: pd.Series[str], csv: Path) -> None:
     lines_of = defaultdict(list)
     for line, path in paths.items():
         lines_of[os.path.realpath(path)].append(line)
-    twice = [f"{paths[lines[0]]} in lines {named(list(map(str, lines)))}" for lines in lines_of.values() if lines[1:]]
+    twice = [
+        f"{paths[lines[0]]} in lines {list_names(list(map(str, lines)))}" for lines in lines_of.values() if lines[1:]
+    ]
     if twice:
-        raise DataValueError(f"{csv} names {len(twice)} videos more than once, {named(twice)}: keep one line of each")
+        raise DataValueError(
+            f"{csv} names {len(twice)} videos more than once, {list_names(twice)}: keep one line of each"
+        )
 
 
 def _refuse_clips(table: pd.DataFrame, csv: Path) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..batch import Batch, Sample, in_batches
+from ..batch import Batch, Sample, stack_batches
 from ..errors import DataValueError
 from .stream import FrameStream
-from .workers import Workers
+from .worker_pool import Workers
 
 
 class EpochLoader:
@@ -80,7 +80,7 @@ class EpochLoader:
         self._resumed = {}
         consumed = resumed["batches"] if resumed.get("epoch") == self._begun else 0
         self.stream.begin(0 if self.same else self._begun, consumed)
-        with closing(self._by_workers() if self.num_workers else self._here()) as batches:
+        with closing(self._load_by_workers() if self.num_workers else self._load_here()) as batches:
             for batch in batches:
                 yield self.stream.transform.finish(batch) if self.finished else batch
 
@@ -90,23 +90,23 @@ class EpochLoader:
             self._workers.close()
         self._workers = None
 
-    def _by_workers(self) -> Generator[Batch]:
+    def _load_by_workers(self) -> Generator[Batch]:
         if self._workers is None or not self._workers.close.alive:
             self._workers = Workers(self.stream, self.num_workers, self.prefetch)
         stream = self.stream
-        return self._workers.batches(stream.epoch, stream.consumed, self._copied, stream.unreadable.append)
+        return self._workers.batches(stream.epoch, stream.consumed, self._copy, stream.unreadable.append)
 
-    def _here(self) -> Generator[Batch]:
+    def _load_here(self) -> Generator[Batch]:
         size = self.stream.options.batch_size
 
         def place(first: Sample) -> Sample:
             return {name: np.empty((size, *value.shape), value.dtype) for name, value in first.items()}
 
         with closing(self.stream.part(0, 1)) as samples:
-            for arrays in in_batches(samples, size, place):
-                yield self._copied(arrays) if self.pin_memory else _tensors(arrays)
+            for arrays in stack_batches(samples, size, place):
+                yield self._copy(arrays) if self.pin_memory else _tensors(arrays)
 
-    def _copied(self, arrays: Sample) -> Batch:
+    def _copy(self, arrays: Sample) -> Batch:
         tensors = cast("dict[str, Tensor]", _tensors(arrays))
         copies = {name: tensor.pin_memory() if self.pin_memory else tensor.clone() for name, tensor in tensors.items()}
         return cast("Batch", copies)

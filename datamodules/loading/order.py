@@ -74,13 +74,13 @@ def training_order(
     random = np.random.default_rng(key)
     batches = batches_of_rank(sum(len(visit.frames) for visit in plan), ranks, batch_size)
     each = [batch_size * batches_of_worker(batches, one, workers) for one in range(workers)]
-    shares = divide(clips, _without_remainder(plan, ranks * sum(each), random), each * ranks, random)
+    shares = divide(clips, _drop_remainder(plan, ranks * sum(each), random), each * ranks, random)
     mine = shares[rank * workers + worker]
     own = np.random.default_rng([*key, rank, worker])
     labels, pairs = clips.label.to_dict(), find_shown_pairs(clips).to_dict()
     kinds = [[visit for visit in mine if labels[visit.clip] == label] for label in (0, 1)]
-    arrivals = list(_in_turn([_spread(visits, pairs, own) for visits in kinds if visits], open_clips))
-    return TrainingOrder(arrivals, _through_pool(arrivals, pool, own))
+    arrivals = list(_interleave([_spread(visits, pairs, own) for visits in kinds if visits], open_clips))
+    return TrainingOrder(arrivals, _shuffle_in_pool(arrivals, pool, own))
 
 
 def find_shown_pairs(clips: pd.DataFrame) -> pd.Series[str]:
@@ -91,7 +91,7 @@ def find_shown_pairs(clips: pd.DataFrame) -> pd.Series[str]:
     return pd.Series(names, index=clips.index)
 
 
-def _without_remainder(plan: Sequence[Visit], wanted: int, random: np.random.Generator) -> list[Visit]:
+def _drop_remainder(plan: Sequence[Visit], wanted: int, random: np.random.Generator) -> list[Visit]:
     """Leaves out samples at random until `wanted` are left."""
     samples = sum(len(visit.frames) for visit in plan)
     kept = np.ones(samples, bool)
@@ -161,7 +161,7 @@ def _spread(visits: Sequence[Visit], pairs: dict[int, str], random: np.random.Ge
     return [visit for turn in zip_longest(*of_pair.values()) for visit in turn if visit]
 
 
-def _in_turn(lanes: list[list[Visit]], open_clips: int) -> Iterator[tuple[int, int]]:
+def _interleave(lanes: list[list[Visit]], open_clips: int) -> Iterator[tuple[int, int]]:
     """Decodes lanes side by side so that they end together; within a lane several clips advance in turn."""
     sizes = [sum(len(visit.frames) for visit in lane) for lane in lanes]
     sources = [_lane(lane, count) for lane, count in zip(lanes, _slots(sizes, open_clips), strict=True)]
@@ -193,7 +193,9 @@ def _lane(visits: list[Visit], count: int) -> Iterator[list[tuple[int, int]]]:
             opened.appendleft((visit.clip, iter(visit.frames)))
 
 
-def _through_pool(arrivals: Sequence[tuple[int, int]], size: int, random: np.random.Generator) -> list[tuple[int, int]]:
+def _shuffle_in_pool(
+    arrivals: Sequence[tuple[int, int]], size: int, random: np.random.Generator
+) -> list[tuple[int, int]]:
     """Each arrival beyond the pool's size makes one sample leave, drawn from all that wait; at the end all leave."""
     draws = random.random(len(arrivals))
     waiting: list[tuple[int, int]] = []

@@ -56,7 +56,7 @@ CLIPS_OF_KIND = 8
 """Clips that an evaluation which is cut short shows of each kind, where there are so many and they have room."""
 
 
-def batches_taken(batches: int, limit: float) -> int:
+def count_batches(batches: int, limit: float) -> int:
     """Batches that a Trainer takes of a loader: at most `limit` of them, or as a float that share, rounded down."""
     return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 

@@ -14,7 +14,7 @@ from ..clips.index import METHODS, clips_of
 from ..crops.cache import CropCache
 from ..crops.labels import OFFICIAL_LABELS, Labels
 from ..crops.read import Crop, read_crops, sample_of
-from ..crops.self_blend import SelfBlend, drawn, self_blended
+from ..crops.self_blend import SelfBlend, blend_with_itself, is_blended
 from ..crops.transforms import CropTransform
 from ..errors import DataValueError
 from ..faces.tracks import FaceTracks
@@ -22,7 +22,7 @@ from .options import StreamOptions
 from .order import TrainingOrder, batches_of_rank, batches_of_worker, training_order
 from .sampling import (
     Visit,
-    batches_taken,
+    count_batches,
     evaluation_plan,
     frames_per_visit,
     section,
@@ -31,7 +31,7 @@ from .sampling import (
     training_plan,
     worker_share,
 )
-from .unreadable import Unreadable, read_what_can_be
+from .unreadable import Unreadable, read_or_report
 
 
 class FrameStream:
@@ -183,9 +183,11 @@ class FrameStream:
             worker: Its number, from 0.
             workers: How many there are.
         """
-        yield from map(self._sample, self._mixed(worker, workers) if self.train else self._in_order(worker, workers))
+        yield from map(
+            self._sample, self._read_mixed(worker, workers) if self.train else self._read_in_order(worker, workers)
+        )
 
-    def only(self, frames: Mapping[int, Sequence[int]]) -> Generator[Sample]:
+    def samples_of_frames(self, frames: Mapping[int, Sequence[int]]) -> Generator[Sample]:
         """Yields the samples of some frames, whatever else an epoch holds.
 
         Args:
@@ -196,7 +198,7 @@ class FrameStream:
 
     def _sample(self, crop: Crop) -> Sample:
         key = (self.seed, self.epoch, crop.clip, crop.frame) if self.train else (0, 0, crop.clip, crop.frame)
-        shown = self_blended(crop, self.blend, key) if self._is_blended(crop, key) else crop
+        shown = blend_with_itself(crop, self.blend, key) if self._is_blended(crop, key) else crop
         sample = sample_of(shown, *self.transform(shown.image, shown.mask, key))
         if not self.named:
             del sample["method"]
@@ -206,43 +208,43 @@ class FrameStream:
         """Only originals are: an untouched frame of a fake clip is real, but that is known from its mask alone."""
         if crop.method:
             return False
-        return drawn(key, self.options.self_blend) if self.train else crop.clip in self.blended
+        return is_blended(key, self.options.self_blend) if self.train else crop.clip in self.blended
 
     def _read(self, clip: int, frames: Sequence[int]) -> Generator[Crop]:
         known = self.clip_of[clip]
         how = (self.options.margin, self.labels, self.options.backend, self.cache, self.canvas)
         return read_crops(known, frames, self.tracks, *how)
 
-    def _in_order(self, worker: int, workers: int) -> Iterator[Crop]:
+    def _read_in_order(self, worker: int, workers: int) -> Iterator[Crop]:
         plan, start, stop = self._evaluation()
         mine = worker_share(start, stop, worker, workers, self.options.batch_size)
         for visit in section(plan, *mine):
             if self.on_unreadable == "raise":
                 yield from self._read(*visit)
             else:
-                yield from read_what_can_be(self._read, *visit, self._leave_out)
+                yield from read_or_report(self._read, *visit, self._leave_out)
 
     def _evaluation(self) -> tuple[list[Visit], int, int]:
         """What all ranks visit, and from which to which of its samples this one does."""
         shares = [share(self.samples, rank, self.ranks) for rank in range(self.ranks)]
-        taken = [self._taken(stop - start) for start, stop in shares]
+        taken = [self._count_taken(stop - start) for start, stop in shares]
         if sum(taken) == self.samples:
             return evaluation_plan(self.clips, self.count), *shares[self.rank]
         kinds = [(clip.method, clip.compression, clip.number in self.blended) for clip in self.clip_of.values()]
         plan, start = short_plan(self.clips, kinds, self.count, sum(taken)), sum(taken[: self.rank])
         return plan, start, start + taken[self.rank]
 
-    def _taken(self, samples: int) -> int:
+    def _count_taken(self, samples: int) -> int:
         """How many of a rank's samples are in the batches that will be taken."""
         size = self.options.batch_size
-        return min(samples, size * batches_taken(-(-samples // size), self.limit))
+        return min(samples, size * count_batches(-(-samples // size), self.limit))
 
     def _leave_out(self, what: Unreadable) -> None:
         self.unreadable.append(what)
         name = f"{self.clip_of[what.clip].method}/{self.clip_of[what.clip].clip}"
         warnings.warn(f"{len(what.frames)} frames of {name} are left out: {what.reason}", stacklevel=2)
 
-    def _mixed(self, worker: int, workers: int) -> Iterator[Crop]:
+    def _read_mixed(self, worker: int, workers: int) -> Iterator[Crop]:
         """Crops in the order of leaving; what has left before is not decoded, nor are clips of which all has left."""
         order = self.order(worker, workers)
         gone = self.options.batch_size * batches_of_worker(self.consumed, worker, workers)

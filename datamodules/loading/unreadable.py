@@ -24,7 +24,7 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-def read_what_can_be(
+def read_or_report(
     read: Callable[[int, Sequence[int]], Generator[Crop]],
     clip: int,
     frames: Sequence[int],

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 @contextmanager
-def one_at_a_time(path: Path, busy: Callable[[str], object] | None = None) -> Iterator[None]:
+def lock_file(path: Path, busy: Callable[[str], object] | None = None) -> Iterator[None]:
     """Lets one process at a time do a work whose result the others then find; others wait at this file.
 
     Where the file system has no locks, all go ahead.
@@ -47,12 +47,12 @@ def one_at_a_time(path: Path, busy: Callable[[str], object] | None = None) -> It
         yield
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_parallel(
+def run_parallel(
     work: Callable[[Item], Result],
     items: Sequence[Item],
     title: str = "",
@@ -76,15 +76,15 @@ def in_parallel(
         Exception: What `work` raised, of the same type, with the process's traceback as a note.
         ChildProcessError: A process was killed.
     """
-    workers = min(cores() if workers is None else workers, len(items))
+    workers = min(count_cores() if workers is None else workers, len(items))
     alone = workers < 2
     with tqdm(total=len(items), desc=title, unit=unit, disable=not (title and items)) as bar:
-        for result in map(work, items) if alone else _shared(work, items, workers):
+        for result in map(work, items) if alone else _share_out(work, items, workers):
             bar.update()
             yield result
 
 
-def _shared(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+def _share_out(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
     waiting = iter(items)
     with ExitStack() as stack:
         lines = [stack.enter_context(child(__name__)) for _ in range(workers)]

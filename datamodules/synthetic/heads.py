@@ -68,7 +68,7 @@ def random_look(rng: np.random.Generator) -> PersonLook:
     )
 
 
-def soft(inside: Plane, width: float) -> Plane:
+def soften_edge(inside: Plane, width: float) -> Plane:
     """Turns a signed distance, positive inside, into coverage from 0 to 1 with an edge of `width`."""
     return np.asarray(np.clip(inside / width + 0.5, 0, 1), np.float32)
 
@@ -106,13 +106,13 @@ class Head:
     def _draw(self, rng: np.random.Generator) -> None:
         look, u, v, edge = self.look, self.u, self.y, self.edge
         outline = 1 - look.jaw * np.clip(v, 0, 1.3) ** 2
-        skull = soft(1 - np.hypot(self.x / (look.ratio * 1.02 * outline), (v + 0.14) / 1.14), edge)
-        ears = soft(1 - np.hypot((np.abs(u) - 1.02) / 0.12, (v + 0.02) / 0.22), 0.1)
+        skull = soften_edge(1 - np.hypot(self.x / (look.ratio * 1.02 * outline), (v + 0.14) / 1.14), edge)
+        ears = soften_edge(1 - np.hypot((np.abs(u) - 1.02) / 0.12, (v + 0.02) / 0.22), 0.1)
         volume = look.hair_volume
-        mane = soft(1 - np.hypot(self.x / (look.ratio * 1.04 + volume), (v + 0.42) / (0.98 + volume)), 0.05)
+        mane = soften_edge(1 - np.hypot(self.x / (look.ratio * 1.04 + volume), (v + 0.42) / (0.98 + volume)), 0.05)
         fringe = look.hairline + 0.1 * u**2 + 0.02 * noise(rng, u.shape, 1.5, 4)
         sides = np.minimum(np.abs(u) - 0.9, look.hair_length - v)
-        hair = mane * soft(np.maximum(fringe - v, sides), 0.06)
+        hair = mane * soften_edge(np.maximum(fringe - v, sides), 0.06)
 
         grain = [noise(rng, u.shape, size, size) for size in (0.6, 1.3, 5.0)]
         pores = look.pores * (0.6 * grain[0] + 0.8 * grain[1] + 0.25 * grain[2])
@@ -121,13 +121,17 @@ class Head:
             cover(skin, look.skin * (1.04, 0.86, 0.84), 0.5 * hill(u, v, (0.5 * side, 0.22), (0.18, 0.15)))
         lit = shading(u, v, look.light, look.ambient, look.nose)
         skin = skin * (0.35 + 0.75 * lit)[..., None] + pores[..., None]
-        chin = soft(v - 0.34 - 0.35 * (1 - np.abs(u)) * (v < 0.62), 0.25)
+        chin = soften_edge(v - 0.34 - 0.35 * (1 - np.abs(u)) * (v < 0.62), 0.25)
         cover(skin, look.hair + 14 * grain[0][..., None], look.beard * chin * (0.7 + 0.15 * grain[1]).clip(0, 1))
         for side in (-1, 1):
             arch = np.abs(v + 0.43 + 0.5 * (0.02 - (np.abs(u) - 0.4) ** 2))
-            brow = soft(0.045 - arch, 0.04) * soft(0.24 - np.abs(u - 0.42 * side), 0.08)
+            brow = soften_edge(0.045 - arch, 0.04) * soften_edge(0.24 - np.abs(u - 0.42 * side), 0.08)
             cover(skin, look.hair, 0.85 * brow * (0.8 + 0.2 * grain[0]).clip(0, 1))
-            cover(skin, look.skin * 0.3, 0.7 * soft(1 - np.hypot((u - 0.11 * side) / 0.06, (v - 0.31) / 0.028), 0.6))
+            cover(
+                skin,
+                look.skin * 0.3,
+                0.7 * soften_edge(1 - np.hypot((u - 0.11 * side) / 0.06, (v - 0.31) / 0.028), 0.6),
+            )
         strands = noise(rng, u.shape, 0.8, 7)[..., None]
         bright = 0.45 + 0.6 * shading(u * 0.7, (v + 0.3) * 0.8, look.light, look.ambient, 0)[..., None]
         cover(skin, look.skin * 0.8, ears * (1 - skull))
@@ -164,16 +168,16 @@ class Head:
         part, u, v, shade = canvas[here], self.u[here] - at, self.y[here] + 0.2, self.shade[here][..., None]
         across = 1 - (u / (0.19 * look.eye_size)) ** 2
         lid = 0.02 + 0.085 * look.eye_size * blink * across
-        opening = soft(np.minimum(lid - np.abs(v), 0.1 * across), self.edge) * min(1.0, 4 * blink)
+        opening = soften_edge(np.minimum(lid - np.abs(v), 0.1 * across), self.edge) * min(1.0, 4 * blink)
         cover(part, look.skin * 0.55, 0.5 * hill(u, v, (0, -0.02), (0.16, 0.07)))
         inside = np.broadcast_to(np.array([225, 220, 214], np.float32) * shade, part.shape).astype(np.float32)
         radius = np.hypot((u - 0.05 * gaze) * look.ratio, v)
-        cover(inside, look.eye, soft(0.068 - radius, self.edge))
-        cover(inside, (12, 10, 10), soft(0.032 - radius, self.edge))
-        cover(inside, (245, 245, 245), soft(0.015 - np.hypot(u - 0.05 * gaze - 0.02, v + 0.025), self.edge))
-        cover(inside, (30, 22, 20), 0.5 * soft(v + lid * 0.4, 0.06)[::-1] * 0.6)
+        cover(inside, look.eye, soften_edge(0.068 - radius, self.edge))
+        cover(inside, (12, 10, 10), soften_edge(0.032 - radius, self.edge))
+        cover(inside, (245, 245, 245), soften_edge(0.015 - np.hypot(u - 0.05 * gaze - 0.02, v + 0.025), self.edge))
+        cover(inside, (30, 22, 20), 0.5 * soften_edge(v + lid * 0.4, 0.06)[::-1] * 0.6)
         part += (inside - part) * opening[..., None]
-        upper = soft(0.016 - np.abs(v + np.maximum(lid, 0.012)), self.edge) * soft(across, 0.3)
+        upper = soften_edge(0.016 - np.abs(v + np.maximum(lid, 0.012)), self.edge) * soften_edge(across, 0.3)
         cover(part, look.skin * 0.18, 0.85 * upper)
 
     def _mouth(self, canvas: Plane, opening: float) -> None:
@@ -183,15 +187,15 @@ class Head:
         gap = 0.13 * opening * across
         bow = 1 - 0.3 * hill(u, v, (0, 0), (0.05, 9))
         upper, lower = -0.3 * gap - look.lip * across**0.6 * bow, gap + 1.15 * look.lip * across**0.7
-        lips = soft(np.minimum(v - upper, lower - v), 2 * self.edge) * soft(across - 0.02, 0.05)
+        lips = soften_edge(np.minimum(v - upper, lower - v), 2 * self.edge) * soften_edge(across - 0.02, 0.05)
         red = look.skin * (0.86, 0.58, 0.56) * shade
         cover(part, look.skin * 0.75, 0.35 * hill(u, v, (0, 0.14 + 0.13 * opening), (0.2, 0.03)))
         part += (red + 10 * hill(u, v, (0.03, 0.05 + 0.1 * opening), (0.1, 0.02))[..., None] - part) * lips[..., None]
-        inner = soft(np.minimum(v + 0.3 * gap, gap - v) + 0.006, self.edge) * soft(across - 0.03, 0.05)
+        inner = soften_edge(np.minimum(v + 0.3 * gap, gap - v) + 0.006, self.edge) * soften_edge(across - 0.03, 0.05)
         cover(part, (46, 18, 18), inner)
-        cover(part, (205, 198, 186), 0.8 * inner * soft(0.035 - v - 0.3 * gap, 0.02) * min(1.0, 2 * opening))
+        cover(part, (205, 198, 186), 0.8 * inner * soften_edge(0.035 - v - 0.3 * gap, 0.02) * min(1.0, 2 * opening))
 
     def _glasses(self, canvas: Plane) -> None:
         frame = np.abs(np.hypot((np.abs(self.u) - 0.4) / 1.15, (self.y + 0.18) / 0.95) - 0.24) - 0.016
         bridge = np.maximum(np.abs(self.y + 0.22) - 0.014, np.abs(self.u) - 0.14)
-        cover(canvas, (24, 22, 24), soft(-np.minimum(frame, bridge), self.edge))
+        cover(canvas, (24, 22, 24), soften_edge(-np.minimum(frame, bridge), self.edge))

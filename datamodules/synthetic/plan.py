@@ -69,9 +69,9 @@ def plan(pairs: int, seed: int, frames: int, width: int) -> list[Pair]:
     names = [f"{number:03d}" for number in rng.permutation(2 * pairs)]
     splits = split_names(pairs)
     crop = (width - (width - 16) // 16 * 16) // 2
-    cropped = {method: set(_some(rng, 2 * pairs, CROPPED)) for method in CROPPING_METHODS}
-    lost = set(_some(rng, 2 * pairs, 0.3))
-    other_rate = set(_some(rng, 8 * pairs, 0.06))
+    cropped = {method: set(_choose_some(rng, 2 * pairs, CROPPED)) for method in CROPPING_METHODS}
+    lost = set(_choose_some(rng, 2 * pairs, 0.3))
+    other_rate = set(_choose_some(rng, 8 * pairs, 0.06))
     result = []
     for number in range(pairs):
         swing = max(1, frames // 8)
@@ -126,5 +126,5 @@ def mask_path(root: Path, method: str, name: str) -> Path:
     return root / "manipulated_sequences" / method / "masks" / "videos" / f"{name}.mp4"
 
 
-def _some(rng: np.random.Generator, of: int, share: float) -> list[int]:
+def _choose_some(rng: np.random.Generator, of: int, share: float) -> list[int]:
     return [int(number) for number in rng.choice(of, max(1, round(share * of)), replace=False)]

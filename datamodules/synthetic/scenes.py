@@ -49,12 +49,12 @@ def random_camera(rng: np.random.Generator) -> Camera:
 
 def random_background(rng: np.random.Generator, width: int, height: int) -> Plane:
     """Draws a wall with shelves, pictures and stripes: (height, width, 3), 0 to 255."""
-    wall = np.linspace(_muted(rng), _muted(rng), width, dtype=np.float32)
+    wall = np.linspace(_mute(rng), _mute(rng), width, dtype=np.float32)
     scene = np.broadcast_to(wall, (height, width, 3)).copy()
     for _ in range(rng.integers(14, 40)):
         left, top = int(rng.integers(-20, width)), int(rng.integers(-20, height))
         right, bottom = left + int(rng.integers(6, width // 4)), top + int(rng.integers(6, height // 3))
-        colour = _muted(rng).tolist()
+        colour = _mute(rng).tolist()
         if rng.random() < 0.7:
             cv2.rectangle(scene, (left, top), (right, bottom), colour, -1 if rng.random() < 0.7 else 2)
         else:
@@ -63,5 +63,5 @@ def random_background(rng: np.random.Generator, width: int, height: int) -> Plan
     return np.asarray(cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.4, 2.5)), np.float32)
 
 
-def _muted(rng: np.random.Generator) -> Plane:
+def _mute(rng: np.random.Generator) -> Plane:
     return np.asarray(rng.uniform(25, 225) + rng.uniform(-1, 1, 3) * rng.choice([12, 25, 60]), np.float32).clip(5, 250)

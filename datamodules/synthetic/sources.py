@@ -75,7 +75,7 @@ def find_people(folder: Path, frames: int) -> list[Path]:
     return useful
 
 
-def cast(people: Sequence[Path], pairs: Sequence[Pair], seed: int, across_splits: bool) -> dict[str, Role]:
+def cast_people(people: Sequence[Path], pairs: Sequence[Pair], seed: int, across_splits: bool) -> dict[str, Role]:
     """Gives every identity of a tree a person, and says who appears more than once.
 
     Args:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from .charts import Face, Plane, Take, hill
-from .heads import HEAD_LEFT, HEAD_TOP, Head, PersonLook, cover, noise, random_look, soft
+from .heads import HEAD_LEFT, HEAD_TOP, Head, PersonLook, cover, noise, random_look, soften_edge
 from .scenes import random_background, random_camera
 
 
@@ -76,8 +76,8 @@ def shoulders(
     u, v = np.meshgrid(
         (np.arange(width, dtype=np.float32) - x) / size, (np.arange(height, dtype=np.float32) - y) / size
     )
-    neck = soft(0.48 + 0.3 * np.clip(v - 1.2, 0, 1) ** 2 - np.abs(u), 0.03) * (v > 0)
-    cloth = soft(v - 1.35 - 0.16 * np.abs(u) ** 1.6 + 0.25 * hill(u, v, (0, 1.3), (0.3, 9)), 0.03)
+    neck = soften_edge(0.48 + 0.3 * np.clip(v - 1.2, 0, 1) ** 2 - np.abs(u), 0.03) * (v > 0)
+    cloth = soften_edge(v - 1.35 - 0.16 * np.abs(u) ** 1.6 + 0.25 * hill(u, v, (0, 1.3), (0.3, 9)), 0.03)
     folds = 1 + 0.12 * noise(rng, (height, width), 9, 14) + 0.06 * noise(rng, (height, width), 0.9, 0.9)
     canvas = np.zeros((height, width, 3), np.float32)
     cover(canvas, look.skin * 0.62, neck)

@@ -15,13 +15,13 @@ from ..clips.index import FOUR_METHODS
 from ..clips.splits import SPLITS
 from ..errors import DataExistsError, DataValueError
 from ..files import write_text
-from ..parallel.pool import in_parallel
+from ..parallel.pool import run_parallel
 from ..video.reader import Image
 from ..video.writer import write_video
 from .charts import Take
 from .manipulations import FORGERS, Forgery, random_style
 from .plan import Fake, Pair, fake_path, files, mask_path, original_path, plan
-from .sources import Role, cast, film_person, find_people
+from .sources import Role, cast_people, film_person, find_people
 from .takes import film
 
 Quality = Literal["raw", "c23", "c40"]
@@ -85,12 +85,12 @@ def write_tree(
     roles = None
     if sources:
         longest = max(who.frames for pair in planned for who in pair.originals)
-        roles = cast(find_people(Path(sources), longest), planned, seed, repeats_across_splits)
+        roles = cast_people(find_people(Path(sources), longest), planned, seed, repeats_across_splits)
     write_text(out / MARKER, json.dumps(settings, indent=1) + "\n")
     _write_splits(out / "splits", planned)
     work = partial(write_pair, out, seed=seed, size=size, qualities=tuple(qualities), roles=roles)
     with tqdm(total=pairs, initial=pairs - len(missing), unit="pair", disable=not progress) as bar:
-        for _ in in_parallel(work, missing, workers=workers):
+        for _ in run_parallel(work, missing, workers=workers):
             bar.update()
     return out
 

@@ -123,14 +123,14 @@ class Turn(NamedTuple):
             height: Of the coded picture.
         """
         across, down = self.size(width, height)
-        return self._moved(box, across, down, back=True)
+        return self._map_box(box, across, down, back=True)
 
     def move(self, box: Box, width: int, height: int) -> Box:
         """Where a box of the coded picture lies in the one shown."""
         across, down = self.size(width, height)
-        return self._moved(box, across, down, back=False)
+        return self._map_box(box, across, down, back=False)
 
-    def _moved(self, box: Box, across: int, down: int, back: bool) -> Box:
+    def _map_box(self, box: Box, across: int, down: int, back: bool) -> Box:
         x0, y0, x1, y1 = (box[1], box[0], box[3], box[2]) if self.transposed and not back else box
         if self.left_right:
             x0, x1 = across - x1, across - x0

@@ -15,7 +15,7 @@ import av
 from ..errors import DataFileError, DataValueError
 from .containers import Box, Frame, TurnFinder
 from .packets import decode
-from .planes import Converter, Spot, SpotFinder, bright, tight
+from .planes import Converter, Spot, SpotFinder, mark_bright, tighten
 from .proof import refuse_unproven
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class PyAVDecoder:
             except av.FFmpegError as error:
                 raise DataFileError(f"{path} has colours that cannot be converted ({error}): encode it anew") from error
 
-        return _in_bursts(decode(path, frames), convert)
+        return _make_in_bursts(decode(path, frames), convert)
 
     def read_bright(self, path: Path, frames: Sequence[int], threshold: int) -> Generator[Spot]:
         """Yields where any channel of frames exceeds a threshold, see `Decoder`."""
@@ -97,10 +97,10 @@ class PyAVDecoder:
             x, y, _, _ = turn.move(spot.box, frame.width, frame.height)
             return Spot(turn.apply(spot.pixels), x, y)
 
-        return _in_bursts(decode(path, frames), find)
+        return _make_in_bursts(decode(path, frames), find)
 
 
-def _in_bursts(frames: Generator[Frame], make: Callable[[Frame], Made]) -> Generator[Made]:
+def _make_in_bursts(frames: Generator[Frame], make: Callable[[Frame], Made]) -> Generator[Made]:
     """Makes something of every frame, of several in a row: that and a decoder push each other out of the cache.
 
     While the caller is busy only the last frame of them is held. A failure is told behind what came before it.
@@ -176,7 +176,7 @@ class BatchDecoder:
     def read_bright(self, path: Path, frames: Sequence[int], threshold: int) -> Generator[Spot]:
         """Yields where any channel of frames exceeds a threshold, see `Decoder`."""
         with closing(self.read(path, frames, None)) as images:
-            yield from (tight(bright(image, threshold)) for image in images)
+            yield from (tighten(mark_bright(image, threshold)) for image in images)
 
 
 def _open_decord(path: Path) -> tuple[int, BatchReader]:

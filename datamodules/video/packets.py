@@ -62,7 +62,7 @@ def decode(path: Path, frames: Sequence[int]) -> Generator[Frame]:
             if listing and not listing.spoiled:
                 there = [frame for frame in frames if frame < len(listing.order)]
                 try:
-                    for frame in _wanted(container, stream, listing, there):
+                    for frame in _read_wanted(container, stream, listing, there):
                         yield frame
                         given += 1
                 except _AnotherWayError:
@@ -74,10 +74,10 @@ def decode(path: Path, frames: Sequence[int]) -> Generator[Frame]:
                     return
     except NoVideoError as error:
         raise DataFileError(str(error)) from error
-    yield from _played(path, frames[given:], listing)
+    yield from _play(path, frames[given:], listing)
 
 
-def _played(path: Path, frames: Sequence[int], listing: Listing | None) -> Generator[Frame]:
+def _play(path: Path, frames: Sequence[int], listing: Listing | None) -> Generator[Frame]:
     wanted, total = deque(frames), 0
     if not wanted:
         return
@@ -86,7 +86,7 @@ def _played(path: Path, frames: Sequence[int], listing: Listing | None) -> Gener
         for shown in clip:
             total = max(total, shown.number + 1)
             if shown.number > wanted[0] or (shown.number == wanted[0] and not shown.sound):
-                lost = _unsound(wanted, chain([shown], clip))
+                lost = _find_unsound(wanted, chain([shown], clip))
                 break
             if shown.number == wanted[0]:
                 wanted.popleft()
@@ -97,7 +97,7 @@ def _played(path: Path, frames: Sequence[int], listing: Listing | None) -> Gener
     raise UnreadableError(_refusal(path, wanted[0], total, listing), lost or wanted)
 
 
-def _unsound(wanted: Sequence[int], clip: Iterator[ShownFrame]) -> list[int]:
+def _find_unsound(wanted: Sequence[int], clip: Iterator[ShownFrame]) -> list[int]:
     """The first of the frames asked for, and those behind it up to the next one that comes and is sound."""
     rest = set(wanted) - {wanted[0]}
     with suppress(OSError):  # nothing more comes
@@ -113,7 +113,7 @@ def _refusal(path: Path, frame: int, total: int, listing: Listing | None) -> str
     return f"{path} {short} {total} frames, but frame {frame} is wanted: {AGAIN}"
 
 
-def _wanted(container: Any, stream: Any, listing: Listing, frames: Sequence[int]) -> Generator[Frame]:
+def _read_wanted(container: Any, stream: Any, listing: Listing, frames: Sequence[int]) -> Generator[Frame]:
     """Yields frames of a listing, and raises `_AnotherWayError` where anything is not as proven."""
     packets, size = listing.packets, (stream.width, stream.height)
     times = [packets[listing.order[number]].pts for number in frames]
@@ -132,7 +132,7 @@ def _wanted(container: Any, stream: Any, listing: Listing, frames: Sequence[int]
 
     skipped = ""
     try:
-        for start, stop in passes(packets, wanted):
+        for start, stop in plan_passes(packets, wanted):
             container.seek(packets[start].dts, stream=stream)
             left = stop - start
             for packet in packets_of(container, stream):
@@ -152,7 +152,7 @@ def _wanted(container: Any, stream: Any, listing: Listing, frames: Sequence[int]
         raise _AnotherWayError
 
 
-def passes(packets: Sequence[Packet], wanted: set[int]) -> list[tuple[int, int]]:
+def plan_passes(packets: Sequence[Packet], wanted: set[int]) -> list[tuple[int, int]]:
     """Which packets must be read to decode the wanted frames.
 
     Args:

@@ -54,7 +54,7 @@ class Converter:
         whole = (x1 - x0, y1 - y0) == (frame.width, frame.height)
         if odd or frame.format.name not in CHROMA or (whole and not frame.interlaced_frame):
             return _part(self._rgb(frame), x0, y0, x1, y1)  # a window is progressive, as decord takes all frames to be
-        window = self._fitting(frame, x1 - x0 + x0 % 2, y1 - y0 + y0 % 2)
+        window = self._fit_window(frame, x1 - x0 + x0 % 2, y1 - y0 + y0 % 2)
         x, y = min(x0 - x0 % 2, frame.width - window.width), min(y0 - y0 % 2, frame.height - window.height)
         for source, target, (across, down) in zip(planes(frame), self._window_planes, _halvings(frame), strict=True):
             height, width = window.height >> down, window.width >> across
@@ -67,7 +67,7 @@ class Converter:
         pixels = np.ndarray((image.height, image.width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
         return pixels.copy() if image is frame else pixels
 
-    def _fitting(self, frame: Frame, width: int, height: int) -> Frame:
+    def _fit_window(self, frame: Frame, width: int, height: int) -> Frame:
         window, name = self._window, frame.format.name
         if window is None or window.format.name != name or window.width < width or window.height < height:
             if window is not None:
@@ -117,13 +117,13 @@ class Spot(NamedTuple):
 DARK = Spot(np.zeros((0, 0), np.uint8), 0, 0)
 
 
-def tight(pixels: NDArray[np.uint8], x: int = 0, y: int = 0) -> Spot:
+def tighten(pixels: NDArray[np.uint8], x: int = 0, y: int = 0) -> Spot:
     """What is bright of some pixels of a frame, that begin at column x and row y, without the dark ones around it."""
     left, top, across, down = cv2.boundingRect(pixels)
     return Spot(pixels[top : top + down, left : left + across], x + left, y + top) if across else DARK
 
 
-def bright(image: NDArray[np.uint8], threshold: int) -> NDArray[np.uint8]:
+def mark_bright(image: NDArray[np.uint8], threshold: int) -> NDArray[np.uint8]:
     """Where any channel of an image exceeds a threshold: (H, W), 0 or 1."""
     dark = cv2.inRange(image, (0, 0, 0), (threshold, threshold, threshold))
     return cast("NDArray[np.uint8]", cv2.threshold(dark, 0, 1, cv2.THRESH_BINARY_INV)[1])
@@ -155,7 +155,7 @@ class SpotFinder:
         """Where a frame is bright; one whose planes are not YUV is converted whole."""
         name, width, height = frame.format.name, frame.width, frame.height
         if name not in CHROMA or name == "gbrp" or self._dim < 0 or width % 2 or height % 2:
-            return tight(bright(self._converter.convert(frame), self.threshold))
+            return tighten(mark_bright(self._converter.convert(frame), self.threshold))
         (across, down), (y, u, v) = CHROMA[name], planes(frame)
         y, u, v = y[:, :width], u[:, : width >> across], v[:, : width >> across]
         extremes = (*cv2.minMaxLoc(u)[:2], *cv2.minMaxLoc(v)[:2])
@@ -166,8 +166,8 @@ class SpotFinder:
             dim = _grey_level(name, int(frame.colorspace), int(frame.color_range), self.threshold)
         coloured = (u, v) if away > GREY else ()
         if self._near is None or not (
-            _within(y, self._near, 0, dim)
-            and all(_within(plane, _halved(self._near, across, down), 128 - GREY, 128 + GREY) for plane in coloured)
+            _is_within(y, self._near, 0, dim)
+            and all(_is_within(plane, _halve(self._near, across, down), 128 - GREY, 128 + GREY) for plane in coloured)
         ):
             boxes = [_bounds(y, dim)]
             if coloured:
@@ -177,20 +177,20 @@ class SpotFinder:
             found = [box for box in boxes if box]
             if not found:
                 return DARK
-            self._near = _grown(found, width, height)
+            self._near = _grow(found, width, height)
         x0, y0, x1, y1 = self._near
         if away:
             self._coloured += 1
             if self._coloured % COLOURED_FRAMES == 0:
                 self._near = None
-            return tight(bright(self._converter.convert(frame, (x0, y0, x1, y1)), self.threshold), x0, y0)
-        spot = tight(_above(y[y0:y1, x0:x1], dim), x0, y0)
+            return tighten(mark_bright(self._converter.convert(frame, (x0, y0, x1, y1)), self.threshold), x0, y0)
+        spot = tighten(_threshold(y[y0:y1, x0:x1], dim), x0, y0)
         if spot.pixels.size:
-            self._near = _grown([spot.box], width, height)
+            self._near = _grow([spot.box], width, height)
         return spot
 
 
-def _above(plane: Any, level: int) -> NDArray[np.uint8]:
+def _threshold(plane: Any, level: int) -> NDArray[np.uint8]:
     return cast("NDArray[np.uint8]", cv2.threshold(plane, level, 1, cv2.THRESH_BINARY)[1])
 
 
@@ -206,7 +206,7 @@ def _grey_level(name: str, colorspace: int, color_range: int, threshold: int) ->
     return int((Converter().convert(ramp)[0].max(axis=1) <= threshold).sum()) - 1
 
 
-def _within(plane: NDArray[np.uint8], box: Box, lowest: int, highest: int) -> bool:
+def _is_within(plane: NDArray[np.uint8], box: Box, lowest: int, highest: int) -> bool:
     """Whether all values outside a box lie between two."""
     x0, y0, x1, y1 = box
     around = [part for part in (plane[:y0], plane[y1:], plane[y0:y1, :x0], plane[y0:y1, x1:]) if part.size]
@@ -214,12 +214,12 @@ def _within(plane: NDArray[np.uint8], box: Box, lowest: int, highest: int) -> bo
     return all(lowest <= low and high <= highest for low, high in extremes)
 
 
-def _halved(box: Box, across: int, down: int) -> Box:
+def _halve(box: Box, across: int, down: int) -> Box:
     x0, y0, x1, y1 = box
     return x0 >> across, y0 >> down, x1 >> across, y1 >> down
 
 
-def _grown(boxes: Sequence[Box], width: int, height: int) -> Box:
+def _grow(boxes: Sequence[Box], width: int, height: int) -> Box:
     """A box round boxes, with room and on even coordinates."""
     x0, y0 = (max(0, min(box[side] for box in boxes) - ROOM_PX) // 2 * 2 for side in (0, 1))
     x1, y1 = (max(box[side] for box in boxes) + ROOM_PX + 1 for side in (2, 3))

@@ -109,7 +109,7 @@ class Player:
                     yield from self._feed(stream, packet)
                     packet = self._next(packets)
                 yield from self._feed(stream, None)
-                yield from self._settled(all_of_them=True)
+                yield from self._take_settled(all_of_them=True)
         except DataValueError as error:
             raise DataFileError(str(error)) from error
 
@@ -140,7 +140,7 @@ class Player:
             if packet is not None:
                 self._note_damage(position)
                 self._waiting |= set() if packet.is_discard else {position}
-        yield from self._settled()
+        yield from self._take_settled()
 
     def _look(self, packet: Any, position: int) -> None:
         """Notes what a packet says of itself and, where they can be read, what its headers say."""
@@ -211,7 +211,7 @@ class Player:
         self.begins_grey = self.begins_grey or (first and not self._is_withheld and self._key_shown < 0)
         self._held.append((frame, position, self._key_shown))
 
-    def _settled(self, all_of_them: bool = False) -> Iterator[ShownFrame]:
+    def _take_settled(self, all_of_them: bool = False) -> Iterator[ShownFrame]:
         while self._held:
             frame, position, key = self._held[0]
             coming = len(self._times) <= position + REORDERED  # what has not come by then is lost

@@ -153,7 +153,7 @@ class BestCheckpoint(RunCheckpoint):
     def on_train_batch_end(self, trainer: Trainer, *batch: Any) -> None:
         """Has what the training ends with validated."""
         self._measured = {}
-        if trained_whole(trainer, trainer.current_epoch + trainer.is_last_batch):
+        if is_trained_whole(trainer, trainer.current_epoch + trainer.is_last_batch):
             trainer.check_val_every_n_epoch = 1
             trainer.should_stop = True
 
@@ -200,10 +200,10 @@ class LastCheckpoint(RunCheckpoint):
 
     def on_train_batch_end(self, trainer: Trainer, *batch: Any) -> None:
         """Writes what a training goes on from whose time is up, as soon as that can be exact."""
-        if at_its_end(trainer) or not time_is_up(trainer) or not trainer.fit_loop._can_stop_early:
+        if ends_epoch(trainer) or not time_is_up(trainer) or not trainer.fit_loop._can_stop_early:
             return
         trainer.should_stop = False
-        if nothing_waits(trainer):
+        if is_settled(trainer):
             self._save_checkpoint(trainer, str(self.path))
             self._out_of_time = True
 
@@ -222,7 +222,7 @@ class RecentCheckpoint(RunCheckpoint):
 
     def on_train_batch_end(self, trainer: Trainer, *batch: Any) -> None:
         """Leaves out batches behind which something waits, which a training that goes on would not do."""
-        if nothing_waits(trainer):
+        if is_settled(trainer):
             super().on_train_batch_end(trainer, *batch)
 
 
@@ -231,20 +231,20 @@ def chooser_of(trainer: Any) -> BestCheckpoint | None:
     return next((callback for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)), None)
 
 
-def nothing_waits(trainer: Trainer) -> bool:
+def is_settled(trainer: Trainer) -> bool:
     """Whether all is done with a batch: no gradients wait for others', no validation and no end of an epoch is due."""
     loop: Any = trainer.fit_loop
-    if at_its_end(trainer) or loop._should_accumulate():
+    if ends_epoch(trainer) or loop._should_accumulate():
         return False
     return not loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
 
 
-def at_its_end(trainer: Trainer) -> bool:
+def ends_epoch(trainer: Trainer) -> bool:
     """Whether an epoch ends with the batch it is at, be it by the last step of the training."""
-    return trainer.is_last_batch or trained_whole(trainer, trainer.current_epoch)
+    return trainer.is_last_batch or is_trained_whole(trainer, trainer.current_epoch)
 
 
-def trained_whole(trainer: Trainer, epochs: int) -> bool:
+def is_trained_whole(trainer: Trainer, epochs: int) -> bool:
     """Whether a training has done all its steps, or so many epochs are all."""
     of_epochs = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epochs
     return of_epochs or 0 <= trainer.max_steps <= trainer.global_step

@@ -18,7 +18,7 @@ from datamodules import EpochLoader
 
 from ..errors import ExperimentValueError
 from ..evaluation.pictures import overlays
-from ..evaluation.result import result_of, rightness
+from ..evaluation.result import make_result, rightness
 from .predictions import _clips
 
 
@@ -75,10 +75,10 @@ class Overlays(Callback):
         clips = _clips(trainer)
         wanted: dict[int, list[int]] = {}
         numbers = {(method, clip): number for number, method, clip in clips[["method", "clip"]].itertuples()}
-        for method, clip, frame in extreme_frames(result_of(pl_module.testing, clips).frames, self.extremes):
+        for method, clip, frame in extreme_frames(make_result(pl_module.testing, clips).frames, self.extremes):
             wanted.setdefault(numbers[method, clip], []).append(frame)
         stream = cast("EpochLoader", trainer.test_dataloaders).stream
-        samples = list(stream.only({clip: sorted(frames) for clip, frames in wanted.items()}))
+        samples = list(stream.samples_of_frames({clip: sorted(frames) for clip, frames in wanted.items()}))
         if samples:
             self._draw(trainer.strategy.batch_to_device(default_collate(samples)), trainer, pl_module)
 

@@ -69,5 +69,5 @@ def probe_batch(stream: FrameStream, per_method: int) -> Batch:
         per_method: Clips of each method.
     """
     by_name = stream.clips.sort_values(["method", "clip"]).groupby("method", sort=False)
-    batch: Batch = default_collate(list(stream.only(dict(evaluation_plan(by_name.head(per_method), 1)))))
+    batch: Batch = default_collate(list(stream.samples_of_frames(dict(evaluation_plan(by_name.head(per_method), 1)))))
     return batch

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .places import without_places
+from .places import drop_places
 from .rows import TAKES
 
 FREE = (
@@ -42,7 +42,7 @@ MEASURED = ("trainer.limit_test_batches", "trainer.precision")
 
 def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Dotted names of settings that are not the same, but for those in `FREE`, and wherever data files lie."""
-    left, right = (dict(_flat(without_places(config))) for config in (one, other))
+    left, right = (dict(_flat(drop_places(config))) for config in (one, other))
     names = [name for name in {**left, **right} if left.get(name) != right.get(name)]
     return [name for name in names if not name.startswith(FREE)]
 
@@ -70,7 +70,7 @@ def training_key(config: Mapping[str, Any]) -> str:
 
     Trainings of equal keys can stand for each other if their data are the same, see `data_used`.
     """
-    flat = _flat(without_places(config))
+    flat = _flat(drop_places(config))
     return config_hash({key: value for key, value in flat if not key.startswith(WHERE)})
 
 
@@ -81,5 +81,5 @@ def data_key(config: Mapping[str, Any]) -> str:
 
 def measured_hash(config: Mapping[str, Any]) -> str:
     """Short hash of what a test measures by: a configuration without what may differ between training and test."""
-    flat = _flat(without_places(config))
+    flat = _flat(drop_places(config))
     return config_hash({key: value for key, value in flat if not key.startswith(FREE_IN_TEST) or key in MEASURED})

@@ -52,19 +52,19 @@ def check_keys(layers: Iterable[Layer]) -> None:
 
 
 def _unknown(settings: Mapping[str, Any], classes: dict[str, str]) -> Iterator[tuple[str, Sequence[str]]]:
-    yield from _outside(settings, TOP, "")
+    yield from _find_unknown(settings, TOP, "")
     for part in ("model", "data"):
         yield from _unknown_of_class(settings.get(part), part, classes)
     tests = settings.get("tests")
     for name, test in tests.items() if isinstance(tests, dict) else ():
         if not isinstance(test, dict):
             continue
-        yield from _outside(test, OF_A_TEST, f"tests.{name}.")
+        yield from _find_unknown(test, OF_A_TEST, f"tests.{name}.")
         inner = {part: test.get(part) for part in ("model", "data", "trainer")}
         yield from ((f"tests.{name}.{key}", valid) for key, valid in _unknown(inner, dict(classes)))
     trainer = settings.get("trainer")
     if isinstance(trainer, dict):
-        yield from _outside(trainer, list(inspect.signature(Trainer).parameters), "trainer.")
+        yield from _find_unknown(trainer, list(inspect.signature(Trainer).parameters), "trainer.")
         for name in [name for name in trainer if f"trainer.{name.rstrip('+')}" in LISTS]:
             yield from _unknown_of_list(trainer[name], f"trainer.{name}", classes)
 
@@ -83,14 +83,16 @@ def _unknown_of_list(items: Any, prefix: str, classes: dict[str, str]) -> Iterat
 def _unknown_of_class(settings: Any, prefix: str, classes: dict[str, str]) -> Iterator[tuple[str, Sequence[str]]]:
     if not isinstance(settings, dict):
         return
-    yield from _outside(settings, OF_A_CLASS, f"{prefix}.")
+    yield from _find_unknown(settings, OF_A_CLASS, f"{prefix}.")
     classes[prefix] = settings.get("class_path") or classes.get(prefix, "")
     parameters = _parameters(classes[prefix], prefix)
     if parameters and isinstance(settings.get("init_args"), dict):
-        yield from _outside(settings["init_args"], parameters, f"{prefix}.init_args.")
+        yield from _find_unknown(settings["init_args"], parameters, f"{prefix}.init_args.")
 
 
-def _outside(settings: Mapping[str, Any], valid: Sequence[str], prefix: str) -> Iterator[tuple[str, Sequence[str]]]:
+def _find_unknown(
+    settings: Mapping[str, Any], valid: Sequence[str], prefix: str
+) -> Iterator[tuple[str, Sequence[str]]]:
     yield from ((f"{prefix}{key}", valid) for key in settings if str(key).rstrip("+") not in valid)
 
 
@@ -98,7 +100,7 @@ def _parameters(class_path: str, prefix: str) -> list[str]:
     """Names of a constructor's arguments; none where they cannot be told (no name, any arguments)."""
     module, dot, name = class_path.rpartition(".")
     try:
-        kind = getattr(importlib.import_module(module), name) if dot else _known(name, prefix) if name else None
+        kind = getattr(importlib.import_module(module), name) if dot else _find_class(name, prefix) if name else None
     except (ImportError, AttributeError) as error:
         raise ExperimentValueError(
             f"{prefix}.class_path is {class_path!r}, which cannot be imported ({error}): check its spelling"
@@ -108,7 +110,7 @@ def _parameters(class_path: str, prefix: str) -> list[str]:
     return [] if open_ended else list(parameters)
 
 
-def _known(name: str, prefix: str) -> type:
+def _find_class(name: str, prefix: str) -> type:
     """The class of a name without its module, as the parser takes it."""
     kinds: list[type] = [kind for key, kind in KINDS.items() if prefix.startswith(key)]
     for kind in kinds:

@@ -64,11 +64,11 @@ def read_layers(arguments: Sequence[str]) -> list[Layer]:
             path = value if equals else words.pop(0) if words else ""
             layers.append((path, read_yaml(Path(path))))
         elif option.startswith("--") and not HELP.fullmatch(option):
-            layers.append(("command line", _spelt_out(option[2:], value if equals else words[0] if words else None)))
+            layers.append(("command line", _spell_out(option[2:], value if equals else words[0] if words else None)))
     return layers
 
 
-def _spelt_out(option: str, value: str | None) -> Mapping[str, Any]:
+def _spell_out(option: str, value: str | None) -> Mapping[str, Any]:
     """An option of the command line as a file would have it: `--model NAME` is its class, `--model.lr` an argument."""
     keys = option.split(".")
     if option in NAMED_BY_CLASS:
@@ -109,7 +109,7 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     return settings
 
 
-def with_table_base(arguments: Sequence[str]) -> list[str]:
+def add_table_base(arguments: Sequence[str]) -> list[str]:
     """Puts a table's `_base.yaml` before each of its rows."""
     words: list[str] = []
     for position, word in enumerate(arguments):
@@ -123,12 +123,12 @@ def with_table_base(arguments: Sequence[str]) -> list[str]:
     return words
 
 
-def as_options(small: dict[str, Any]) -> list[str]:
+def to_options(small: dict[str, Any]) -> list[str]:
     """The same as words of the command line."""
     return [f"--{key}={json.dumps(value) if isinstance(value, bool) else value}" for key, value in small.items()]
 
 
-def as_changes(small: dict[str, Any]) -> Config:
+def to_changes(small: dict[str, Any]) -> Config:
     """The same as nested settings."""
     changes: Config = {}
     for key, value in small.items():
@@ -140,13 +140,13 @@ def as_changes(small: dict[str, Any]) -> Config:
     return changes
 
 
-def named_row(arguments: Sequence[str]) -> Row:
+def find_row_name(arguments: Sequence[str]) -> Row:
     """The row that the last YAML file stands for."""
     files = [Path(origin) for origin, _ in read_layers(arguments) if origin != "command line"]
     return Row(files[-1].resolve().parent.name, files[-1].stem) if files else Row("unnamed", "unnamed")
 
 
-def with_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
+def apply_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
     """Lays settings over others as the command line does: mappings are joined, `key+` appends, all else is replaced.
 
     Args:
@@ -160,7 +160,7 @@ def with_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Confi
         if name != key:
             changed[name] = [*(known or []), *(value if isinstance(value, list) else [value])]
         elif isinstance(value, Mapping) and isinstance(known, Mapping):
-            changed[name] = with_changes(known, value)
+            changed[name] = apply_changes(known, value)
         else:
             changed[name] = value
     return changed
@@ -177,8 +177,8 @@ def read_settings(arguments: Sequence[str]) -> Config:
         ValueError: A file is no YAML mapping.
     """
     settings: Config = {}
-    for _, layer in read_layers(with_table_base(arguments)):
-        settings = with_changes(settings, layer)
+    for _, layer in read_layers(add_table_base(arguments)):
+        settings = apply_changes(settings, layer)
     return settings
 
 
@@ -187,10 +187,10 @@ def changes_of_test(test: Mapping[str, Any]) -> Config:
     return {key: value for key, value in test.items() if key != "optional"}
 
 
-def with_new_names(settings: Any) -> Any:
+def rename_classes(settings: Any) -> Any:
     """Settings with classes called as they are now, see `RENAMED`."""
     if isinstance(settings, Mapping):
-        return {key: with_new_names(value) for key, value in settings.items()}
+        return {key: rename_classes(value) for key, value in settings.items()}
     if isinstance(settings, list):
-        return [with_new_names(value) for value in settings]
+        return [rename_classes(value) for value in settings]
     return RENAMED.get(settings, settings) if isinstance(settings, str) else settings

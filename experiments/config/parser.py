@@ -41,7 +41,7 @@ class SentenceParser(LightningArgumentParser):
         added: list[str] = super().add_class_arguments(*arguments, **options)
         for action in self._actions:
             if (hint := getattr(action, "_typehint", None)) is not None:
-                action._typehint = whole_first(hint)  # type: ignore[attr-defined]
+                action._typehint = prefer_whole(hint)  # type: ignore[attr-defined]
         return added
 
     def add_argument(self, *names: Any, **options: Any) -> Any:
@@ -65,10 +65,10 @@ class SentenceParser(LightningArgumentParser):
         """Ends with a sentence; the parser of a class named inside leaves it to the one it was named in."""
         if not self.exit_on_error:
             super().error(message, ex)
-        fail(told(message) or str(ex))
+        fail(join_lines(message) or str(ex))
 
 
-def told(message: str) -> str:
+def join_lines(message: str) -> str:
     """What the parser says over many lines, in one sentence.
 
     Args:
@@ -96,7 +96,7 @@ def _choices(kind: str) -> list[str]:
     return [str(value) for value in ast.literal_eval(kind.removeprefix("typing.Literal"))]
 
 
-def whole_first(hint: Any) -> Any:
+def prefer_whole(hint: Any) -> Any:
     """A type that reads 1 as a whole number and 1.0 as none, where both are allowed.
 
     `Union[int, float]` and `Union[float, int]` are equal, so of a type around them, such as an `Optional`, Python keeps

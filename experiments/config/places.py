@@ -16,7 +16,7 @@ OF_DATA = ("root", "splits", "csv")
 """Options of those data modules that say where files lie, and nothing else."""
 
 
-def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+def drop_places(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration without the paths of files that are told by what they hold; it is not changed.
 
     Args:
@@ -35,7 +35,7 @@ def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def places(config: Mapping[str, Any]) -> dict[str, str]:
-    """The paths that `without_places` leaves out, by dotted key, as the disk has them: however they are spelt."""
+    """The paths that `drop_places` leaves out, by dotted key, as the disk has them: however they are spelt."""
     found: dict[str, Any] = {}
     if _is_ours(config):
         arguments = config["data"]["init_args"]

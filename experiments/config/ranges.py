@@ -22,7 +22,7 @@ IN_PROCESS = re.compile("spawn|fork|notebook")
 DEVICES = re.compile(r"auto|-1|0*[1-9]\d*|\d+(,\d*)+")
 
 
-def _least(smallest: int, more: str = "") -> Rule:
+def _at_least(smallest: int, more: str = "") -> Rule:
     return lambda value: smallest <= value < math.inf, f"{smallest} or more{more}"
 
 
@@ -49,12 +49,12 @@ RULES: Mapping[str, Rule] = {
         _one_of("auto", *(name for name in StrategyRegistry.available_strategies() if not IN_PROCESS.search(name)))[1],
     ),
     "devices": (_names_devices, "auto, a number from 1 on, -1 for all there are, or numbers of GPUs such as 0,1"),
-    "num_nodes": _least(1),
-    "fast_dev_run": _least(0, " batches, or true"),
-    "max_epochs": _least(0, ", or -1 for no end"),
-    "min_epochs": _least(0),
-    "max_steps": _least(0, ", or -1 for no end"),
-    "min_steps": _least(0),
+    "num_nodes": _at_least(1),
+    "fast_dev_run": _at_least(0, " batches, or true"),
+    "max_epochs": _at_least(0, ", or -1 for no end"),
+    "min_epochs": _at_least(0),
+    "max_steps": _at_least(0, ", or -1 for no end"),
+    "min_steps": _at_least(0),
     "limit_train_batches": AMOUNT,
     "limit_val_batches": AMOUNT,
     "limit_test_batches": AMOUNT,
@@ -64,13 +64,13 @@ RULES: Mapping[str, Rule] = {
         lambda value: not isinstance(value, int | float) or (value > 0 and _is_amount(value)),
         "a number of training batches from 1 on, a share of them up to 1.0, or a time DD:HH:MM:SS",
     ),
-    "check_val_every_n_epoch": _least(1),
-    "num_sanity_val_steps": _least(0, ", or -1 for all"),
-    "log_every_n_steps": _least(0),
-    "accumulate_grad_batches": _least(1),
-    "gradient_clip_val": _least(0),
+    "check_val_every_n_epoch": _at_least(1),
+    "num_sanity_val_steps": _at_least(0, ", or -1 for all"),
+    "log_every_n_steps": _at_least(0),
+    "accumulate_grad_batches": _at_least(1),
+    "gradient_clip_val": _at_least(0),
     "gradient_clip_algorithm": _one_of("norm", "value"),
-    "reload_dataloaders_every_n_epochs": _least(0),
+    "reload_dataloaders_every_n_epochs": _at_least(0),
     "profiler": _one_of("simple", "advanced", "pytorch", "xla"),
     "barebones": (lambda value: not value, "false: a run logs and keeps checkpoints, which that leaves out"),
 }
@@ -96,8 +96,8 @@ def check_ranges(settings: Mapping[str, Any]) -> None:
     for name, (sound, wanted) in RULES.items():
         value = trainer.get(name)
         if value is not None and not (value == -1 and name in WITHOUT_END) and not sound(value):
-            raise ExperimentValueError(f"trainer.{name} is {_shown(value)}, wanted {wanted}")
+            raise ExperimentValueError(f"trainer.{name} is {_show(value)}, wanted {wanted}")
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else str(value)

@@ -33,13 +33,13 @@ class Row(NamedTuple):
         return f"{self.table}/{self.name}"
 
     @classmethod
-    def named(cls, name: str) -> Row:
+    def from_name(cls, name: str) -> Row:
         """The row that another row or a command names, whether there is one or not."""
         table, _, row = name.partition("/")
         return cls(table, row)
 
     @property
-    def listed(self) -> bool:
+    def is_listed(self) -> bool:
         """Whether it stands in its table, and so is tested."""
         return not self.name.startswith("_")
 
@@ -60,10 +60,10 @@ class Row(NamedTuple):
 def all_rows(folder: Path = TABLES) -> list[Row]:
     """Every row and every training that rows need, in the order of the tables: those by number, ablations, others."""
     found = [Row(path.parent.name, path.stem, folder) for path in folder.glob("*/*.yaml") if path.stem != "_base"]
-    return sorted(found, key=order)
+    return sorted(found, key=order_key)
 
 
-def order(row: Row) -> tuple[bool, bool, str, str]:
+def order_key(row: Row) -> tuple[bool, bool, str, str]:
     """Sorts rows as `all_rows` does."""
     return not row.table.startswith("table-"), not row.table.startswith("ablation-"), row.table, row.name
 
@@ -81,7 +81,7 @@ def find_rows(names: Iterable[str], folder: Path = TABLES) -> list[Row]:
     rows = all_rows(folder)
     found: list[Row] = []
     for name in names or sorted({row.table for row in rows if row.table.startswith(("table-", "ablation-"))}):
-        fitting = [row for row in rows if name == str(row) or (name == row.table and row.listed)]
+        fitting = [row for row in rows if name == str(row) or (name == row.table and row.is_listed)]
         if not fitting:
             known = [*map(str, rows), *sorted({row.table for row in rows})]
             near = difflib.get_close_matches(name, known, n=1, cutoff=0)

@@ -8,7 +8,7 @@ SEEDS = 2**32
 """So many seeds NumPy takes, from 0 on."""
 
 
-def seed_of(word: str) -> int:
+def parse_seed(word: str) -> int:
     """Reads a seed of the command line, for argparse.
 
     Args:

@@ -91,7 +91,7 @@ def intervals(result: Result, replicates: int = REPLICATES, by: str = "pair") ->
     return {key: ends(values, units) for key, values in drawn.items()}
 
 
-def compared(
+def compare_evaluations(
     first: Result, second: Result, replicates: int = REPLICATES, only: Collection[str] | None = None
 ) -> list[Comparison]:
     """Differences of metrics that two evaluations share, each replicate drawn for both alike.
@@ -116,7 +116,7 @@ def compared(
             f"the two runs were tested on different frames: {len(one)} and {len(other)}, of which {len(apart)} are in "
             f"one only{named}: test both on the same data"
         )
-    facts = [_measured_on(frames, {*one.columns} & {*other.columns}) for frames in (one, other)]
+    facts = [_list_frames(frames, {*one.columns} & {*other.columns}) for frames in (one, other)]
     differing = (facts[0] != facts[1]).any(axis=1)
     if differing.any():
         raise ExperimentValueError(
@@ -126,21 +126,21 @@ def compared(
     pairs = first.frames["pair"].nunique()
     weights = np.concatenate([np.ones((1, pairs)), draws(pairs, replicates)])  # the first is the test set itself
     a, b = (weighted_metrics(result, weights, only=only) for result in (first, second))
-    own = [_forged(frames, "own_") for frames in (one, other)]
+    own = [_forged_counts(frames, "own_") for frames in (one, other)]
     wanted = [key for key in a if key in b and (only is None or key in only)]
     shared = [key for key in wanted if "_own" not in key or own[0].equals(own[1])]
     return [_comparison(key, a, b, (a[key] - b[key])[1:], pairs) for key in shared]
 
 
-def _measured_on(frames: pd.DataFrame, columns: Container[str]) -> pd.DataFrame:
+def _list_frames(frames: pd.DataFrame, columns: Container[str]) -> pd.DataFrame:
     """Pair, known and forged pixels of each frame, as far as both runs say them."""
     facts = frames[["pair"]].astype(str)
     if "tp" in columns:
-        facts = facts.join(_forged(frames, ""))
+        facts = facts.join(_forged_counts(frames, ""))
     return facts
 
 
-def _forged(frames: pd.DataFrame, prefix: str) -> pd.DataFrame:
+def _forged_counts(frames: pd.DataFrame, prefix: str) -> pd.DataFrame:
     """Forged and known pixels of each frame, by the labels whose counts have that prefix."""
     counts = frames[[name for name in frames if name.startswith(prefix) and name.removeprefix(prefix) in COUNTS]]
     forged = counts.filter(regex="tp$|fn$").sum(axis=1)

@@ -51,7 +51,7 @@ def overlays(
         module: Knows how images were normalised, and the operating point.
     """
     masks, point, drawn = predicted.get("mask_logit"), module.point, []
-    for number, image in enumerate(_shown(batch["image"].float().cpu(), module)):
+    for number, image in enumerate(_denormalise(batch["image"].float().cpu(), module)):
         method, clip = clips.loc[int(batch["clip"][number]), ["method", "clip"]]
         frame, score = int(batch["frame"][number]), float(predicted["frame_score"][number])
         caption = f"{method} {clip} frame {frame}: score {score:.2f}, fake from {point.frame_threshold:.2f}"
@@ -64,7 +64,7 @@ def overlays(
     return drawn
 
 
-def _shown(images: Tensor, module: Any) -> list[PictureBytes]:
+def _denormalise(images: Tensor, module: Any) -> list[PictureBytes]:
     """Undoes the normalisation: (B, 3, H, W) to images (H, W, 3), 0 to 255."""
     mean, std = (images.new_tensor(values)[:, None, None] for values in (module.mean, module.std))
     pixels = images * std + mean

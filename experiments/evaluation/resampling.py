@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lightning_modules import METHODS
 from lightning_modules.metrics.operating_point import LARGEST
-from lightning_modules.metrics.ratios import iou_of, pooled
+from lightning_modules.metrics.ratios import iou_of, pool_counts
 
 from .ranking import Floats, rank_counts, rank_scores
 from .result import COUNTS, Result
@@ -33,7 +33,7 @@ def weighted_metrics(result: Result, weights: Floats, by: str = "pair", only: Co
     """
     units = pd.Index(sorted(result.frames[by].unique()))
     methods = pd.Index(METHODS if result.frames["method"].isin(METHODS).all() else [])  # else none is told apart
-    frames, groups = (_numbered(table, methods, units, by) for table in (result.frames, result.groups))
+    frames, groups = (_number_columns(table, methods, units, by) for table in (result.frames, result.groups))
     frames["video"] = result.frames.groupby(["method", "clip"], observed=True).ngroup()
     found: Metrics = {}
     of_methods = only is None or any("/" in key for key in only)
@@ -46,13 +46,13 @@ def weighted_metrics(result: Result, weights: Floats, by: str = "pair", only: Co
             metrics = _where(fakes, rows, weights, metrics) if suffix else metrics
             if "tp" in rows and (not suffix or (known := fakes & (rows[COUNTS].sum(axis=1) > 0)).any()):
                 counted = groups.loc[histogram_rows, "unit"].to_numpy()
-                pixels = _pixels(rows, weights) | _binned(result.histograms[histogram_rows], counted, weights)
+                pixels = _pixels(rows, weights) | _sum_histograms(result.histograms[histogram_rows], counted, weights)
                 metrics |= _where(known, rows, weights, pixels) if suffix else pixels
             found |= {key + suffix: value for key, value in metrics.items()}
     return found
 
 
-def _numbered(table: pd.DataFrame, methods: pd.Index, units: pd.Index, by: str) -> pd.DataFrame:
+def _number_columns(table: pd.DataFrame, methods: pd.Index, units: pd.Index, by: str) -> pd.DataFrame:
     """The numbers of a table, with methods by their position, 0 for any other, and what is weighted in `unit`."""
     numbers = table.select_dtypes("number")
     method = methods.get_indexer(table["method"]).clip(min=0)
@@ -116,10 +116,10 @@ def _iou(
     fakes: Floats,
 ) -> Metrics:
     real, fake = (_sums(counts[label == kind], unit[label == kind], weights) for kind in (0, 1))
-    return pooled(real.T, fake.T, reals, fakes)
+    return pool_counts(real.T, fake.T, reals, fakes)
 
 
-def _binned(histograms: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats) -> Metrics:
+def _sum_histograms(histograms: NDArray[np.int64], unit: NDArray[np.int64], weights: Floats) -> Metrics:
     real, forged = np.moveaxis(_sums(histograms, unit, weights), 1, 0)[:, :, ::-1]  # highest scores first
     auroc, _, precision = rank_counts(forged.cumsum(1), real.cumsum(1))
     return {"pixel_auroc": auroc, "pixel_ap": precision()}

@@ -32,7 +32,7 @@ class Result(NamedTuple):
             `score` and its log-odds `logit`, by which frames are ranked and called; `tp`, `fp`, `fn`, `tn` where pixels
             were judged; the same behind `own_` where labels of its own were trained on.
         groups: One row for each clip and label: `method`, `clip`, `pair`, `label`; none where pixels were not judged.
-        histograms: int64 (G, 2, BINS), see `lightning_modules.Measured`.
+        histograms: int64 (G, 2, BINS), see `lightning_modules.Measurements`.
         point: The operating point in use.
     """
 
@@ -42,7 +42,7 @@ class Result(NamedTuple):
     point: OperatingPoint
 
 
-def result_of(evaluation: Evaluation, clips: pd.DataFrame) -> Result:
+def make_result(evaluation: Evaluation, clips: pd.DataFrame) -> Result:
     """Names what an evaluation has measured.
 
     Args:
@@ -55,16 +55,16 @@ def result_of(evaluation: Evaluation, clips: pd.DataFrame) -> Result:
     several = measured.logits.shape[1] > 1
     logit = measured.logits[:, evaluation.decisions.index(evaluation.point.decision) if several else 0]
     facts = {"frame": measured.frame.numpy(), "score": logit.sigmoid().numpy(), "logit": logit.numpy()}
-    frames = _named(measured.clip, measured.label, clips).assign(**facts)
+    frames = _name_clips(measured.clip, measured.label, clips).assign(**facts)
     for prefix, counts in (("", measured.counts), ("own_", measured.own)):
         if counts is not None:
             frames[[prefix + name for name in COUNTS]] = counts.numpy()
     clip, _, label = measured.groups.unbind(1)
-    groups = _named(clip, label, clips)
+    groups = _name_clips(clip, label, clips)
     return Result(frames, groups, measured.histograms.numpy(), evaluation.point)
 
 
-def _named(clip: Tensor, label: Tensor, clips: pd.DataFrame) -> pd.DataFrame:
+def _name_clips(clip: Tensor, label: Tensor, clips: pd.DataFrame) -> pd.DataFrame:
     known = clips.loc[clip.numpy(), ["method", "clip", "pair"]].reset_index(drop=True)
     return known.assign(label=label.numpy())
 
@@ -112,7 +112,7 @@ def read_result(folder: RunFolder, name: str | None = None) -> Result:
     with np.load(folder.file("histograms", name, "npz")) as stored:
         groups = pd.DataFrame({column: stored[column] for column in ("method", "clip", "pair", "label")})
         histograms = stored["histograms"].astype(np.int64)
-    noted = folder.noted(f"test-{name}" if name else "test")["operating_point"]
+    noted = folder.read_provenance(f"test-{name}" if name else "test")["operating_point"]
     frames = pd.read_parquet(path)
     if "logit" not in frames:  # written before there were log-odds
         with np.errstate(divide="ignore"):

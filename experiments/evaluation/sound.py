@@ -9,8 +9,8 @@ import pandas as pd
 
 from lightning_modules import OperatingPoint
 
+from ..runs.damage import DamagedFileError, blame_file
 from ..runs.folder import RunFolder
-from ..runs.reading import DamagedFileError, reading
 from .result import Result, read_result
 
 FRAME_COLUMNS = ("method", "clip", "pair", "label", "frame", "score")
@@ -30,7 +30,7 @@ def sound_result(folder: RunFolder, name: str | None = None) -> Result:
     """
     frames, histograms = folder.file("frames", name, "parquet"), folder.file("histograms", name, "npz")
     remedy = f"put back a sound copy, or remove {folder.metrics(name).name} and test again"
-    with reading(histograms, remedy):
+    with blame_file(histograms, remedy):
         if histograms.is_file() and not zipfile.is_zipfile(histograms):
             raise ValueError("it is no archive")
     try:
@@ -41,14 +41,14 @@ def sound_result(folder: RunFolder, name: str | None = None) -> Result:
             raise
         found = error
     if found is not None:
-        with reading(frames, remedy):
+        with blame_file(frames, remedy):
             pd.read_parquet(frames)[[*FRAME_COLUMNS]].astype({"score": float})
-        with reading(histograms, remedy), histograms.open("rb") as file, np.load(file) as stored:
+        with blame_file(histograms, remedy), histograms.open("rb") as file, np.load(file) as stored:
             for part in ("method", "clip", "pair", "label", "histograms"):
                 stored[part]
-        with reading(folder.provenance):
-            OperatingPoint.read(folder.noted(f"test-{name}" if name else "test")["operating_point"])
+        with blame_file(folder.provenance):
+            OperatingPoint.read(folder.read_provenance(f"test-{name}" if name else "test")["operating_point"])
         raise DamagedFileError(f"{folder.path} holds a test that cannot be read ({found}): {remedy}") from found
-    with reading(frames, remedy):
+    with blame_file(frames, remedy):
         result.frames[[*FRAME_COLUMNS]].astype({"score": float})
     return result

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from ..config.rows import Row
 from ..doctor import PIXEL_FREE
-from ..runs.at_work import AtWorkError, alone_at
-from ..runs.reading import DamagedFileError
+from ..runs.damage import DamagedFileError
+from ..runs.folder_lock import AtWorkError, hold_folder
 from ..runs.run import run_folders
-from ..training.baseline_folders import BASELINES, Asked, at_work_at, baseline_folders
+from ..training.baseline_folders import BASELINES, Asked, baseline_folders, lock_of_baselines
 from .launcher import PROGRAM, Resources
 from .plan import WantedRun
 from .steps import Step
@@ -29,11 +29,11 @@ def baseline_steps(jobs: Sequence[WantedRun], runs: Path, options: Mapping[Row, 
         runs: Folder of runs.
         options: Of each row's command.
     """
-    chosen = _chosen(jobs)
+    chosen = _choose(jobs)
     first: dict[Asked, str] = {}
     steps = []
     for job in chosen:
-        key = _asked(job)
+        key = _describe(job)
         name = f"baselines of {job.row.table} seed{job.seed}"
         if done(runs, job.row.table, job.seed, key):
             first.setdefault(key, name)
@@ -45,20 +45,20 @@ def baseline_steps(jobs: Sequence[WantedRun], runs: Path, options: Mapping[Row, 
     return steps
 
 
-def _chosen(jobs: Sequence[WantedRun]) -> list[WantedRun]:
-    counted = Counter(_asked(job) for job in jobs if job.row.listed)
+def _choose(jobs: Sequence[WantedRun]) -> list[WantedRun]:
+    counted = Counter(_describe(job) for job in jobs if job.row.is_listed)
     tables: dict[tuple[str, int], list[WantedRun]] = {}
     for job in jobs:
-        if job.row.listed:
+        if job.row.is_listed:
             tables.setdefault((job.row.table, job.seed), []).append(job)
     return [
-        max(rows, key=lambda job: counted[_asked(job)])
+        max(rows, key=lambda job: counted[_describe(job)])
         for rows in tables.values()
         if any(job.config["model"]["class_path"] != PIXEL_FREE for job in rows)
     ]
 
 
-def _asked(job: WantedRun) -> Asked:
+def _describe(job: WantedRun) -> Asked:
     return Asked.of(job.config, job.data)
 
 
@@ -81,10 +81,10 @@ def _home(runs: Path, seed: int, key: Asked) -> str | None:
 
 def _step(job: WantedRun, key: Asked, name: str, runs: Path, waits: tuple[str, ...], options: Sequence[str]) -> Step:
     table, seed = job.row.table, job.seed
-    at_work = at_work_at(runs, table, seed)
+    at_work = lock_of_baselines(runs, table, seed)
 
     def command() -> list[str] | None:
-        with suppress(AtWorkError), alone_at(at_work, wait=False):
+        with suppress(AtWorkError), hold_folder(at_work, wait=False):
             folders = baseline_folders(runs, table, seed)
             for folder in folders.values():
                 if folder.path.is_symlink():

@@ -12,24 +12,24 @@ from datamodules.files import write_text
 
 from ..config.layers import Config
 from ..errors import ExperimentValueError
-from ..runs.at_work import AtWorkError, alone_at
-from ..runs.reading import DamagedFiles
+from ..runs.damage import DamagedFiles
+from ..runs.folder_lock import AtWorkError, hold_folder
 from ..runs.run import Run
 from ..runs.share import link, move_aside
-from ..training.nodes import alone
+from ..training.nodes import explain_alone
 from .baselines import baseline_steps
-from .estimate import Estimate, estimate, spoken, spoken_span
+from .estimate import Estimate, estimate, format_duration, format_span
 from .launcher import PROGRAM, Launcher, Resources
 from .local import Local
 from .plan import FAILED, Planned, WantedRun, plan_jobs, state
 from .quick import HEADING
+from .request import Request, parser_of, read_request
 from .slurm import Slurm
 from .slurm_queue import SlurmJob, job_name
 from .steps import Step, carry_out
-from .wanted import Wanted, parser_of, read_wanted
 
 
-def run_wanted(arguments: Sequence[str]) -> None:
+def run_request(arguments: Sequence[str]) -> None:
     """Trains and tests rows: needed ones first, each training once, on from where it stopped.
 
     Args:
@@ -43,7 +43,7 @@ def run_wanted(arguments: Sequence[str]) -> None:
 
     parser = parser_of("run", "Trains and tests rows.")
     parser.add_argument("--jobs", type=int, help="rows at a time (default 1, of a cluster as many as it takes)")
-    options, wanted = read_wanted(parser, arguments)
+    options, wanted = read_request(parser, arguments)
     if options.jobs is not None and options.jobs < 1:
         raise ExperimentValueError(f"--jobs is {options.jobs}, wanted 1 or more")
     launcher = _launcher(options, wanted)
@@ -51,12 +51,12 @@ def run_wanted(arguments: Sequence[str]) -> None:
     planned = plan_jobs(wanted.jobs, wanted.runs, left_out)
     while stale := [one for one in planned if one.state == "stale"]:
         for one in stale:
-            if isinstance(launcher, Slurm) and (job := _queued(one, launcher.queue.jobs())):
+            if isinstance(launcher, Slurm) and (job := _find_queued(one, launcher.queue.jobs())):
                 raise ExperimentValueError(
-                    f"{one.folder.path} is stale ({one.why}), but job {job.number} is {job.said} there: give the "
+                    f"{one.folder.path} is stale ({one.why}), but job {job.number} is {job.state_word} there: give the "
                     f"options of that job, or end it by scancel {job.number}"
                 )
-            print(f"{one.folder.path} is stale ({one.why}): moved to {_aside(one)}")
+            print(f"{one.folder.path} is stale ({one.why}): moved to {_move_aside(one)}")
         planned = plan_jobs(wanted.jobs, wanted.runs, left_out)
     if options.quick:
         write_text(wanted.runs / "heading.txt", f"{HEADING}\n")
@@ -70,7 +70,7 @@ def run_wanted(arguments: Sequence[str]) -> None:
     steps += baseline_steps(wanted.jobs, wanted.runs, wanted.options)
     try:
         failed = carry_out(steps, launcher, options.jobs or (len(steps) if launcher.queues else 1))
-        log_missing([Run.under(wanted.runs, one.job.row, one.job.seed) for one in planned])
+        log_missing([Run.of_row(wanted.runs, one.job.row, one.job.seed) for one in planned])
     except (KeyboardInterrupt, SystemExit):
         going_on = "; jobs that are queued or running go on, scancel ends them" if launcher.queues else ""
         print(f"ended: the same command goes on from here{going_on}", file=sys.stderr)
@@ -87,7 +87,7 @@ def run_wanted(arguments: Sequence[str]) -> None:
 
 
 def show(arguments: Sequence[str]) -> None:
-    """Prints what `run_wanted` would do, with an estimate of the time it takes; changes nothing.
+    """Prints what `run_request` would do, with an estimate of the time it takes; changes nothing.
 
     Args:
         arguments: See `--help`.
@@ -95,7 +95,7 @@ def show(arguments: Sequence[str]) -> None:
     Raises:
         SystemExit: Status 1 where the folder of a row is damaged.
     """
-    options, wanted = read_wanted(parser_of("plan", "Says what run would do."), arguments)
+    options, wanted = read_request(parser_of("plan", "Says what run would do."), arguments)
     queue = Slurm(options.slurm).queue.jobs() if options.launcher == "slurm" else {}
     left_out = DamagedFiles()
     planned = plan_jobs(wanted.jobs, wanted.runs, left_out)
@@ -106,7 +106,7 @@ def show(arguments: Sequence[str]) -> None:
             table = one.job.row.table
             print(f"\n{table}")
         seed = f" seed{one.job.seed}" if len({job.seed for job in wanted.jobs}) > 1 else ""
-        said, time = _said(one, _queued(one, queue)), spoken(seconds) if seconds else ""
+        said, time = _describe(one, _find_queued(one, queue)), format_duration(seconds) if seconds else ""
         print(f"  {one.job.row.name + seed:36} {said:12} {time:>9}  {_why(one)}")
     print(f"\n{_sum(planned, told)}")
     _tell_unknown(planned)
@@ -122,26 +122,26 @@ def _tell_unknown(planned: Sequence[Planned]) -> None:
         print(f"data of runs are not compared, their settings alone are: {problem}", file=sys.stderr)
 
 
-def _aside(one: Planned) -> Path:
-    with alone_at(one.folder, wait=False):
+def _move_aside(one: Planned) -> Path:
+    with hold_folder(one.folder, wait=False):
         return move_aside(one.folder)
 
 
-def _said(one: Planned, job: SlurmJob | None) -> str:
-    return job.said if job else "failed" if one.failure else one.state
+def _describe(one: Planned, job: SlurmJob | None) -> str:
+    return job.state_word if job else "failed" if one.failure else one.state
 
 
-def _queued(one: Planned, queue: Mapping[str, SlurmJob]) -> SlurmJob | None:
+def _find_queued(one: Planned, queue: Mapping[str, SlurmJob]) -> SlurmJob | None:
     return queue.get(job_name(_name(one.job), _log(one)))
 
 
-def _launcher(options: argparse.Namespace, wanted: Wanted) -> Launcher:
+def _launcher(options: argparse.Namespace, wanted: Request) -> Launcher:
     if options.launcher == "slurm":
         return Slurm(options.slurm)
     for config in wanted.configs.values():
         if (nodes := config["trainer"]["num_nodes"]) > 1:
             raise ExperimentValueError(
-                f"{alone(nodes, config['trainer']['devices'])}; or let SLURM do it: --launcher slurm"
+                f"{explain_alone(nodes, config['trainer']['devices'])}; or let SLURM do it: --launcher slurm"
             )
     return Local(options.jobs or 1)
 
@@ -157,24 +157,24 @@ def _why(one: Planned) -> str:
 def _sum(planned: Sequence[Planned], told: Estimate) -> str:
     keys = {one.job.training for one in planned if not one.job.config.get("checkpoint_from")}
     left = {one.job.training for one in planned if one.trains and not one.job.config.get("checkpoint_from")}
-    rows = [one for one in planned if one.job.row.listed]
+    rows = [one for one in planned if one.job.row.is_listed]
     done = sum(one.state == "done" for one in rows)
     counted = f"{len(rows)} rows, {done} of them done; {len(keys)} distinct trainings, {len(left)} still to be done"
     if not any(told.seconds):
         return counted
     return (
-        f"{counted}: about {spoken(sum(told.seconds))} one after the other ({spoken_span(*told.span)}), by "
+        f"{counted}: about {format_duration(sum(told.seconds))} one after the other ({format_span(*told.span)}), by "
         f"{'; by '.join(told.sources)}"
     )
 
 
-def _step(one: Planned, wanted: Wanted, left: set[str], shared: set[str]) -> Step:
+def _step(one: Planned, wanted: Request, left: set[str], shared: set[str]) -> Step:
     job, folder = one.job, one.folder
 
     def command() -> list[str] | None:
         (folder.path / FAILED).unlink(missing_ok=True)
         if one.home and one.state not in ("done", "to test", "damaged"):
-            with suppress(AtWorkError), alone_at(folder, wait=False):  # else the row waits for who is at work there
+            with suppress(AtWorkError), hold_folder(folder, wait=False):  # else the row waits for who is at work there
                 link(one.home, folder)
         if state(job, folder)[0] in ("done", "damaged"):
             return None

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config.layers import Config
+from ..runs.damage import DamagedFiles
 from ..runs.data_used import count_clips
-from ..runs.reading import DamagedFiles
 from .plan import Planned, tests_due
 from .rates import Rates
 from .workload import work
@@ -70,7 +70,7 @@ def _tests(one: Planned) -> int:
         return 0
     if one.state in ("done", "to test"):
         return len(tests_due(one.job, one.folder))
-    own = one.job.row.listed and not one.home
+    own = one.job.row.is_listed and not one.home
     return own + sum(not (test.same or test.lacking) for test in one.job.tests)
 
 
@@ -81,13 +81,13 @@ def _devices(config: Mapping[str, Any]) -> int:
     return (int(named) if named.isdigit() and named != "0" else 1) * int(trainer["num_nodes"])
 
 
-def spoken_span(least: float, most: float) -> str:
+def format_span(least: float, most: float) -> str:
     """Two times in words: `2 to 6 h`, `40 min to 2.1 days`."""
-    low, high = spoken(least), spoken(most)
+    low, high = format_duration(least), format_duration(most)
     return f"{low.removesuffix(high.partition(' ')[2]).strip()} to {high}"
 
 
-def spoken(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds in words: `40 s`, `12 min`, `3.5 h`, `2.1 days`."""
     for limit, unit, name in ((100, 1, "s"), (100 * 60, 60, "min"), (48 * 3600, 3600, "h")):
         if seconds < limit:

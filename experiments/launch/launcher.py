@@ -35,7 +35,7 @@ class Resources(NamedTuple):
 class Started(Protocol):
     """A command that was started."""
 
-    def ended(self) -> int | None:
+    def exit_status(self) -> int | None:
         """Its exit status; None while it is at work."""
 
     def stop(self) -> None:
@@ -70,7 +70,7 @@ class Launcher(Protocol):
         """
 
 
-def begun(log: Path) -> TextIO:
+def open_log(log: Path) -> TextIO:
     """A log opened to be gone on with, after the line that a start begins with."""
     log.parent.mkdir(parents=True, exist_ok=True)
     file = log.open("a")

@@ -8,10 +8,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from datamodules.parallel.pool import cores
+from datamodules.parallel.pool import count_cores
 
 from ..signals import END_PATIENCE_S, STARTER
-from .launcher import Resources, Started, begun
+from .launcher import Resources, Started, open_log
 
 
 class LocalProcess:
@@ -21,7 +21,7 @@ class LocalProcess:
     """
 
     def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
-        with begun(log) as file:
+        with open_log(log) as file:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -31,13 +31,13 @@ class LocalProcess:
                 process_group=0,
             )
 
-    def ended(self) -> int | None:
+    def exit_status(self) -> int | None:
         """Its exit status; None while it is at work."""
         return self._process.poll()
 
     def stop(self) -> None:
         """Terminates it; a training first completes its batch."""
-        if self.ended() is None:
+        if self.exit_status() is None:
             self._process.terminate()
 
     def wait(self) -> None:
@@ -60,7 +60,7 @@ class Local:
     look_s = 0.2
 
     def __init__(self, at_once: int = 1) -> None:
-        self._environment = {"OMP_NUM_THREADS": str(max(1, cores() // at_once))} if at_once > 1 else {}
+        self._environment = {"OMP_NUM_THREADS": str(max(1, count_cores() // at_once))} if at_once > 1 else {}
 
     def start(
         self, name: str, command: Sequence[str], log: Path, resources: Resources, after: Sequence[Started]

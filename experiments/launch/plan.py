@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config.hashes import training_key
-from ..config.layers import Config, with_changes
+from ..config.layers import Config, apply_changes
 from ..config.places import places
-from ..config.rows import TAKES, Row, find_rows, order
+from ..config.rows import TAKES, Row, find_rows, order_key
 from ..errors import ExperimentValueError
-from ..runs.data_used import EVERY_SPLIT, TRAINING, Data, DataNow, differing_data
+from ..runs.damage import DamagedFileError, DamagedFiles
+from ..runs.data_used import EVERY_SPLIT, TRAINING, Data, DataNow, describe_data_difference
 from ..runs.folder import RunFolder
-from ..runs.reading import DamagedFileError, DamagedFiles
 from ..runs.run import Run
 from ..runs.share import find_home, runs_by_key
 from ..training.further_tests import FurtherTest, further_tests
@@ -49,7 +49,7 @@ class WantedRun(NamedTuple):
 
     def folder(self, runs: Path) -> RunFolder:
         """Where its run lies under a folder of runs."""
-        return Run.under(runs, self.row, self.seed).folder
+        return Run.of_row(runs, self.row, self.seed).folder
 
     @property
     def training(self) -> tuple[str, str, str]:
@@ -57,10 +57,10 @@ class WantedRun(NamedTuple):
         data = self.data.digest(TRAINING) or repr(sorted(self.data.places.items()))
         return self.key, data, repr(sorted(self.data.others.items()))
 
-    def differs(self, folder: RunFolder) -> str:
+    def describe_difference(self, folder: RunFolder) -> str:
         """Says which data are not those of a run by the same settings; "" for none. Untested, its test split may."""
         tested = folder.metrics(None).is_file()
-        return differing_data(folder, self.data, EVERY_SPLIT if tested else TRAINING)
+        return describe_data_difference(folder, self.data, EVERY_SPLIT if tested else TRAINING)
 
 
 class Planned(NamedTuple):
@@ -106,7 +106,7 @@ def needed_row(row: Row, config: Config) -> Row | None:
     return find_rows(names, row.folder)[0] if names else None
 
 
-def resolved(rows: Iterable[Row], resolve: Callable[[Row], Config]) -> dict[Row, Config]:
+def resolve_rows(rows: Iterable[Row], resolve: Callable[[Row], Config]) -> dict[Row, Config]:
     """Resolves rows and those they need, each before the rows that need it, else in the order of the tables.
 
     Raises:
@@ -124,7 +124,7 @@ def resolved(rows: Iterable[Row], resolve: Callable[[Row], Config]) -> dict[Row,
                 add(needed, (*waiting, row))
             found[row] = config
 
-    for row in sorted(rows, key=order):
+    for row in sorted(rows, key=order_key):
         add(row, ())
     return found
 
@@ -132,7 +132,7 @@ def resolved(rows: Iterable[Row], resolve: Callable[[Row], Config]) -> dict[Row,
 def jobs(
     configs: Mapping[Row, Config],
     seeds: Sequence[int],
-    changed: Callable[[Config, Mapping[str, Any]], Config] = with_changes,
+    changed: Callable[[Config, Mapping[str, Any]], Config] = apply_changes,
 ) -> list[WantedRun]:
     """Makes a job of each row and seed, and looks at what their data are.
 
@@ -150,7 +150,7 @@ def jobs(
                 (option,) = [option for option in TAKES if config.get(option)]
                 own[option] = f"{needed}@{found[needed, seed].key}"
                 start = found[needed, seed].data
-            tests = further_tests(own, changed, data_now) if row.listed else []
+            tests = further_tests(own, changed, data_now) if row.is_listed else []
             found[row, seed] = WantedRun(row, seed, own, training_key(own), data_now(own, start), needed, tests)
     return list(found.values())
 
@@ -179,7 +179,7 @@ def plan_jobs(wanted: Sequence[WantedRun], runs: Path, left_out: DamagedFiles | 
         home, after = None, []
         if kind in ("done", "to test", "damaged"):
             home = find_home(folder)
-        elif other := _same(job, lying.get(job.key, ()), left_out):
+        elif other := _find_same(job, lying.get(job.key, ()), left_out):
             home = other.path
         elif first[job.training] is not job:
             home = first[job.training].folder(runs).path
@@ -187,15 +187,15 @@ def plan_jobs(wanted: Sequence[WantedRun], runs: Path, left_out: DamagedFiles | 
         if job.needs and kind in ("interrupted", "missing", "stale") and not home:
             after.append(by_name[job.needs, job.seed])
         planned.append(Planned(job, folder, kind, why, home, tuple(after)))
-    return _with_lost_checkpoints(planned)
+    return _train_lost_again(planned)
 
 
-def _same(job: WantedRun, lying: Iterable[RunFolder], left_out: DamagedFiles | None) -> RunFolder | None:
+def _find_same(job: WantedRun, lying: Iterable[RunFolder], left_out: DamagedFiles | None) -> RunFolder | None:
     """The first run by the same settings whose data are the job's, or lie where the job's would."""
     for run in lying:
         with (left_out or DamagedFiles()).noted():
-            known = job.data.clips is not None or places(run.known()) == job.data.places
-            if known and not job.differs(run):
+            known = job.data.clips is not None or places(run.read_config()) == job.data.places
+            if known and not job.describe_difference(run):
                 return run
     return None
 
@@ -213,30 +213,30 @@ def state(job: WantedRun, folder: RunFolder) -> tuple[str, str]:
 
 
 def _state(job: WantedRun, folder: RunFolder) -> tuple[str, str]:
-    if folder.config.exists() and not folder.begun:
+    if folder.config.exists() and not folder.is_started:
         return "missing", ""  # whatever the file says, it will be written anew
     key = folder.key
     if key is None:
         return ("stale", "the run it shared is gone") if folder.config.is_symlink() else ("missing", "")
     if key != job.key:
-        return ("stale", ", ".join(folder.differing(job.config)[:3])) if folder.begun else ("missing", "")
-    if unlike := job.differs(folder):
+        return ("stale", ", ".join(folder.list_differences(job.config)[:3])) if folder.is_started else ("missing", "")
+    if unlike := job.describe_difference(folder):
         return "stale", unlike
     due = tests_due(job, folder)
-    if folder.trained or (folder.noted("fit") and not due):
+    if folder.is_trained or (folder.read_provenance("fit") and not due):
         return ("to test", ", ".join(name or "own test" for name in due)) if due else ("done", "")
-    if folder.noted("fit"):
+    if folder.read_provenance("fit"):
         return "stale", "its checkpoint is gone"
     return ("interrupted", "") if folder.last.is_file() else ("missing", "")
 
 
 def tests_due(job: WantedRun, folder: RunFolder) -> list[str]:
     """Names of the tests that are still to be done; "" is the row's own."""
-    own = [""] if job.row.listed and not folder.metrics(None).is_file() else []
-    return own + [test.name for test in job.tests if test.due(folder)]
+    own = [""] if job.row.is_listed and not folder.metrics(None).is_file() else []
+    return own + [test.name for test in job.tests if test.is_due(folder)]
 
 
-def _with_lost_checkpoints(planned: Sequence[Planned]) -> list[Planned]:
+def _train_lost_again(planned: Sequence[Planned]) -> list[Planned]:
     """Has a row trained again that is done, but whose checkpoint another one needs and somebody has deleted."""
     needed = {id(job) for one in planned for job in one.after}
     return [

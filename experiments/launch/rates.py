@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from ..config.layers import Config
+from ..runs.damage import DamagedFiles, blame_file, read_csv
 from ..runs.data_used import count_clips, read_data
 from ..runs.folder import RunFolder
-from ..runs.reading import DamagedFiles, read_csv, reading
 from .workload import Network, Work, gflops, work
 
 DECODE_S = 0.005
@@ -178,7 +178,7 @@ def _read_finished(runs: Path, left_out: DamagedFiles) -> list[_Finished]:
         if run.config.is_symlink() or not run.config.exists():
             continue
         with left_out.noted():
-            config, fit, data = run.known(), run.noted("fit"), read_data(run)
+            config, fit, data = run.read_config(), run.read_provenance("fit"), read_data(run)
             if data is None or not fit.get("seconds") or config.get("checkpoint_from"):  # written before it was kept
                 continue
             try:
@@ -186,7 +186,7 @@ def _read_finished(runs: Path, left_out: DamagedFiles) -> list[_Finished]:
                 workers = config["data"]["init_args"]["num_workers"]
             except (KeyError, TypeError):  # of a data module of somebody's own, whose cost is another
                 continue
-            with reading(run.provenance):
+            with blame_file(run.provenance):
                 seconds = float(fit["seconds"]) * int(fit.get("processes", 1))
                 on_cpu = str(fit.get("device", "cpu")).startswith("cpu")
                 if amount.training:
@@ -198,7 +198,7 @@ def _read_costs(path: Path) -> pd.DataFrame:
     """Lines of `cost.csv` with the row they are `named` by, GFLOPs of an `image`, and seconds a GFLOP, `gflop_s`."""
     numbers = ["flops", "ms", "size", "batch_size"]
     lines = read_csv(path, numbers, "put back a sound copy, or remove it and measure again, by make cost")
-    with reading(path, "remove it and measure again, by make cost"):
+    with blame_file(path, "remove it and measure again, by make cost"):
         lines = lines[(lines["flops"] > 0) & (lines["ms"] > 0)]
         named, rate = lines["table"] + "/" + lines["row"], lines["ms"] / 1000 / (lines["flops"] / 1e9)
         return lines[["size", "device", "batch_size"]].assign(named=named, image=lines["flops"] / 1e9, gflop_s=rate)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ExperimentFileError, ExperimentValueError
-from .launcher import PROGRAM, Resources, Started, begun
+from .launcher import PROGRAM, Resources, Started, open_log
 from .slurm_queue import Queue, ask, job_name, short
 from .steps import newest_lines
 
@@ -40,7 +40,7 @@ class Submitted:
         self._log = log
         self._queue = queue
 
-    def ended(self) -> int | None:
+    def exit_status(self) -> int | None:
         """Its exit status, 0 where SLURM knows none any more; None while it is queued or at work."""
         if self.number in {job.number for job in self._queue.jobs().values()}:
             return None
@@ -80,7 +80,7 @@ class RowJob:
     def __call__(self) -> None:
         """Does it."""
         if os.environ.get("SLURM_PROCID", "0") == "0":
-            with begun(self.log) as file:
+            with open_log(self.log) as file:
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
         sys.argv = list(self.command[len(PROGRAM) - 1 :])
@@ -139,14 +139,14 @@ class Slurm:
         if job := self.queue.jobs().get(called):
             if job.options != options:
                 raise ExperimentValueError(
-                    f"{name} is {job.said} as job {job.number} with other options: give the same, or end it by scancel "
-                    f"{job.number}"
+                    f"{name} is {job.state_word} as job {job.number} with other options: give the same, or end it by "
+                    f"scancel {job.number}"
                 )
             return Submitted(job.number, log, self.queue)
         folder = log.parent / "slurm"
         executor = self._submitit.SlurmExecutor(folder.resolve(), max_num_timeout=REQUEUES)
         waits = [one.number for one in after if isinstance(one, Submitted)]
-        asked = asked_for(resources, waits, self._options)
+        asked = job_options(resources, waits, self._options)
         executor.update_parameters(
             job_name=f"{called}.{options}",
             nodes=resources.nodes,
@@ -168,7 +168,7 @@ class Slurm:
         return Submitted(number, log, self.queue)
 
 
-def asked_for(resources: Resources, waits: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+def job_options(resources: Resources, waits: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of sbatch for a job, beside its name, nodes and tasks; a pure function.
 
     Args:

@@ -29,7 +29,7 @@ class SlurmJob(NamedTuple):
     options: str
 
     @property
-    def said(self) -> str:
+    def state_word(self) -> str:
         """In a word: `queued` or `running`."""
         return "queued" if self.state in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT") else "running"
 

@@ -76,7 +76,7 @@ def carry_out(steps: Sequence[Step], launcher: Launcher, at_once: int = 1) -> di
                         continue
                     waiting.remove(step)
                     if broken:
-                        finish(step, _not_begun(broken))
+                        finish(step, _say_not_started(broken))
                         continue
                     after = [running[name][1] for name in step.after if name in running]
                     try:
@@ -93,12 +93,14 @@ def carry_out(steps: Sequence[Step], launcher: Launcher, at_once: int = 1) -> di
                     else:
                         finish(step, step.lacking())
                 for step, process, since in list(running.values()):
-                    if (status := process.ended()) is not None:
+                    if (status := process.exit_status()) is not None:
                         del running[step.name]
                         broken = [name for name in step.after if name in failed]
                         reason = last_sentence(step.log) or f"ended with status {status}" if status else step.lacking()
-                        finish(step, _not_begun(broken) if status and broken else reason, time.monotonic() - since)
-                bar.set_postfix_str(_shown({name: step.log for name, (step, *_) in running.items()}))
+                        finish(
+                            step, _say_not_started(broken) if status and broken else reason, time.monotonic() - since
+                        )
+                bar.set_postfix_str(_show_logs({name: step.log for name, (step, *_) in running.items()}))
                 if running:
                     time.sleep(launcher.look_s)
         except BaseException:
@@ -115,13 +117,13 @@ def _ready(step: Step, ended: set[str], running: Mapping[str, object], launcher:
     return begun.issuperset(step.after)
 
 
-def _shown(logs: Mapping[str, Path]) -> str:
+def _show_logs(logs: Mapping[str, Path]) -> str:
     if len(logs) > SHOWN_AT_WORK:
         return f"{len(logs)} started"
     return "; ".join(f"{name} {progress(log)}" for name, log in logs.items())
 
 
-def _not_begun(broken: Sequence[str]) -> str:
+def _say_not_started(broken: Sequence[str]) -> str:
     return f"not begun, for it needs {broken[0]}, which failed"
 
 

@@ -78,7 +78,7 @@ def step_passes(config: Config) -> float:
     network = Network.of(config)
     if config["model"]["init_args"].get("frozen_epochs") != "all":
         return 1 + BACKWARD
-    encoder, whole = counted().get(Network(network.encoder, "", "32")), counted().get(network)
+    encoder, whole = read_counted().get(Network(network.encoder, "", "32")), read_counted().get(network)
     if encoder is None or whole is None:
         return 1 + BACKWARD
     return 1 + BACKWARD * max(0.0, 1 - encoder / whole)
@@ -91,12 +91,12 @@ def gflops(network: Network, size: int) -> float:
         network: The network.
         size: Side of the image, in pixels.
     """
-    found = counted().get(network)
-    return (statistics.median(counted().values()) if found is None else found) * size**2 / 1e6
+    found = read_counted().get(network)
+    return (statistics.median(read_counted().values()) if found is None else found) * size**2 / 1e6
 
 
 @cache
-def counted() -> dict[Network, float]:
+def read_counted() -> dict[Network, float]:
     """Reads `COUNTED`: GFLOPs a megapixel by network."""
     with COUNTED.open(newline="") as file:
         return {Network(*line[:-1]): float(line[-1]) for line in list(csv.reader(file))[1:]}

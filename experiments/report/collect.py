@@ -9,11 +9,11 @@ from pathlib import Path
 from datamodules.files import write_text
 
 from ..errors import ExperimentMissingError
-from ..runs.reading import DamagedFiles
+from ..runs.damage import DamagedFiles
 from ..runs.run import scale_of
-from .columns import by_table, heading, published, title
+from .columns import heading, read_published, split_by_table, title
+from .formats import latex, markdown, text
 from .page.write import write_results_page
-from .printed import latex, markdown, text
 from .results import results, timings
 
 
@@ -40,12 +40,14 @@ def collect(arguments: Sequence[str]) -> None:
             f"{options.runs} holds no metrics.json of {options.table or 'any table'}: train and test a row first, "
             "such as make train EXP=demo/segmentation DATA=data/mini"
         )
-    for name, table in by_table(found):
+    for name, table in split_by_table(found):
         facts = heading(table, scale_of(options.runs))
         if name in set(printed.table):
-            print(f"\n{name}{f', {facts}' if facts else ''}\n{text(table, published(name))}")
+            print(f"\n{name}{f', {facts}' if facts else ''}\n{text(table, read_published(name))}")
         for form, suffix in ((markdown, "md"), (latex, "tex")):
-            write_text(options.runs / "tables" / f"{name}.{suffix}", form(table, published(name), title(name, facts)))
+            write_text(
+                options.runs / "tables" / f"{name}.{suffix}", form(table, read_published(name), title(name, facts))
+            )
     write_text(options.runs / "results.csv", found.to_csv(index=False))
     write_text(options.runs / "timings.csv", timings(options.runs, left_out).to_csv(index=False))
     size = write_results_page(options.runs, found, left_out)

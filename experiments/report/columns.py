@@ -65,7 +65,7 @@ QUESTIONS = {
 }
 
 
-def by_table(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+def split_by_table(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Splits rows of `results` into tables: those by number, then ablations, then others."""
     tables = [(str(name), table) for name, table in found.groupby("table")]
     return sorted(tables, key=lambda one: [not one[0].startswith(kind) for kind in ("table-", "ablation-")])
@@ -88,34 +88,34 @@ def title(name: str, facts: str) -> str:
     return " ".join(filter(None, [f"{name}.", QUESTIONS.get(name), sentence]))
 
 
-def published(table: str) -> pd.DataFrame | None:
+def read_published(table: str) -> pd.DataFrame | None:
     """Metrics of `<table>/reference.csv` beside the rows, if there are any."""
     path = TABLES / table / "reference.csv"
     return pd.read_csv(path) if path.is_file() else None
 
 
-def same_data(summary: pd.DataFrame) -> pd.Series:
-    """Names that are the same for rows of `over_seeds` that were tested on the same data."""
+def group_by_data(summary: pd.DataFrame) -> pd.Series:
+    """Names that are the same for rows of `summarise_seeds` that were tested on the same data."""
     return summary["data"].where(summary["data"] != "", "tested on " + summary["test_set"])
 
 
-def measured(summary: pd.DataFrame) -> list[str]:
+def measured_columns(summary: pd.DataFrame) -> list[str]:
     """Those of `COST_COLUMNS` that any row has."""
     return [name for name in METRIC_COLUMNS if name in summary and summary[name].notna().any()]
 
 
-def best(summary: pd.DataFrame) -> pd.DataFrame:
+def mark_best(summary: pd.DataFrame) -> pd.DataFrame:
     """Marks the best metric of each column among the trained rows tested on the same data, where there are several.
 
     Args:
-        summary: Rows of `over_seeds`.
+        summary: Rows of `summarise_seeds`.
 
     Returns:
         True or False by row and metric.
     """
-    marked = pd.DataFrame(False, index=summary.index, columns=measured(summary))
+    marked = pd.DataFrame(False, index=summary.index, columns=measured_columns(summary))
     trained = summary[~summary["row"].str.startswith(BASELINE)]
-    for _, rows in trained.groupby(same_data(trained)):
+    for _, rows in trained.groupby(group_by_data(trained)):
         for name in marked.columns.difference([*UNRANKED, OWN_LABELS]):
             metrics = rows[name].round(3)
             if rows.loc[metrics.notna(), "row"].nunique() > 1:

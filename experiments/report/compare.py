@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import ExperimentValueError
-from ..evaluation.intervals import REPLICATES, Comparison, compared
+from ..evaluation.intervals import REPLICATES, Comparison, compare_evaluations
 from ..evaluation.sound import sound_result
 from ..runs.folder import RunFolder
 from .columns import METRIC_COLUMNS
@@ -39,7 +39,9 @@ def compare(arguments: Sequence[str]) -> None:
         )
     first, second = (sound_result(RunFolder(folder), options.name) for folder in (options.first, options.second))
     printed = [key.removeprefix("test/") for key in METRIC_COLUMNS if "always" not in key]
-    comparisons = compared(first, second, options.replicates, None if options.all or options.out else printed)
+    comparisons = compare_evaluations(
+        first, second, options.replicates, None if options.all or options.out else printed
+    )
     by_key = {one.key: one for one in comparisons}
     shown = comparisons if options.all else [by_key[key] for key in printed if key in by_key]
     pairs = first.frames["pair"].nunique()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..runs.reading import DamagedFiles, read_intervals, read_metrics, reading
+from ..runs.damage import DamagedFiles, blame_file, read_intervals, read_metrics
 from ..runs.run import Run, run_folders
 from ..runs.share import find_home
 
@@ -43,14 +43,14 @@ def results(runs: Path, left_out: DamagedFiles | None = None) -> pd.DataFrame:
         with each():
             for test_set in run.test_sets:
                 with each():
-                    rows.append(_measured(run, test_set))
+                    rows.append(_result_row(run, test_set))
     return pd.DataFrame(rows, columns=None if rows else TEST_COLUMNS)
 
 
-def _measured(run: Run, test_set: str) -> dict[str, Any]:
+def _result_row(run: Run, test_set: str) -> dict[str, Any]:
     """A row of `results`."""
-    noted = run.folder.noted(run.stage(test_set))
-    with reading(run.folder.provenance):
+    noted = run.folder.read_provenance(run.stage(test_set))
+    with blame_file(run.folder.provenance):
         data = f"{noted['index']}-{noted['frames']}" if "index" in noted else ""
         faces = str((noted.get("faces") or {}).get("source", ""))
     names = dict(zip(TEST_COLUMNS, (*run[:3], test_set, faces, data), strict=True))
@@ -82,13 +82,13 @@ def timings(runs: Path, left_out: DamagedFiles | None = None) -> pd.DataFrame:
         names = {"table": run.table, "row": run.row, "seed": run.seed}
         with each():
             for stage in ["fit", *map(run.stage, run.test_sets)]:
-                noted = run.folder.noted(stage)
+                noted = run.folder.read_provenance(stage)
                 if "seconds" in noted:
                     rows.append({**names, "stage": stage, "run": str(where), **{key: noted.get(key) for key in TIMED}})
     return pd.DataFrame(rows, columns=["table", "row", "seed", "stage", "run", *TIMED])
 
 
-def over_seeds(found: pd.DataFrame) -> pd.DataFrame:
+def summarise_seeds(found: pd.DataFrame) -> pd.DataFrame:
     """Joins the seeds of each row and test set.
 
     Args:

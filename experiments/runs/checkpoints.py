@@ -142,10 +142,10 @@ def read_checkpoint(path: Path, remedy: str) -> dict[str, Any]:
 
 def keep_weights(path: Path) -> None:
     """Leaves of a checkpoint what a finished training is used for."""
-    write_checkpoint(without_training(_of_run(path)), path)
+    write_checkpoint(strip_training(_read_of_run(path)), path)
 
 
-def without_training(checkpoint: dict[str, Any]) -> dict[str, Any]:
+def strip_training(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """What of a checkpoint a finished training is used for."""
     return {name: value for name, value in checkpoint.items() if name not in TO_GO_ON}
 
@@ -159,7 +159,7 @@ def take_checkpoint(source: Path, model: Any, target: Path) -> None:
         target: File to write.
     """
     own = {"operating_point": model.point.as_dict(), "hyper_parameters": dict(model.hparams)}
-    write_checkpoint(without_training(_of_run(source)) | own, target)
+    write_checkpoint(strip_training(_read_of_run(source)) | own, target)
 
 
 def refuse_other_network(source: Path, model: Any, name: str) -> None:
@@ -173,7 +173,7 @@ def refuse_other_network(source: Path, model: Any, name: str) -> None:
     Raises:
         ValueError: Says what differs.
     """
-    known = _of_run(source)["hyper_parameters"]
+    known = _read_of_run(source)["hyper_parameters"]
     for part in OF_NETWORK:
         if known.get(part) != model.hparams.get(part):
             raise ExperimentValueError(
@@ -182,5 +182,5 @@ def refuse_other_network(source: Path, model: Any, name: str) -> None:
             )
 
 
-def _of_run(path: Path) -> dict[str, Any]:
+def _read_of_run(path: Path) -> dict[str, Any]:
     return read_checkpoint(path, "put a whole copy back, or move that run's folder away and train it again")

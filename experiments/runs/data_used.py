@@ -22,9 +22,9 @@ from datamodules.layouts.listing import FILES_OF
 
 from ..config.places import OF_DATA, OUR_PACKAGE, places
 from ..errors import ExperimentValueError
+from .damage import blame_file
 from .folder import RunFolder
 from .provenance import digest
-from .reading import reading
 
 TRAINING = ("train", "val")
 """Splits that shape a training."""
@@ -60,7 +60,7 @@ class Data(NamedTuple):
         """Short hash of the clips of some splits and of a file of faces; "" where the clips are not known."""
         if self.clips is None:
             return ""
-        return digest(_in_splits(self.clips, splits)) + self.others.get(FACES_FILE, "")
+        return digest(_select_splits(self.clips, splits)) + self.others.get(FACES_FILE, "")
 
 
 def count_clips(data: Data, config: Mapping[str, Any]) -> dict[str, int]:
@@ -91,9 +91,9 @@ class DataNow:
             config: Resolved.
             start: Data of the training that it starts from.
         """
-        asked = _asked(config["data"])
+        asked = _read_options(config["data"])
         if repr(asked) not in self._known:
-            self._known[repr(asked)] = _looked_at(asked)
+            self._known[repr(asked)] = _look_at(asked)
         found = self._known[repr(asked)]
         if isinstance(found, Exception):
             return data_of(None, config, start)._replace(problem=str(found))
@@ -109,7 +109,7 @@ def data_of(files: pd.DataFrame | None, config: Mapping[str, Any], start: Data |
         start: Data of the training that it starts from; None for none, or where they are not known.
     """
     lying = places(config)
-    data = Data(None, {}, lying) if files is None else _without_others(files, lying)
+    data = Data(None, {}, lying) if files is None else _drop_others(files, lying)
     if start is not None:
         data.others.update({f"{STARTED_FROM}: {name}": value for name, value in start.others.items()})
         if learnt_by := start.digest(TRAINING):
@@ -136,11 +136,11 @@ def read_data(run: RunFolder, name: str | None = None) -> Data | None:
     path = run.file("data", name, "parquet")
     if not path.is_file():
         return None
-    with reading(path, f"put back a sound copy, or remove {path.name}: data are told by their paths then"):
-        return _without_others(pd.read_parquet(path)[[*FILE_COLUMNS]].astype(str), {})
+    with blame_file(path, f"put back a sound copy, or remove {path.name}: data are told by their paths then"):
+        return _drop_others(pd.read_parquet(path)[[*FILE_COLUMNS]].astype(str), {})
 
 
-def differing_data(run: RunFolder, data: Data, splits: Sequence[str]) -> str:
+def describe_data_difference(run: RunFolder, data: Data, splits: Sequence[str]) -> str:
     """Says which data are not those of a run; "" where they are, or where nobody can tell.
 
     Where a run has kept nothing of its data, they are told by their paths.
@@ -155,7 +155,7 @@ def differing_data(run: RunFolder, data: Data, splits: Sequence[str]) -> str:
     """
     if known := read_data(run):
         return difference(known, data, splits)
-    before = places(run.known())
+    before = places(run.read_config())
     moved = [key for key in {**before, **data.places} if before.get(key) != data.places.get(key)]
     return "; ".join(f"{key} was {before.get(key)}, is {data.places.get(key)}" for key in moved)
 
@@ -173,7 +173,7 @@ def difference(known: Data, now: Data, splits: Sequence[str]) -> str:
     """
     said = []
     if known.clips is not None and now.clips is not None:
-        clips = (_in_splits(known.clips, splits), _in_splits(now.clips, splits))
+        clips = (_select_splits(known.clips, splits), _select_splits(now.clips, splits))
         both = clips[0].merge(clips[1], how="outer", on="name", suffixes=("", " now"), indicator="side")
         unlike = pd.concat([both[name] != both[f"{name} now"] for name in FILE_COLUMNS[1:]], axis=1).any(axis=1)
         for what, rows in (
@@ -198,9 +198,9 @@ def keep_data(run: RunFolder, data: Data, write: bool) -> None:
     Raises:
         ValueError: The run here was begun by other data.
     """
-    if run.begun:
+    if run.is_started:
         refuse_other_data(run, data, TRAINING, "")
-    if write and data.clips is not None and not run.trained and not (run.begun and read_data(run)):
+    if write and data.clips is not None and not run.is_trained and not (run.is_started and read_data(run)):
         _write_data(run, data)
 
 
@@ -216,14 +216,14 @@ def refuse_other_data(run: RunFolder, data: Data, splits: Sequence[str], more: s
     Raises:
         ValueError: They are others.
     """
-    if unlike := differing_data(run, data, splits):
+    if unlike := describe_data_difference(run, data, splits):
         raise ExperimentValueError(
             f"the run in {run.path} learnt by other data than there are now ({unlike}): put those back, or use another "
             f"folder (--trainer.default_root_dir){more}"
         )
 
 
-def keep_tested(run: RunFolder, data: Data, name: str | None) -> None:
+def keep_tested_data(run: RunFolder, data: Data, name: str | None) -> None:
     """Notes what data a test has measured.
 
     Args:
@@ -233,12 +233,12 @@ def keep_tested(run: RunFolder, data: Data, name: str | None) -> None:
     """
     if data.clips is None:
         return
-    tested = _in_splits(data.clips, ["test"])
+    tested = _select_splits(data.clips, ["test"])
     if name:
         _write_data(run, data._replace(clips=tested), name)
     elif (known := read_data(run)) and known.clips is not None:
         _write_data(
-            run, known._replace(clips=pd.concat([_in_splits(known.clips, TRAINING), tested], ignore_index=True))
+            run, known._replace(clips=pd.concat([_select_splits(known.clips, TRAINING), tested], ignore_index=True))
         )
 
 
@@ -249,16 +249,16 @@ def _write_data(run: RunFolder, data: Data, name: str | None = None) -> None:
     write_parquet(pd.concat([data.clips, *others], ignore_index=True), run.file("data", name, "parquet"))
 
 
-def _without_others(files: pd.DataFrame, lying: dict[str, str]) -> Data:
+def _drop_others(files: pd.DataFrame, lying: dict[str, str]) -> Data:
     others = files[files["split"] == ""]
     return Data(files[files["split"] != ""], dict(others[["name", "video"]].itertuples(index=False)), lying)
 
 
-def _in_splits(clips: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:
+def _select_splits(clips: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:
     return clips[clips["split"].isin(splits)]
 
 
-def _asked(data: Mapping[str, Any]) -> dict[str, Any]:
+def _read_options(data: Mapping[str, Any]) -> dict[str, Any]:
     """Class and options that say which files are used; nothing of a data module that cannot tell."""
     path, arguments = str(data.get("class_path", "")), data.get("init_args")
     if not path.startswith(OUR_PACKAGE) or not isinstance(arguments, Mapping):
@@ -266,18 +266,18 @@ def _asked(data: Mapping[str, Any]) -> dict[str, Any]:
     return {"class_path": path, **{name: arguments[name] for name in ASKED if name in arguments}}
 
 
-def _looked_at(asked: Mapping[str, Any]) -> pd.DataFrame | Exception | None:
+def _look_at(asked: Mapping[str, Any]) -> pd.DataFrame | Exception | None:
     if not asked:
         return None
     options = dict(asked)
     path = options.pop("class_path")
     try:
-        return FILES_OF[path](**options) if path in FILES_OF else _files_of_made(path, options)
+        return FILES_OF[path](**options) if path in FILES_OF else _list_by_making(path, options)
     except (OSError, ValueError) as error:
         return error
 
 
-def _files_of_made(path: str, options: Mapping[str, Any]) -> pd.DataFrame | None:
+def _list_by_making(path: str, options: Mapping[str, Any]) -> pd.DataFrame | None:
     """What a data module lists that has to be made for that."""
     from datamodules.video_data import VideoDataModule  # here, for Lightning takes seconds
 

@@ -13,9 +13,9 @@ import yaml
 from datamodules.files import write_text
 
 from ..config.hashes import FREE_IN_TEST, MEASURED, differing_keys, training_key
-from ..config.layers import with_new_names
+from ..config.layers import rename_classes
 from ..errors import ExperimentMissingError, ExperimentValueError
-from .reading import OF_RUN, in_json, read_mapping, read_object, reading
+from .damage import OF_RUN, blame_file, read_mapping, read_object, to_json
 
 
 class RunFolder:
@@ -43,33 +43,33 @@ class RunFolder:
 
     @property
     def lock(self) -> Path:
-        """File that a process holds while it works at the run, see `at_work.alone_at`; one however it is spelt."""
+        """File that a process holds while it works at the run, see `at_work.hold_folder`; one however it is spelt."""
         path = self.path.resolve()
         return path.parent / f".{path.name}.lock"
 
     @property
-    def trained(self) -> bool:
+    def is_trained(self) -> bool:
         """Whether a training came to its end here and its checkpoint is still there."""
-        return bool(self.noted("fit")) and self.best.is_file()
+        return bool(self.read_provenance("fit")) and self.best.is_file()
 
     @property
-    def begun(self) -> bool:
+    def is_started(self) -> bool:
         """Whether anything was learnt here."""
         kept = (self.last, self.previous, self.best)
-        return any(path.is_file() for path in kept) or bool(self.noted("fit"))
+        return any(path.is_file() for path in kept) or bool(self.read_provenance("fit"))
 
     @property
     def key(self) -> str | None:
         """Hash of what the run here is, or was begun by; None where there is none, or a link that leads nowhere."""
-        return training_key(self.known()) if self.config.exists() else None
+        return training_key(self.read_config()) if self.config.exists() else None
 
-    def differing(self, config: Mapping[str, Any]) -> list[str]:
+    def list_differences(self, config: Mapping[str, Any]) -> list[str]:
         """Dotted names of settings that are not those of the run here."""
-        return differing_keys(self.known(), config)
+        return differing_keys(self.read_config(), config)
 
-    def begun_from(self, option: str) -> str:
+    def started_from(self, option: str) -> str:
         """Hash of the run that the one here started from, as its configuration names it; "" for none."""
-        value = (self.known() if self.config.exists() else {}).get(option) or ""
+        value = (self.read_config() if self.config.exists() else {}).get(option) or ""
         return str(value).partition("@")[2]
 
     def keep_config(self, config: Mapping[str, Any]) -> None:
@@ -78,8 +78,8 @@ class RunFolder:
         Raises:
             ValueError: The folder belongs to another configuration.
         """
-        if self.config.exists() and self.begun:
-            self._refuse(self.differing(config), "")
+        if self.config.exists() and self.is_started:
+            self._refuse(self.list_differences(config), "")
         else:
             write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False))
 
@@ -90,19 +90,21 @@ class RunFolder:
             FileNotFoundError: Nothing was trained here, or not to its end.
             ValueError: The model is another one, or the data are and no name was given.
         """
-        if not (self.config.is_file() and self.trained):
+        if not (self.config.is_file() and self.is_trained):
             raise ExperimentMissingError(
                 f"{self.path} holds no model trained to its end: run fit with the same options"
             )
-        differing = [key for key in self.differing(config) if not key.startswith(FREE_IN_TEST) or key in MEASURED]
+        differing = [
+            key for key in self.list_differences(config) if not key.startswith(FREE_IN_TEST) or key in MEASURED
+        ]
         if name:
             differing = [key for key in differing if key.startswith("model.")]
         self._refuse(differing, "" if name else ", or --name NAME to write metrics-NAME.json for other test data")
 
-    def known(self) -> dict[str, Any]:
+    def read_config(self) -> dict[str, Any]:
         """The configuration that the run here was begun with, from its config.yaml."""
-        known: dict[str, Any] = with_new_names(read_mapping(self.config))
-        with reading(self.config):
+        known: dict[str, Any] = rename_classes(read_mapping(self.config))
+        with blame_file(self.config):
             for part in ("model", "data", "trainer"):
                 if not isinstance(known[part], dict):
                     raise TypeError(f"{part} is {known[part]!r}, wanted keys and values")
@@ -129,14 +131,14 @@ class RunFolder:
         counted: dict[str, int] = self._provenance().get("test_evaluations", {})
         self._provenance(test_evaluations={**counted, name or "test": counted.get(name or "test", 0) + 1})
 
-    def noted(self, stage: str) -> dict[str, Any]:
+    def read_provenance(self, stage: str) -> dict[str, Any]:
         """What `provenance.json` says of a stage; empty where it says nothing."""
         facts: dict[str, Any] = self._provenance().get(stage, {})
         return facts
 
     def _provenance(self, **added: Any) -> dict[str, Any]:
         known = read_object(self.provenance, OF_RUN) if self.provenance.exists() else {}
-        with reading(self.provenance, OF_RUN):
+        with blame_file(self.provenance, OF_RUN):
             for stage, facts in known.items():
                 if not isinstance(facts, dict):
                     raise TypeError(f"{stage} is {facts!r}, wanted an object")
@@ -145,7 +147,7 @@ class RunFolder:
                     raise TypeError(f"{name} was looked at {count!r} times, wanted a whole number")
         if added:
             known |= added
-            write_text(self.provenance, json.dumps(in_json(known), indent=2, allow_nan=False) + "\n")
+            write_text(self.provenance, json.dumps(to_json(known), indent=2, allow_nan=False) + "\n")
         return known
 
 

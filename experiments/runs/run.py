@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config.rows import Row
+from .damage import blame_file
 from .folder import RunFolder
-from .reading import reading
 
 
 class Run(NamedTuple):
@@ -32,7 +32,7 @@ class Run(NamedTuple):
         return f"{self.row_name}/{self.folder.path.name}"
 
     @classmethod
-    def under(cls, runs: Path, row: Row, seed: int) -> Run:
+    def of_row(cls, runs: Path, row: Row, seed: int) -> Run:
         """The run of a row, there or not.
 
         Args:
@@ -67,7 +67,7 @@ class Run(NamedTuple):
     @property
     def test_sets(self) -> list[str]:
         """Names of the data it was tested on, sorted; the table's own, "", is the first."""
-        with reading(self.folder.path, "let it be read"):
+        with blame_file(self.folder.path, "let it be read"):
             names = os.listdir(self.folder.path) if self.folder.path.exists() else []
         found = [re.fullmatch(r"metrics(?:-(.+))?\.json", name) for name in names]
         return sorted(match[1] or "" for match in found if match)

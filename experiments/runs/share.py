@@ -8,8 +8,8 @@ from pathlib import Path
 
 from datamodules.files import write_atomically
 
+from .damage import DamagedFiles
 from .folder import RunFolder
-from .reading import DamagedFiles
 from .run import Run, all_runs
 
 SHARED = (
@@ -38,7 +38,7 @@ def runs_by_key(runs: Path, left_out: DamagedFiles | None = None) -> dict[str, l
     found: dict[str, list[RunFolder]] = {}
     for run in (each.folder for each in all_runs(runs)):
         with (left_out or DamagedFiles()).noted():
-            if not run.config.is_symlink() and run.trained and (key := run.key):
+            if not run.config.is_symlink() and run.is_trained and (key := run.key):
                 found.setdefault(key, []).append(run)
     return found
 

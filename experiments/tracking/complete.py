@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..runs.at_work import alone_at
 from ..runs.folder import RunFolder
-from .logged import logger_of
+from ..runs.folder_lock import hold_folder
 from .logger import ResumableWandbLogger
 from .mode import finish, one_line
-from .offline import files_of, id_of, started
+from .offline import files_of, id_of, read_start
+from .run_ids import logger_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,9 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (file,) = map(Path, sys.argv[1:] if arguments is None else arguments)
     folder, run_id = RunFolder(file.parents[2]), id_of(file)
     try:
-        with alone_at(folder, wait=False):
+        with hold_folder(folder, wait=False):
             ResumableWandbLogger(save_dir=str(folder.path), id=run_id, **_names(folder, run_id)).catch_up()
-            finish(exit_code=0 if folder.trained else 1)
+            finish(exit_code=0 if folder.is_trained else 1)
     except Exception as error:  # whatever is wrong with W&B or with the run's files, what is there can be sent
         finish(exit_code=1)
         print(one_line(error))
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _names(folder: RunFolder, run_id: str) -> dict[str, Any]:
     """What else the run's logger was given: as its files have it or, where W&B had written none, its configuration."""
     for file in reversed(files_of(folder.path, run_id)):
-        if run := started(file):
+        if run := read_start(file):
             return {
                 "project": run.project,
                 "entity": run.entity or None,

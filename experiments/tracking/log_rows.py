@@ -13,14 +13,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from datamodules.parallel.pool import one_at_a_time
+from datamodules.parallel.pool import lock_file
 
-from ..runs.reading import DamagedFiles
+from ..runs.damage import DamagedFiles
 from ..runs.run import Run
 from ..runs.share import find_home
-from .logged import logger_of, run_id, unlogged
 from .mode import finish, leave_sweep, settle_mode
-from .sync import waiting
+from .run_ids import list_unlogged, logger_of, run_id
+from .sync import list_waiting
 
 
 def log_missing(runs: Sequence[Run]) -> None:
@@ -32,7 +32,7 @@ def log_missing(runs: Sequence[Run]) -> None:
     lacking, left_out = [], DamagedFiles()
     for run in runs:
         with left_out.noted():
-            if unlogged(run):
+            if list_unlogged(run):
                 lacking.append(run.folder.path)
     left_out.tell()
     if lacking:
@@ -56,7 +56,7 @@ def log_row(run: Run) -> None:
         group=group,
         id=run_id(run.folder.path),
     )
-    for name in unlogged(run):
+    for name in list_unlogged(run):
         logger.log_test(run.folder, name or None)
 
 
@@ -70,12 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = [Run.at(path) for path in paths]
     runs.sort(key=lambda run: run.row_name != os.environ.get("SWEEP_ROW"))  # `leave_sweep` is for good
     os.environ.setdefault("WANDB_SILENT", "true")
-    settle_mode(sum(len(waiting(path)) for path in paths))
+    settle_mode(sum(len(list_waiting(path)) for path in paths))
     failed = 0
     for run in tqdm(runs, "logging to W&B", unit="row", disable=None):
         leave_sweep(run.row_name)
         try:
-            with one_at_a_time(run.folder.lock):
+            with lock_file(run.folder.lock):
                 log_row(run)
                 finish(exit_code=0)
         except Exception as error:  # whatever is wrong with W&B or with one row's files, the others are logged

@@ -19,15 +19,15 @@ from pytorch_lightning.utilities import rank_zero_only
 from ..errors import ExperimentValueError
 from ..evaluation.pictures import Overlay
 from ..evaluation.sound import sound_result
+from ..runs.damage import read_metrics
 from ..runs.folder import RunFolder
 from ..runs.provenance import surroundings
-from ..runs.reading import read_metrics
 from ..runs.run import Run
 from ..runs.share import find_home
-from .logged import note_test
-from .lost_rows import lost_rows, of_training
+from .lost_rows import drop_test_metrics, lost_rows
 from .mode import PROJECT, one_line
 from .offline import STEP, LoggedRows, files_of, summary
+from .run_ids import note_test
 
 MASK_CLASSES = {0: "real", 1: "forged", 255: "unknown"}
 """Names of a mask layer's values."""
@@ -83,12 +83,12 @@ class ResumableWandbLogger(WandbLogger):
             os.environ["WANDB_MODE"] = "offline"
             wandb.teardown()  # it forgets the run it was refused, and what it read from the environment
             print(f"W&B refuses this run ({one_line(error)}): logging offline, send later with make wandb-sync")
-            run = self._without_bad_settings()
+            run = self._start_without_bad_settings()
         if known is None and not run.disabled:
             self._begin(run, RunFolder(Path(str(self.save_dir))))
         return run
 
-    def _without_bad_settings(self) -> Any:
+    def _start_without_bad_settings(self) -> Any:
         """The run offline; where that does not help, without what the environment says of server, key and names.
 
         Raises:
@@ -136,10 +136,10 @@ class ResumableWandbLogger(WandbLogger):
                 self._rows.add(file)
                 if run.offline:  # when offline folders are sent, the summary of one replaces that of the one before
                     run.summary.update({key: value for key, value in summary(file).items() if key[0] != "_"})
-        trained = folder.noted("fit")
+        trained = folder.read_provenance("fit")
         if trained:  # nothing is repeated, and each test is a row, also where earlier folders have been removed
             self.catch_up()
-            tests = sum(folder.noted("test_evaluations").values())
+            tests = sum(folder.read_provenance("test_evaluations").values())
             self._rows = LoggedRows(max(self._rows.begun, trained["steps"] + tests))
         run.config.update(_description(folder), allow_val_change=True)
 
@@ -152,7 +152,7 @@ class ResumableWandbLogger(WandbLogger):
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Adds to the row of an optimiser step; a test's metrics come from its file instead."""
         self.catch_up(before=step or 0)
-        self._log(of_training(metrics), step or 0)
+        self._log(drop_test_metrics(metrics), step or 0)
 
     def catch_up(self, before: float = math.inf) -> None:
         """Logs, once, what W&B has lost of an earlier process of the run that was killed, see `lost_rows`.
@@ -169,7 +169,7 @@ class ResumableWandbLogger(WandbLogger):
             self._rows.begun = run.step + 1
 
     def _log(self, metrics: Mapping[str, Any], step: int) -> None:
-        lacking = self._rows.lacking(step, metrics)
+        lacking = self._rows.missing_from(step, metrics)
         if lacking.keys() - {"epoch"}:
             self.experiment.log({**lacking, STEP: step}, step=self._rows.of(step))
 
@@ -203,9 +203,9 @@ class ResumableWandbLogger(WandbLogger):
             setattr(wandb.Table, limit, max(getattr(wandb.Table, limit), len(table)))
         rows = table.astype(object).where(table.notna(), None).to_numpy().tolist()
         logged = wandb.Table(columns=list(table), data=rows)
-        run.log({_under(name, "test/frames"): logged}, step=max(run.step, self._rows.begun))
+        run.log({_key_under(name, "test/frames"): logged}, step=max(run.step, self._rows.begun))
         metrics = read_metrics(folder.metrics(name))
-        run.summary.update({_under(name, key): value for key, value in metrics.items() if value is not None})
+        run.summary.update({_key_under(name, key): value for key, value in metrics.items() if value is not None})
         note_test(folder.path, name or "", run.id)
 
 
@@ -236,16 +236,16 @@ def frame_table(folder: RunFolder, name: str | None) -> pd.DataFrame:
     return table
 
 
-def _under(test_set: str | None, key: str) -> str:
+def _key_under(test_set: str | None, key: str) -> str:
     return f"{test_set}/{key}" if test_set else key
 
 
 def _description(folder: RunFolder) -> dict[str, Any]:
     """A row's resolved configuration, whose run it shares, and what code runs it and has trained it."""
-    known = folder.known() if folder.config.exists() else {}
+    known = folder.read_config() if folder.config.exists() else {}
     if home := find_home(folder):
         known["shares"] = str(Run.at(home))
-    for key, facts in (("code", surroundings()), ("trained_with", folder.noted("fit"))):
+    for key, facts in (("code", surroundings()), ("trained_with", folder.read_provenance("fit"))):
         if facts:
             known[key] = {part: facts[part] for part in ("git", "git_changes", "python", "packages")}
     return known

@@ -41,11 +41,11 @@ def lost_rows(folder: RunFolder, rows: LoggedRows, before: float = math.inf) -> 
     if not rows.cut or find_home(folder):  # what shares another one's training has not logged it
         return []
     logged = sorted(_csv_rows(folder.path, rows.since).items())
-    lacking = [(step, rows.lacking(step, row)) for step, row in logged if step < before]
+    lacking = [(step, rows.missing_from(step, row)) for step, row in logged if step < before]
     return [(step, row) for step, row in lacking if row.keys() - {"epoch"}]
 
 
-def of_training(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def drop_test_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """What of some metrics is a row's: those of a test come from the files it leaves."""
     return {key: value for key, value in metrics.items() if not key.startswith("test/")}
 
@@ -100,7 +100,7 @@ def _csv_part(path: Path) -> dict[int, dict[str, Any]]:
         lines = [line for line in file if line.endswith("\n")]  # a killed process may have left half of one
     part: dict[int, dict[str, Any]] = {}
     for line in csv.DictReader(lines):
-        row = of_training({key: _number(text) for key, text in line.items() if key and text})
+        row = drop_test_metrics({key: _number(text) for key, text in line.items() if key and text})
         step = row.pop("step", None)
         if isinstance(step, int) and row.keys() - {"epoch"}:
             part.setdefault(step, {}).update(row)

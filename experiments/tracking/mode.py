@@ -42,7 +42,7 @@ def settle_mode(waiting: int = 0) -> None:
     mode = _mode()
     if mode in ("offline", "disabled") or getattr(rank_zero_only, "rank", 0) != 0:
         return
-    reason = what_lacks()
+    reason = find_obstacle()
     if waiting and not reason and "WANDB_SWEEP_ID" not in os.environ:
         reason = f"{waiting} earlier parts have not been sent to W&B"
     if reason:
@@ -83,7 +83,7 @@ def leave_sweep(row: str) -> None:
             os.environ.pop(name, None)
 
 
-def what_lacks() -> str | None:
+def find_obstacle() -> str | None:
     """Why nothing can be sent to W&B now, None if it can; known after `WAIT_S` at the latest."""
     address = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
     if not _has_key(address):

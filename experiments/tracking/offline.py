@@ -51,7 +51,7 @@ def records(file: Path) -> Iterator[Any]:
     Raises:
         ValueError: It is no such file.
     """
-    yield from (record for _, record in _placed(file))
+    yield from (record for _, record in _read_records(file))
 
 
 def whole_bytes(file: Path) -> int:
@@ -60,10 +60,10 @@ def whole_bytes(file: Path) -> int:
     Raises:
         ValueError: It is no such file.
     """
-    return max((end for end, _ in _placed(file)), default=HEADER)
+    return max((end for end, _ in _read_records(file)), default=HEADER)
 
 
-def _placed(file: Path) -> Iterator[tuple[int, Any]]:
+def _read_records(file: Path) -> Iterator[tuple[int, Any]]:
     """Every record, and where it ends."""
     from google.protobuf.message import DecodeError  # here, for they take a second
     from wandb.proto import wandb_internal_pb2
@@ -99,11 +99,11 @@ def read_rows(file: Path) -> Iterator[dict[str, Any]]:
     """The rows that were logged, `_step` among their keys."""
     for record in records(file):
         if record.WhichOneof("record_type") == "history":
-            row = _plain(record.history.item)
+            row = _to_plain(record.history.item)
             yield {**row, "_step": record.history.step.num}
 
 
-def started(file: Path) -> Any:
+def read_start(file: Path) -> Any:
     """What a run was begun as (`wandb_internal_pb2.RunRecord`), its names and tags; None where that was not written."""
     return next((record.run for record in records(file) if record.WhichOneof("record_type") == "run"), None)
 
@@ -173,7 +173,7 @@ class LoggedRows:
         self._unsure = not kept or (self._unsure and not trained)
         self.cut = offline and not self._unsure and (not complete or (self.cut and not trained))
 
-    def lacking(self, step: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    def missing_from(self, step: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
         """What of an optimiser step's metrics is not there; the epoch is said anew beside what is not."""
         if step < self.done:
             return {}
@@ -193,7 +193,7 @@ class LoggedRows:
         return step + self._ahead
 
 
-def _plain(items: Any) -> dict[str, Any]:
+def _to_plain(items: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     _put(found, items)
     return found

@@ -7,9 +7,9 @@ from typing import Any
 from pytorch_lightning.utilities import rank_zero_only
 
 from ..runs.run import Run
-from .logged import run_id
 from .mode import leave_sweep, settle_mode
-from .sync import waiting
+from .run_ids import run_id
+from .sync import list_waiting
 
 
 def prepare_loggers(loggers: Any, run: Run, logs: bool) -> None:
@@ -27,6 +27,6 @@ def prepare_loggers(loggers: Any, run: Run, logs: bool) -> None:
             logger.init_args.group = logger.init_args.get("group") or run.table
             if logs:
                 leave_sweep(run.row_name)
-                settle_mode(len(waiting(run.folder.path)))
+                settle_mode(len(list_waiting(run.folder.path)))
                 if getattr(rank_zero_only, "rank", 0) == 0:  # who alone logs
                     logger.init_args.id = run_id(run.folder.path)

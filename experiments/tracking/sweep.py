@@ -13,7 +13,7 @@ import yaml
 from datamodules.files import write_text
 
 from ..config.rows import find_rows
-from ..config.seeds import seed_of
+from ..config.seeds import parse_seed
 from ..errors import ExperimentError
 from .mode import PROJECT
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser("python -m experiments sweep", description=__doc__)
     parser.add_argument("table", help="such as table-1")
-    parser.add_argument("--seeds", type=seed_of, nargs="+", default=[0], help="seeds of every row (default 0)")
+    parser.add_argument("--seeds", type=parse_seed, nargs="+", default=[0], help="seeds of every row (default 0)")
     parser.add_argument("--out", type=Path, help="file (default runs/TABLE/sweep.yaml)")
     options = parser.parse_args(arguments)
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .lost_rows import complete
-from .mode import what_lacks
+from .mode import find_obstacle
 from .offline import HEADER, files_of, id_of, is_complete, is_offline, whole_bytes
 
 UNLOCKED_S = 3600
@@ -25,9 +25,9 @@ UNHEEDED = ("WANDB_MODE", "WANDB_QUIET", "WANDB_SILENT")
 """What the environment may say to W&B's command that would keep it from sending, or from saying why it does not."""
 
 
-def waiting(runs: Path) -> list[Path]:
+def list_waiting(runs: Path) -> list[Path]:
     """The `.wandb` files of offline folders that have not been sent, the oldest first."""
-    return [file for file in files_of(runs) if is_offline(file) and not _sent(file).is_file()]
+    return [file for file in files_of(runs) if is_offline(file) and not _sent_mark(file).is_file()]
 
 
 def send_folder(file: Path) -> str | None:
@@ -41,7 +41,7 @@ def send_folder(file: Path) -> str | None:
     ended = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    if ended.returncode == 0 and _sent(file).is_file():
+    if ended.returncode == 0 and _sent_mark(file).is_file():
         return None
     lines = [line.removeprefix("wandb: ").strip() for line in ended.stdout.splitlines() if line.strip()]
     wrong = [line for line in lines if line.startswith("ERROR") or "rror:" in line]
@@ -67,7 +67,7 @@ def send_all(files: Sequence[Path]) -> dict[Path, str]:
         elif _end_where_whole(file):
             reason = send_folder(file)
         else:
-            _sent(file).touch()
+            _sent_mark(file).touch()
             reason = None
             tqdm.write(f"{file.parent} is empty: its process was killed before W&B wrote anything, so it is left out")
         if reason:
@@ -98,22 +98,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m experiments sync", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="?", default=Path("runs"), help="folder of runs (default runs)")
     runs = parser.parse_args(arguments).runs
-    files = waiting(runs)
+    files = list_waiting(runs)
     if not files:
         print(f"{runs} holds no offline run that has not been sent")
         return 0
-    lack = what_lacks()
+    lack = find_obstacle()
     if lack:
         print(f"error: {lack}: {len(files)} folders in {runs} wait; make wandb-sync sends them then", file=sys.stderr)
         return 2
     complete_all(files)
-    files = waiting(runs)
+    files = list_waiting(runs)
     left = send_all(files)
     print(f"sent {len(files) - len(left)} of {len(files)} folders" + "".join(f"\nnot sent: {f.parent}" for f in left))
     return 1 if left else 0
 
 
-def _sent(file: Path) -> Path:
+def _sent_mark(file: Path) -> Path:
     return file.with_suffix(".wandb.synced")
 
 

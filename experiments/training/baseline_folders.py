@@ -38,16 +38,16 @@ class Asked(NamedTuple):
 
     def lies_in(self, folder: RunFolder) -> bool:
         """Whether a baseline's folder holds it."""
-        noted = folder.noted("test")
+        noted = folder.read_provenance("test")
         same = noted.get("config") == self.key and (not self.data or noted.get("data") == self.data)
         return same and folder.metrics(None).is_file()
 
 
 def baseline_folders(runs: Path, table: str, seed: int) -> dict[str, RunFolder]:
     """Where the baselines of a table lie under a folder of runs, by their names."""
-    return {name: Run.under(runs, Row(table, name), seed).folder for name in BASELINES}
+    return {name: Run.of_row(runs, Row(table, name), seed).folder for name in BASELINES}
 
 
-def at_work_at(runs: Path, table: str, seed: int) -> RunFolder:
+def lock_of_baselines(runs: Path, table: str, seed: int) -> RunFolder:
     """The folder that stands for all baselines of a table where one process at a time works at them."""
     return RunFolder(runs / table / f"baselines-seed{seed}")

@@ -26,13 +26,13 @@ from lightning_modules import (
 )
 
 from ..evaluation.intervals import write_intervals
-from ..evaluation.result import result_of, write_result
-from ..runs.at_work import alone_at
+from ..evaluation.result import make_result, write_result
 from ..runs.data_used import data_of
 from ..runs.folder import RunFolder, write_metrics
+from ..runs.folder_lock import hold_folder
 from ..runs.provenance import data_facts, surroundings
 from ..runs.run import Run
-from .baseline_folders import OF_PIXELS, Asked, at_work_at, baseline_folders
+from .baseline_folders import OF_PIXELS, Asked, baseline_folders, lock_of_baselines
 from .geometry import CROP_FEATURES, FILE_FEATURES, GeometryTrees, auroc_without_ties
 from .lightning_cli import ForensicsCLI
 
@@ -91,7 +91,7 @@ def run_baselines(cli: ForensicsCLI) -> None:
         cli: A row of the table they belong to, built and not run; its data are used, its model is not.
     """
     run = Run.at(cli.folder.path)
-    with alone_at(at_work_at(run.runs, run.table, run.seed)):
+    with hold_folder(lock_of_baselines(run.runs, run.table, run.seed)):
         _run_baselines(cli, baseline_folders(run.runs, run.table, run.seed), run.runs / run.table)
 
 
@@ -100,7 +100,7 @@ def _run_baselines(cli: ForensicsCLI, folders: Mapping[str, RunFolder], table: P
     if all(asked.lies_in(folder) for folder in folders.values()):
         print(f"{table}: the baselines have been tested already")
         return
-    data = _as_measured(cli)
+    data = _use_test_crops(cli)
     data.prepare_data()
     data.setup("fit")
     mean_mask = MeanMask()
@@ -117,13 +117,13 @@ def _run_baselines(cli: ForensicsCLI, folders: Mapping[str, RunFolder], table: P
         regression.fit()
     constants = {"baseline-all-fake": all_fake, "baseline-all-real": all_real, "baseline-centre-box": centre_box}
     baselines: dict[str, Baseline] = {**constants, "baseline-mean-mask": mean_mask, **regressions}
-    validation = _evaluated(baselines, data.val_dataloader(), "validating baselines", {})
+    validation = _evaluate(baselines, data.val_dataloader(), "validating baselines", {})
     for folder in folders.values():
         folder.count_test()
     data.setup("test")
     points = {name: evaluation.point for name, evaluation in validation.items()}
-    for name, evaluation in _evaluated(baselines, data.test_dataloader(), "testing baselines", points).items():
-        result = result_of(evaluation, data.clips)
+    for name, evaluation in _evaluate(baselines, data.test_dataloader(), "testing baselines", points).items():
+        result = make_result(evaluation, data.clips)
         metrics = {f"test/{key}": float(value) for key, value in evaluation.compute().items()}
         facts = {**surroundings(), "config": asked.key, "data": asked.data, **data_facts(data)}
         facts["frames"] = len(result.frames)
@@ -139,7 +139,7 @@ def _run_baselines(cli: ForensicsCLI, folders: Mapping[str, RunFolder], table: P
     print(f"wrote {len(baselines)} baselines to {table}")
 
 
-def _as_measured(cli: ForensicsCLI) -> Any:
+def _use_test_crops(cli: ForensicsCLI) -> Any:
     """The row's data with crops to learn by that are those of a test: where pixels are measured, and as they are."""
     given = {**cli.resolved["data"].get("dict_kwargs", {}), **cli.resolved["data"]["init_args"]}
     frames = min(given[name] for name in ("frames_per_clip", "eval_frames_per_clip") if name in given)
@@ -147,7 +147,7 @@ def _as_measured(cli: ForensicsCLI) -> Any:
     return type(cli.datamodule)(**given | {name: wanted[name] for name in wanted.keys() & given.keys()})
 
 
-def _evaluated(
+def _evaluate(
     baselines: Mapping[str, Baseline],
     batches: Iterable[Batch],
     title: str,

@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import partial
 
 from ..config.keys import check_keys
-from ..config.layers import read_layers, with_table_base
-from ..signals import leading
+from ..config.layers import add_table_base, read_layers
+from ..signals import lead_processes
 from .baselines import run_baselines
 from .lightning_cli import ForensicsCLI
 from .row import run_row
 
 
 def _run_stage(stage: str, words: list[str]) -> None:
-    words = _checked(words)
-    with leading():
+    words = _check(words)
+    with lead_processes():
         ForensicsCLI([stage, *words])
 
 
@@ -23,20 +23,20 @@ fit, validate, test, predict = (partial(_run_stage, stage) for stage in ("fit", 
 
 def row(words: list[str]) -> None:
     """Trains a row, or goes on, tests it, and does its further tests."""
-    words = _checked(words)
-    with leading():
+    words = _check(words)
+    with lead_processes():
         run_row(words)
 
 
 def baselines(words: list[str]) -> None:
     """Tests the baselines that a row's table stands beside."""
-    words = _checked(words)
-    with leading():
+    words = _check(words)
+    with lead_processes():
         run_baselines(ForensicsCLI(words, run=False))
 
 
-def _checked(words: list[str]) -> list[str]:
+def _check(words: list[str]) -> list[str]:
     """With the table's own settings; every key is known."""
-    words = with_table_base(words)
+    words = add_table_base(words)
     check_keys(read_layers(words))
     return words

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config.hashes import measured_hash
-from ..config.layers import Config, changes_of_test, with_changes
+from ..config.layers import Config, apply_changes, changes_of_test
 from ..config.names import check_name
 from ..config.places import places
 from ..errors import ExperimentValueError
@@ -39,13 +39,13 @@ class FurtherTest(NamedTuple):
     same: bool
     lacking: tuple[str, ...]
 
-    def due(self, folder: RunFolder) -> bool:
+    def is_due(self, folder: RunFolder) -> bool:
         """Whether it is still to be done in a run's folder."""
         return not self.lacking and not (folder.metrics(self.name).is_file() and self._is_of(folder))
 
     def _is_of(self, folder: RunFolder) -> bool:
         """Whether what lies in a run's folder under its name was measured by its settings, on its data."""
-        if folder.noted(f"test-{self.name}").get("measured_by") != self.key:
+        if folder.read_provenance(f"test-{self.name}").get("measured_by") != self.key:
             return False
         known = read_data(folder, self.name)
         return known is None or not difference(known, self.data, ["test"])
@@ -53,7 +53,7 @@ class FurtherTest(NamedTuple):
 
 def further_tests(
     config: Config,
-    changed: Callable[[Config, Mapping[str, Any]], Config] = with_changes,
+    changed: Callable[[Config, Mapping[str, Any]], Config] = apply_changes,
     data_now: DataNow | None = None,
 ) -> list[FurtherTest]:
     """Reads the further tests of a row out of its resolved configuration.
@@ -61,7 +61,7 @@ def further_tests(
     Args:
         config: Of the row.
         changed: Replaces values of it, and reads them as the command of a test will, such as 2 for 2.0; see
-            `Settings.changed`. By default values stand as they are given.
+            `Settings.apply`. By default values stand as they are given.
         data_now: Looks at data.
 
     Raises:
@@ -80,7 +80,7 @@ def further_tests(
         other = changed(config, changes)
         key, data = measured_hash(other), look(other)
         same = key == measured_hash(config) and data.places == places(config)
-        lacking = tuple(_not_on_disk(other)) if settings.get("optional") else ()
+        lacking = tuple(_list_absent(other)) if settings.get("optional") else ()
         found.append(FurtherTest(name, tuple(_options(changes)), key, data, same, lacking))
     return found
 
@@ -93,7 +93,7 @@ def _options(changes: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"--{prefix}{key}={value if isinstance(value, str) else json.dumps(value)}"
 
 
-def _not_on_disk(config: Config) -> Iterator[str]:
+def _list_absent(config: Config) -> Iterator[str]:
     data = config["data"]["init_args"]
     for method in data.get("methods", ()):
         if not Path(data.get("root", ""), "manipulated_sequences", method).is_dir():
@@ -117,4 +117,4 @@ def take_own(folder: RunFolder, test: FurtherTest) -> None:
         link.unlink(missing_ok=True)
         if (own := folder.file(kind, None, suffix)).exists():
             link.symlink_to(own.name)
-    folder.note(f"test-{test.name}", {**folder.noted("test"), "measured_by": test.key, "same_as": "test"})
+    folder.note(f"test-{test.name}", {**folder.read_provenance("test"), "measured_by": test.key, "same_as": "test"})

@@ -40,7 +40,7 @@ class GeometryTrees:
 
     def update(self, batch: Batch) -> None:
         """Keeps the geometry of a training batch."""
-        self._seen.append(self._described(batch))
+        self._seen.append(self._describe(batch))
         self._labels.append(batch["label"].cpu())
 
     def fit(self) -> None:
@@ -49,7 +49,7 @@ class GeometryTrees:
 
     def __call__(self, batch: Batch) -> tuple[None, Tensor]:
         """Scores frames (B,); says nothing of pixels."""
-        return None, torch.from_numpy(self._model.predict_proba(self._described(batch))[:, 1])
+        return None, torch.from_numpy(self._model.predict_proba(self._describe(batch))[:, 1])
 
     def importance(self) -> dict[str, float]:
         """How much AUROC on the training frames each feature is worth, the most telling first."""
@@ -58,7 +58,7 @@ class GeometryTrees:
         named = pd.Series(worth.importances_mean, self.features).sort_values(ascending=False)
         return {str(name): round(float(value), 4) for name, value in named.items()}
 
-    def _described(self, batch: Batch) -> pd.DataFrame:
+    def _describe(self, batch: Batch) -> pd.DataFrame:
         clips = self.clips.loc[batch["clip"].tolist()]
         x0, y0, x1, y1 = batch["box"].cpu().double().numpy().T
         dx, width, height, frames = (clips[name].to_numpy() for name in ("dx", "width", "height", "frames"))

@@ -23,7 +23,7 @@ import lightning_modules
 from datamodules.files import cache_folder, write_text
 
 from ..config.layers import Config
-from ..runs.reading import SAFE
+from ..runs.damage import SAFE
 
 VERSION = 1
 """Of the file: raise it with every change of what is in it."""

@@ -14,18 +14,18 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from datamodules.video_data import VideoDataModule
 
-from ..config.layers import named_row
+from ..config.layers import find_row_name
 from ..config.names import check_name
 from ..config.parser import SentenceParser
 from ..errors import ExperimentValueError
-from ..runs.at_work import alone_at
 from ..runs.checkpoints import write_safely
 from ..runs.folder import RunFolder
+from ..runs.folder_lock import hold_folder
 from ..runs.run import Run
 from ..tracking.prepare import prepare_loggers
 from . import stages
 from .nodes import refuse_alone
-from .start import needed
+from .start import find_needed
 
 
 class ForensicsCLI(LightningCLI):
@@ -37,7 +37,7 @@ class ForensicsCLI(LightningCLI):
     """
 
     def __init__(self, arguments: Sequence[str], run: bool = True) -> None:
-        self.row = named_row(arguments)
+        self.row = find_row_name(arguments)
         with ExitStack() as self._held:
             super().__init__(
                 LightningModule,
@@ -89,15 +89,15 @@ class ForensicsCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Puts everything a run writes into its folder."""
         trainer = self.settings.trainer
-        run = Run.under(Path("runs"), self.row, int(self.settings.seed_everything))
+        run = Run.of_row(Path("runs"), self.row, int(self.settings.seed_everything))
         trainer.default_root_dir = trainer.default_root_dir or str(run.folder.path)
         self.folder = RunFolder(Path(trainer.default_root_dir))
         run = run._replace(folder=self.folder)
         if self.settings.name is not None:
             check_name(self.settings.name, "--name", run.test_sets)
         if self.subcommand in ("fit", "test", "predict") and not trainer.fast_dev_run:
-            self._held.enter_context(alone_at(self.folder))  # what is read of it from here on stays true
-        self.needed = needed(self.settings, self.folder)
+            self._held.enter_context(hold_folder(self.folder))  # what is read of it from here on stays true
+        self.needed = find_needed(self.settings, self.folder)
         if self.needed:
             self.settings[self.needed.option] = self.needed.value
         if self.needed and self.needed.option == "encoder_from":

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import ExperimentValueError
 
 
-def alone(nodes: int, devices: Any) -> str:
+def explain_alone(nodes: int, devices: Any) -> str:
     """What is said to who asks for several nodes and starts on one.
 
     Args:
@@ -34,4 +34,4 @@ def refuse_alone(trainer: Any) -> None:
     environment = getattr(trainer.strategy, "cluster_environment", None)
     told = "NODE_RANK" in os.environ or "GROUP_RANK" in os.environ
     if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment) and not told:
-        raise ExperimentValueError(alone(trainer.num_nodes, trainer.num_devices))
+        raise ExperimentValueError(explain_alone(trainer.num_nodes, trainer.num_devices))

@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 from ..config.keys import check_keys
-from ..config.layers import Config, read_layers, with_changes
+from ..config.layers import Config, apply_changes, read_layers
 from .lightning_cli import ForensicsCLI
 
 
@@ -50,7 +50,7 @@ class RowParser:
         Raises:
             ValueError: A value is none.
         """
-        config: Config = _plain(self._made(words).parse_args(words).as_dict())
+        config: Config = _to_plain(self._make_parser(words).parse_args(words).as_dict())
         del config["config"]  # the files themselves
         return config
 
@@ -64,27 +64,27 @@ class RowParser:
         """
         key = json.dumps([_classes(config), changes], sort_keys=True, default=repr)
         if key in self._read:
-            return with_changes(config, self._read[key])
-        parser = self._made(words)
+            return apply_changes(config, self._read[key])
+        parser = self._make_parser(words)
         before = parser.parse_object(deepcopy(config))  # the parser puts objects of its own into what it is given
-        whole: Config = _plain(parser.parse_object(deepcopy(dict(changes)), namespace=before).as_dict())
+        whole: Config = _to_plain(parser.parse_object(deepcopy(dict(changes)), namespace=before).as_dict())
         if _classes(changes):  # what another class takes of the others' settings, and by default, is its own
             return {part: whole[part] for part in config}
         self._read[key] = _of(changes, whole)
-        return with_changes(config, self._read[key])
+        return apply_changes(config, self._read[key])
 
-    def _made(self, words: Sequence[str]) -> Any:
+    def _make_parser(self, words: Sequence[str]) -> Any:
         if self._parser is None:
             self._parser = _Stopped(words, run=False).parser
         return self._parser
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     """The same of mappings and lists alone, as YAML would keep it."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_to_plain(item) for item in value]
     return value
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..runs.at_work import alone_at
 from ..runs.folder import RunFolder
+from ..runs.folder_lock import hold_folder
 from ..runs.run import Run
 from ..signals import end_if_told, is_first
 from ..tracking.mode import finish
@@ -26,17 +26,17 @@ def run_row(words: Sequence[str]) -> None:
     settings = Settings()
     row, config = settings.parse(words)
     named = config["trainer"]["default_root_dir"]
-    folder = RunFolder(Path(named)) if named else Run.under(Path("runs"), row, config["seed_everything"]).folder
-    with alone_at(folder):
+    folder = RunFolder(Path(named)) if named else Run.of_row(Path("runs"), row, config["seed_everything"]).folder
+    with hold_folder(folder):
         _carry_out(["fit", *words])
-        if not row.listed:
+        if not row.is_listed:
             return
         _carry_out(["test", *words])
         cli = ForensicsCLI(words, run=False)  # for the hash of what it started from
-        for test in further_tests(cli.resolved, settings.changed):
+        for test in further_tests(cli.resolved, settings.apply):
             if test.lacking:
                 print(f"{test.name} is left out: {', '.join(test.lacking)} is not on disk")
-            elif not test.due(folder):
+            elif not test.is_due(folder):
                 continue
             elif test.same:
                 if is_first():
@@ -47,7 +47,7 @@ def run_row(words: Sequence[str]) -> None:
                 _carry_out(["test", *words, *test.options, "--name", test.name])
                 if is_first():  # what it is known by, also where another class reads its settings in its own way
                     stage = f"test-{test.name}"
-                    folder.note(stage, {**folder.noted(stage), "measured_by": test.key})
+                    folder.note(stage, {**folder.read_provenance(stage), "measured_by": test.key})
 
 
 def _carry_out(words: Sequence[str]) -> None:

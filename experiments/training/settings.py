@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..config.layers import Config, named_row, with_table_base
+from ..config.layers import Config, add_table_base, find_row_name
 from ..config.rows import Row
 from .kept_settings import KeptSettings, layers_of
 
@@ -33,7 +33,7 @@ class Settings:
         Raises:
             ValueError: A key is misspelt, or a value is none.
         """
-        self._words = words = with_table_base([*row.files, *self.options])
+        self._words = words = add_table_base([*row.files, *self.options])
 
         def resolve() -> Config:
             return self._parsing().check_and_parse(words)
@@ -43,9 +43,9 @@ class Settings:
     def parse(self, words: Sequence[str]) -> tuple[Row, Config]:
         """The row that arguments name, and its resolved configuration."""
         self._words = list(words)
-        return named_row(words), self._parsing().parse(words)
+        return find_row_name(words), self._parsing().parse(words)
 
-    def changed(self, config: Config, changes: Mapping[str, Any]) -> Config:
+    def apply(self, config: Config, changes: Mapping[str, Any]) -> Config:
         """A configuration with some values replaced, which are read as on the command line: 2 or "2" may mean 2.0.
 
         Args:

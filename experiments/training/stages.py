@@ -15,14 +15,14 @@ from ..callbacks.predictions import PredictionFile, tell_unreadable
 from ..config.hashes import measured_hash
 from ..errors import ExperimentValueError
 from ..evaluation.intervals import write_intervals
-from ..evaluation.result import result_of, write_result
+from ..evaluation.result import make_result, write_result
 from ..runs.checkpoints import keep_weights, refuse_other_network, remove_unfinished, take_checkpoint
-from ..runs.data_used import TRAINING, keep_data, keep_tested, refuse_other_data
+from ..runs.data_used import TRAINING, keep_data, keep_tested_data, refuse_other_data
 from ..runs.folder import write_metrics
-from ..signals import at_once
+from ..signals import end_at_once
 from ..tracking.logger import wandb_logger
-from .going_on import best_checkpoint, given_checkpoint, last_checkpoint, refuse_nothing, refuse_without_choice, train
 from .notes import data_now, note_stage, say
+from .resume import best_checkpoint, given_checkpoint, last_checkpoint, refuse_nothing, refuse_without_choice, train
 
 if TYPE_CHECKING:
     from .lightning_cli import ForensicsCLI
@@ -39,7 +39,7 @@ def fit(cli: ForensicsCLI, options: Options) -> None:
     taken = cli.needed if cli.needed and cli.needed.option == "checkpoint_from" else None
     refuse_without_choice(cli.trainer, trained=not taken)
     config = cli.resolved
-    if cli.folder.trained:
+    if cli.folder.is_trained:
         best_checkpoint(cli.folder)
         cli.folder.keep_config(config)
         keep_data(cli.folder, data_now(cli), write=False)
@@ -87,7 +87,7 @@ def _validate_anew(cli: ForensicsCLI, source: Path, name: str) -> None:
 
 def validate(cli: ForensicsCLI, options: Options) -> None:
     """Validates the best checkpoint."""
-    cli.trainer.validate(**_from_best(cli, options))
+    cli.trainer.validate(**_take_best(cli, options))
 
 
 def test(cli: ForensicsCLI, options: Options) -> None:
@@ -96,7 +96,7 @@ def test(cli: ForensicsCLI, options: Options) -> None:
     if cli.settings.trainer.fast_dev_run:
         cli.trainer.test(**options)
         return
-    options = _from_best(cli, options)
+    options = _take_best(cli, options)
     path = cli.folder.metrics(name)
     if path.is_file():
         say(cli, f"{path} exists: this checkpoint has been tested, and the test split is touched once")
@@ -111,13 +111,13 @@ def test(cli: ForensicsCLI, options: Options) -> None:
         facts = {"metrics": path.name, "checkpoint": str(checkpoint), "epoch": epoch}
         facts["checkpoint_digest"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
         facts["operating_point"] = cli.model.point.as_dict()
-        result = result_of(cli.model.testing, cli.datamodule.clips)
+        result = make_result(cli.model.testing, cli.datamodule.clips)
         facts["frames"] = len(result.frames)
         facts["measured_by"] = measured_hash(cli.resolved)
         note_stage(cli, f"test-{name}" if name else "test", started, **facts)
         write_result(result, cli.folder, name)
         write_intervals(result, cli.folder, name)
-        keep_tested(cli.folder, data_now(cli), name)
+        keep_tested_data(cli.folder, data_now(cli), name)
         # The loss is no metric to compare: Dice is pooled over a batch, so it depends on what shares one. Last, for
         # these metrics say that the test is done.
         write_metrics(path, {key: value for key, value in results[0].items() if key != "test/loss"})
@@ -134,10 +134,10 @@ def predict(cli: ForensicsCLI, options: Options) -> None:
     """
     options["return_predictions"] = False
     if not cli.settings.trainer.fast_dev_run:
-        options = _from_best(cli, options)
+        options = _take_best(cli, options)
         if cli.trainer.is_global_zero and cli.datamodule.predict_split == "test":
             cli.folder.count_test(cli.settings.name)
-    with at_once():
+    with end_at_once():
         cli.trainer.predict(**options)
     trainer: Any = cli.trainer
     for callback in trainer.callbacks:
@@ -147,7 +147,7 @@ def predict(cli: ForensicsCLI, options: Options) -> None:
             raise SystemExit(1)
 
 
-def _from_best(cli: ForensicsCLI, options: Options) -> Options:
+def _take_best(cli: ForensicsCLI, options: Options) -> Options:
     refuse_nothing(cli.trainer, str(cli.subcommand))
     if given := options.get("ckpt_path"):
         if cli.subcommand == "test" and not cli.settings.name:

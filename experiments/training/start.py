@@ -37,7 +37,7 @@ class Needed(NamedTuple):
             FileNotFoundError: It is not trained to its end.
             ValueError: It is another one than the row was begun with.
         """
-        if not self.run.trained:
+        if not self.run.is_trained:
             raise ExperimentMissingError(
                 f"{self.option} is {self.name}, but {self.run.path} holds no run trained to its end: train that row "
                 "first, or let `python -m experiments run` (make train EXP=...) train both"
@@ -49,7 +49,7 @@ class Needed(NamedTuple):
             )
 
 
-def needed(settings: Any, folder: RunFolder) -> Needed | None:
+def find_needed(settings: Any, folder: RunFolder) -> Needed | None:
     """Finds what a row starts from.
 
     Args:
@@ -73,5 +73,5 @@ def needed(settings: Any, folder: RunFolder) -> Needed | None:
             "leave one out"
         )
     name, _, key = settings[option].partition("@")
-    run = Run.under(Run.at(folder.path).runs, Row.named(name), settings.seed_everything).folder
-    return Needed(option, name, key or (run.key if run.trained else None) or folder.begun_from(option), run)
+    run = Run.of_row(Run.at(folder.path).runs, Row.from_name(name), settings.seed_everything).folder
+    return Needed(option, name, key or (run.key if run.is_trained else None) or folder.started_from(option), run)

@@ -37,11 +37,11 @@ def paste(logit: Tensor, box: Tensor, canvas_box: Tensor, size: tuple[int, int])
     vertical = _positions(size[0], box[:, 1::2], canvas_box[:, 1::2])
     seen = (vertical.abs() <= 1)[:, :, None] & (horizontal.abs() <= 1)[:, None, :]
     sure = (logit.abs() > EXACT_UP_TO) & logit.isfinite()
-    laid = (_between_exact if sure.any() else _between)(logit.float(), horizontal, vertical)
+    laid = (_interpolate_exact if sure.any() else _interpolate)(logit.float(), horizontal, vertical)
     return torch.where(seen, laid, -torch.inf)
 
 
-def _between(logit: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
+def _interpolate(logit: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
     """Log-odds of bilinear probabilities: of those that a pixel is forged, over those that it is not."""
     count = horizontal.shape[1], vertical.shape[1]
     grid = torch.stack(
@@ -52,8 +52,8 @@ def _between(logit: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
     return forged.log() - real.log()
 
 
-def _between_exact(logit: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
-    """As `_between`, by sums of logarithms: for probabilities nearer to 0 and 1 than a number can say."""
+def _interpolate_exact(logit: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
+    """As `_interpolate`, by sums of logarithms: for probabilities nearer to 0 and 1 than a number can say."""
     (left, right, along), (top, bottom, down) = (
         _neighbours(position, length) for position, length in ((horizontal, logit.shape[2]), (vertical, logit.shape[1]))
     )

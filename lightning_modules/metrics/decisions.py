@@ -7,8 +7,8 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from ..errors import ModelValueError
-from .log_odds import finite, grouped_mean_log_odds, mean_log_odds
-from .measured import Measured
+from .log_odds import grouped_mean_log_odds, make_finite, mean_log_odds
+from .measurements import Measurements
 
 Decision = Literal["mean", "area", "topk", "max"]
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
@@ -44,11 +44,11 @@ def frame_scores(mask_logit: Tensor, decision: Decision = "mean") -> Tensor:
         return mean_log_odds(pixels, 1)
     if decision == "area":
         called = (pixels > AREA_LOGIT).sum(1).double()
-        return finite(called.log() - (pixels.shape[1] - called).log())
+        return make_finite(called.log() - (pixels.shape[1] - called).log())
     if decision == "topk":
         return mean_log_odds(pixels.topk(max(1, round(TOP_FRACTION * pixels.shape[1])), dim=1).values, 1)
     if decision == "max":
-        return finite(pixels.amax(1).double())
+        return make_finite(pixels.amax(1).double())
     raise ModelValueError(f"decision is {decision!r}, wanted 'mean', 'area', 'topk' or 'max'")
 
 
@@ -72,7 +72,7 @@ def video_scores(frame_logit: Tensor, clip: Tensor) -> tuple[Tensor, Tensor]:
     return clips, grouped_mean_log_odds(frame_logit, video, len(clips))
 
 
-def score_videos(measured: Measured, logit: Tensor, frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def score_videos(measured: Measurements, logit: Tensor, frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Scores and labels of the videos in an evaluation.
 
     A video is fake if it was made by a method or has a fake frame.

@@ -15,8 +15,8 @@ from ..batch import METHODS, UNKNOWN, Batch
 from ..errors import ModelValueError
 from .canvas import paste
 from .frames import frame_metrics
-from .log_odds import finite, log_odds
-from .measured import BINS, GrowingRows, Measured, bins_of, joined
+from .log_odds import log_odds, make_finite
+from .measurements import BINS, GrowingRows, Measurements, bins_of, sum_groups
 from .operating_point import OperatingPoint
 from .pixels import pixel_metrics
 from .thresholds import choose_point
@@ -81,8 +81,8 @@ class Evaluation(Metric):
             None if given is None else float(log_odds(given)) for given in (pixel_threshold, frame_threshold)
         )
         self.methods = tuple(methods)
-        self.point = self.as_given(OperatingPoint())
-        self.measured: Measured | None = None
+        self.point = self.given_point(OperatingPoint())
+        self.measured: Measurements | None = None
         # int32 (B, 12): clip, frame, method, label, and TP, FP, FN, TN on the canvas and by the own labels
         self.add_state("facts", [], dist_reduce_fx="cat")
         self.add_state("logits", [], dist_reduce_fx="cat")  # float64 (B, R)
@@ -114,18 +114,18 @@ class Evaluation(Metric):
         label = batch["label"]
         method = batch.get("method", torch.zeros_like(label))
         clip, frame = (batch.get(key, torch.full_like(label, -1)) for key in ("clip", "frame"))
-        score = _as_logits(score, "frame", logits)
+        score = _to_logits(score, "frame", logits)
         nothing = label.new_zeros(len(label), 4)
         counts, own = nothing, nothing
         if self.pixels:
-            truth, laid = _on_canvas(batch, cast("Tensor", mask), logits)
+            truth, laid = _paste_on_canvas(batch, cast("Tensor", mask), logits)
             group = torch.stack([clip, method, label], dim=1)
             counts = self._count(truth, laid, group)
             if "canvas_own" in batch:
                 own = self._confusion(batch["canvas_own"], laid)
         self._facts.add(torch.cat([torch.stack([clip, frame, method, label], dim=1), counts, own], dim=1).int())
-        self._logits.add(finite(score.double()).view(len(label), -1))
-        self.facts, self.logits = [self._facts.filled], [self._logits.filled]
+        self._logits.add(make_finite(score.double()).view(len(label), -1))
+        self.facts, self.logits = [self._facts.rows], [self._logits.rows]
 
     def compute(self) -> dict[str, Tensor]:
         """Metrics by key, float32 scalars, over the frames of all processes."""
@@ -147,7 +147,7 @@ class Evaluation(Metric):
         small.update(batch, label[:, None, None].double(), label[:, None].double().expand(-1, len(self.decisions)))
         return list(small.compute())
 
-    def as_given(self, point: OperatingPoint) -> OperatingPoint:
+    def given_point(self, point: OperatingPoint) -> OperatingPoint:
         """A point with the thresholds that the constructor was given, and a rule that it knows."""
         pixel, frame = self.given
         if pixel is not None:
@@ -183,8 +183,8 @@ class Evaluation(Metric):
         rows_of = torch.tensor(rows, device=groups.device)
         self._groups.add(groups[rows_of >= before])
         self._histograms.add(torch.zeros_like(seen[rows_of >= before]))
-        self._histograms.filled.index_add_(0, rows_of, seen)
-        self.groups, self.histograms = [self._groups.filled], [self._histograms.filled]
+        self._histograms.rows.index_add_(0, rows_of, seen)
+        self.groups, self.histograms = [self._groups.rows], [self._histograms.rows]
         return self._confusion(truth, logit)
 
     def _confusion(self, truth: Tensor, logit: Tensor) -> Tensor:
@@ -195,32 +195,32 @@ class Evaluation(Metric):
         hits, calls, region, area = (pixels.flatten(1).sum(1) for pixels in (forged & called, called, forged, known))
         return torch.stack([hits, calls - hits, region - hits, area - region - calls + hits], dim=1)
 
-    def _measured(self) -> Measured:
+    def _measured(self) -> Measurements:
         facts, logits = dim_zero_cat(self.facts).cpu().long(), dim_zero_cat(self.logits).cpu()
         order = facts[:, 1].argsort(stable=True)
         order = order[facts[order, 0].argsort(stable=True)]
         facts, logits = facts[order], logits[order]
         clip, frame, method, label = facts[:, :4].unbind(1)
         if self.pixels:
-            groups, histograms = joined(dim_zero_cat(self.groups).cpu(), dim_zero_cat(self.histograms).cpu())
+            groups, histograms = sum_groups(dim_zero_cat(self.groups).cpu(), dim_zero_cat(self.histograms).cpu())
             counts, own = facts[:, 4:8], facts[:, 8:]
         else:
             groups, histograms = facts.new_zeros(0, 3), facts.new_zeros(0, 2, BINS)
             counts, own = None, facts[:, 8:]
-        return Measured(clip, frame, method, label, logits, counts, own if own.any() else None, groups, histograms)
+        return Measurements(clip, frame, method, label, logits, counts, own if own.any() else None, groups, histograms)
 
 
-def _on_canvas(batch: Batch, mask: Tensor, logits: bool) -> tuple[Tensor, Tensor]:
+def _paste_on_canvas(batch: Batch, mask: Tensor, logits: bool) -> tuple[Tensor, Tensor]:
     """What pixels are judged against, and the log-odds predicted there."""
     if "canvas" not in batch:
         truth = batch["mask"]
-        return truth, _as_logits(torch.where(truth != UNKNOWN, mask, 0.0), "mask", logits)
-    logit = _as_logits(mask, "mask", logits)
+        return truth, _to_logits(torch.where(truth != UNKNOWN, mask, 0.0), "mask", logits)
+    logit = _to_logits(mask, "mask", logits)
     truth = batch["canvas"]
     return truth, paste(logit, batch["box"], batch["canvas_box"], (truth.shape[-2], truth.shape[-1]))
 
 
-def _as_logits(values: Tensor, what: str, logits: bool) -> Tensor:
+def _to_logits(values: Tensor, what: str, logits: bool) -> Tensor:
     """Log-odds of what was predicted; refuses NaN and what is no probability where it should be."""
     fitting = ~values.isnan() if logits else (values >= 0) & (values <= 1)
     if not fitting.all():

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from ..batch import METHODS
 from .decisions import score_videos
-from .measured import Measured, scopes
+from .measurements import Measurements, list_scopes
 from .ranking import rank_scores
 
 
 def frame_metrics(
-    measured: Measured,
+    measured: Measurements,
     frame_threshold: float = 0.0,
     video_threshold: float = 0.0,
     column: int = 0,
@@ -53,8 +53,8 @@ def frame_metrics(
     """
     logit, label = measured.logits[:, column], measured.label
     metrics: dict[str, Tensor] = {}
-    for suffix, frames, _ in scopes(measured, methods):
-        found = _of_frames(logit[frames], label[frames], frame_threshold)
+    for suffix, frames, _ in list_scopes(measured, methods):
+        found = _metrics_of_scores(logit[frames], label[frames], frame_threshold)
         if (measured.clip[frames] >= 0).all():
             video_logit, video_label = score_videos(measured, logit, frames)
             found["video_accuracy"] = ((video_logit > video_threshold) == (video_label == 1)).double().mean()
@@ -63,7 +63,7 @@ def frame_metrics(
     return metrics
 
 
-def _of_frames(logit: Tensor, label: Tensor, threshold: float) -> dict[str, Tensor]:
+def _metrics_of_scores(logit: Tensor, label: Tensor, threshold: float) -> dict[str, Tensor]:
     right = ((logit > threshold) == (label == 1)).double()
     always_fake = label.double().mean()
     ranking = rank_scores(logit, label)

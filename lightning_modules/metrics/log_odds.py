@@ -11,10 +11,10 @@ from .operating_point import LARGEST
 
 def log_odds(probability: Tensor | float) -> Tensor:
     """Log-odds of probabilities in [0, 1], float64 of the same shape; those of 0 and 1 are -LARGEST and LARGEST."""
-    return finite(torch.as_tensor(probability, dtype=torch.float64).logit())
+    return make_finite(torch.as_tensor(probability, dtype=torch.float64).logit())
 
 
-def finite(logits: Tensor) -> Tensor:
+def make_finite(logits: Tensor) -> Tensor:
     """Log-odds with LARGEST for infinity."""
     return logits.clamp(-LARGEST, LARGEST)
 
@@ -27,7 +27,7 @@ def mean_log_odds(logits: Tensor, dim: int) -> Tensor:
         dim: Over which the mean is taken.
     """
     wide = logits.double()
-    return finite(logsigmoid(wide).logsumexp(dim) - logsigmoid(-wide).logsumexp(dim))
+    return make_finite(logsigmoid(wide).logsumexp(dim) - logsigmoid(-wide).logsumexp(dim))
 
 
 def grouped_mean_log_odds(logits: Tensor, group: Tensor, count: int) -> Tensor:
@@ -38,7 +38,7 @@ def grouped_mean_log_odds(logits: Tensor, group: Tensor, count: int) -> Tensor:
         group: int64 (N,), from 0 to count - 1; each of them occurs.
         count: How many groups there are.
     """
-    return finite(_grouped_sum(logits, group, count) - _grouped_sum(-logits, group, count))
+    return make_finite(_grouped_sum(logits, group, count) - _grouped_sum(-logits, group, count))
 
 
 def _grouped_sum(logits: Tensor, group: Tensor, count: int) -> Tensor:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from ..batch import METHODS
-from .measured import Measured, bin_from, scopes
+from .measurements import Measurements, bin_from, list_scopes
 from .ranking import rank_counts
-from .ratios import iou_of, pooled
+from .ratios import iou_of, pool_counts
 
 
 def pixel_metrics(
-    measured: Measured, threshold: float | None = None, methods: Sequence[str] = METHODS
+    measured: Measurements, threshold: float | None = None, methods: Sequence[str] = METHODS
 ) -> dict[str, Tensor]:
     """Metrics of pixels. Unknown pixels (255) count nowhere; "forged" is the positive class.
 
@@ -59,7 +59,7 @@ def pixel_metrics(
         return {}
     known = counts.sum(1) > 0
     metrics: dict[str, Tensor] = {}
-    for suffix, frames, groups in scopes(measured, methods):
+    for suffix, frames, groups in list_scopes(measured, methods):
         histograms, group_label = measured.histograms[groups], measured.groups[groups, 2]
         if threshold is None:
             kinds = [counts[frames & (label == kind)].sum(0) for kind in (0, 1)]
@@ -68,13 +68,13 @@ def pixel_metrics(
         seen = [(frames & (label == kind) & known).sum().double() for kind in (0, 1)]
         if suffix and not seen[1]:
             continue
-        found = pooled(*(counted.double() for counted in kinds), *seen)
+        found = pool_counts(*(counted.double() for counted in kinds), *seen)
         if threshold is None:
             found["pixel_iou_per_frame"] = iou_of(counts[frames & (label == 1) & known].double()).mean()
         alarms, hits = histograms.sum(0).flip(1).cumsum(1).double()
         found["pixel_auroc"], found["pixel_ap"], _ = rank_counts(hits, alarms)
         if measured.own is not None and threshold is None:
-            own = pooled(*(measured.own[frames & (label == kind)].sum(0).double() for kind in (0, 1)), *seen)
+            own = pool_counts(*(measured.own[frames & (label == kind)].sum(0).double() for kind in (0, 1)), *seen)
             found |= {f"{key}_own": own[key] for key in ("pixel_iou", "pixel_iou_balanced")}
         metrics |= {key + suffix: value for key, value in found.items()}
     return metrics

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Numbers = TypeVar("Numbers", "Tensor", "NDArray[np.float64]")
 
 
-def pooled(real: Numbers, fake: Numbers, reals: Numbers, fakes: Numbers) -> dict[str, Numbers]:
+def pool_counts(real: Numbers, fake: Numbers, reals: Numbers, fakes: Numbers) -> dict[str, Numbers]:
     """Metrics of pixels that are counted together.
 
     Args:

@@ -10,13 +10,13 @@ from torch.nn.functional import logsigmoid
 
 from .decisions import score_videos
 from .log_odds import mean_log_odds
-from .measured import BINS, Measured, edge_of
+from .measurements import BINS, Measurements, edge_of
 from .operating_point import OperatingPoint
 from .ranking import rank_scores
 
 
 def choose_point(
-    measured: Measured,
+    measured: Measurements,
     decisions: Sequence[str],
     pixel_logit: float | None = None,
     frame_logit: float | None = None,
@@ -42,7 +42,7 @@ def choose_point(
     logit = columns[best]
     pixels, frames, videos = pixel_logit, frame_logit, frame_logit
     if pixels is None:
-        pixels = _best_for_pixels(measured)
+        pixels = _best_pixel_threshold(measured)
     if frames is None:
         frames = best_threshold(logit, measured.label)
     if videos is None:
@@ -76,7 +76,7 @@ def best_threshold(logit: Tensor, label: Tensor) -> float:
     return float(middle.clamp(low[widest], below))
 
 
-def _best_for_pixels(measured: Measured) -> float:
+def _best_pixel_threshold(measured: Measurements) -> float:
     if measured.counts is None:
         return 0.0
     label = measured.groups[:, 2]

@@ -18,7 +18,7 @@ from ..errors import ModelValueError
 from .borders import repeat_borders
 from .output_stride import dilate, join, joined_channels, keeps_branches
 from .simple_pyramid import SimplePyramid
-from .weights import cached_file, out_of_reach, require_reachable, server
+from .weights import cached_file, make_unreachable_error, require_reachable, server
 from .weights_file import Match, load_from_file
 
 OUTPUT_STRIDES = (8, 16, 32)
@@ -68,7 +68,9 @@ class Encoder(nn.Module):
             raise ModelValueError(f"output_stride is {output_stride}, wanted one of {list(OUTPUT_STRIDES)}")
         self.name = name
         self.output_stride = output_stride
-        self._options, self.backbone = _create(name, 32 if _misplaced_by_timm(name, output_stride) else output_stride)
+        self._options, self.backbone = _create(
+            name, 32 if _is_misplaced_by_timm(name, output_stride) else output_stride
+        )
         self.channels: tuple[int, ...] = tuple(self.backbone.feature_info.channels())
         self.strides: tuple[int, ...] = tuple(self.backbone.feature_info.reduction())
         self._channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
@@ -150,7 +152,7 @@ class Encoder(nn.Module):
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EACCES, errno.EPERM):
                 raise
-            raise out_of_reach(server(source), self.name) from error
+            raise make_unreachable_error(server(source), self.name) from error
         self.backbone.load_state_dict(loaded.state_dict())
 
     def load_file(self, path: str) -> Match:
@@ -183,7 +185,7 @@ class Encoder(nn.Module):
         training = self.training
         maps = self.eval()(torch.zeros(1, 3, *self._probe_size()))
         self.train(training)
-        reached = _leaves(maps[i] for i in used)
+        reached = _find_leaves(maps[i] for i in used)
         for parameter in self.parameters():
             parameter.requires_grad_(id(parameter) in reached)
 
@@ -207,7 +209,7 @@ class Encoder(nn.Module):
         return 1
 
 
-def _misplaced_by_timm(name: str, output_stride: int) -> bool:
+def _is_misplaced_by_timm(name: str, output_stride: int) -> bool:
     """Whether timm 1.0 dilates a model so that its cells no longer lie where those of the strided model do.
 
     Its ConvNeXt is moved by one cell at stride 8, because the 2x2 convolution between two stages is padded on all
@@ -257,7 +259,7 @@ def _align(map_: Tensor, height: int, width: int) -> Tensor:
     return map_[..., :height, :width]
 
 
-def _leaves(outputs: Iterable[Tensor]) -> set[int]:
+def _find_leaves(outputs: Iterable[Tensor]) -> set[int]:
     """Ids of the parameters that the outputs depend on, read from autograd's graph."""
     nodes = [output.grad_fn for output in outputs]
     seen, leaves = set(nodes), set()

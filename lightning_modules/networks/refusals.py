@@ -19,7 +19,7 @@ ONE_VALUE = "Expected more than 1 value per channel"
 
 
 @contextmanager
-def explained(network: Network, images: Tensor) -> Iterator[None]:
+def explain_failure(network: Network, images: Tensor) -> Iterator[None]:
     """Names the size of the images, or their number, where a network fails by it; other errors pass.
 
     Args:
@@ -58,11 +58,11 @@ def _fitting_size(network: Network, images: Tensor) -> int | None:
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
-        if _takes(network, images[:1]):
+        if _accepts(network, images[:1]):
             return None
         near = sorted(SIZES, key=lambda side: abs(side - max(images.shape[-2:])))
         return next(
-            (side for side in near if _takes(network, images.new_zeros(1, *images.shape[1:-2], side, side))), None
+            (side for side in near if _accepts(network, images.new_zeros(1, *images.shape[1:-2], side, side))), None
         )
     finally:
         for module, mode in modes:
@@ -70,7 +70,7 @@ def _fitting_size(network: Network, images: Tensor) -> int | None:
 
 
 @torch.no_grad()
-def _takes(network: Network, images: Tensor) -> bool:
+def _accepts(network: Network, images: Tensor) -> bool:
     try:
         network(images)
     except (AssertionError, IndexError, RuntimeError, ValueError):

@@ -53,10 +53,10 @@ def require_reachable(host: str, name: str) -> None:
     attempt.start()
     attempt.join(REACH_S)
     if not reached.is_set():
-        raise out_of_reach(host, name)
+        raise make_unreachable_error(host, name)
 
 
-def out_of_reach(host: str | None, name: str) -> UnreachableError:
+def make_unreachable_error(host: str | None, name: str) -> UnreachableError:
     """The error that says how to go on without a server."""
     return UnreachableError(
         f"the ImageNet weights of encoder {name!r} are not in the local cache and cannot be had from {host}: connect "

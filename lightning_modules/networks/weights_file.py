@@ -90,7 +90,7 @@ def load_from_file(
     require_file(path)
     content = _read(path)
     own: dict[str, Tensor] = encoder.state_dict()
-    found = _chosen(_finds(content, own), path)
+    found = _choose(_find_all(content, own), path)
     missing = sorted(own.keys() - found.fitting.keys())
     lacking = [key for key in missing if key.startswith("backbone.") and not key.endswith("num_batches_tracked")]
     if lacking:
@@ -105,8 +105,8 @@ def load_from_file(
             f"{name!r} takes {normalisation}: name the encoder it is of"
         )
     encoder.load_state_dict(found.fitting, strict=False)
-    places = {_plain(key) for key in own}
-    unused = sorted(".".join((*found.place, key)) for key in found.tensors if _plain(key) not in places)
+    places = {_plain_name(key) for key in own}
+    unused = sorted(".".join((*found.place, key)) for key in found.tensors if _plain_name(key) not in places)
     return Match(sorted(found.fitting), missing, unused)
 
 
@@ -148,16 +148,16 @@ def _read(path: str) -> Any:
         raise ModelValueError(f"encoder_checkpoint is {path}, which {what}; {wanted}") from error
 
 
-def _finds(content: Any, own: Mapping[str, Tensor]) -> list[_Find]:
+def _find_all(content: Any, own: Mapping[str, Tensor]) -> list[_Find]:
     """For every dictionary of tensors in a file, those whose names go on as the encoder's after a common beginning."""
-    places = {_plain(key): key for key in own}
+    places = {_plain_name(key): key for key in own}
     finds = []
     for place, tensors in _dictionaries(content, ()):
         split = {key: key.split(".") for key in tensors}
         fitting: Counter[tuple[str, ...]] = Counter()
         for key, parts in split.items():
             for i in range(len(parts)):
-                target = places.get(_plain(".".join(parts[i:])))
+                target = places.get(_plain_name(".".join(parts[i:])))
                 if target and _fits(tensors[key], own[target]):
                     fitting[tuple(parts[:i])] += 1
         for beginning in fitting or [()]:
@@ -166,7 +166,7 @@ def _finds(content: Any, own: Mapping[str, Tensor]) -> list[_Find]:
                 for key, parts in split.items()
                 if tuple(parts[: len(beginning)]) == beginning and len(parts) > len(beginning)
             }
-            named = {places[_plain(key)]: value for key, value in inner.items() if _plain(key) in places}
+            named = {places[_plain_name(key)]: value for key, value in inner.items() if _plain_name(key) in places}
             fits = {key: value for key, value in named.items() if _fits(value, own[key])}
             finds.append(_Find(place + beginning, inner, fits))
     return finds
@@ -176,7 +176,7 @@ def _dictionaries(content: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[
     """The dictionaries of tensors by name in what a file holds, and the keys that lead to each."""
     if not isinstance(content, Mapping) or len(place) > PLACE_DEPTH:
         return
-    tensors = {_unwrapped(key): value for key, value in content.items() if _is_named_tensor(key, value)}
+    tensors = {_strip_wrapper(key): value for key, value in content.items() if _is_named_tensor(key, value)}
     if tensors:
         yield place, tensors
     for key, value in content.items():
@@ -187,12 +187,12 @@ def _is_named_tensor(key: Any, value: Any) -> bool:
     return isinstance(key, str) and isinstance(value, Tensor)
 
 
-def _unwrapped(key: str) -> str:
+def _strip_wrapper(key: str) -> str:
     """A tensor's name without what `torch.compile` adds."""
     return ".".join(part for part in key.split(".") if part != "_orig_mod")
 
 
-def _chosen(finds: list[_Find], path: str) -> _Find:
+def _choose(finds: list[_Find], path: str) -> _Find:
     if not finds:
         raise ModelValueError(
             f"encoder_checkpoint is {path}, which holds no tensors by name; wanted a checkpoint of this project, or a "
@@ -204,7 +204,7 @@ def _chosen(finds: list[_Find], path: str) -> _Find:
         return fullest[0]
     best = min(fullest, key=_order)
     for other in fullest:
-        if _rank(other) == _rank(best) and not _same(other, best):
+        if _rank(other) == _rank(best) and not _is_same(other, best):
             one, two = (".".join(find.place) or "the top" for find in (best, other))
             raise ModelValueError(
                 f"encoder_checkpoint is {path}, in which both {one} and {two} fit, and differ: save the `state_dict()` "
@@ -224,7 +224,7 @@ def _rank(find: _Find) -> int:
     return 1 if all(part in USUAL_KEYS for part in find.place) else 2
 
 
-def _same(one: _Find, other: _Find) -> bool:
+def _is_same(one: _Find, other: _Find) -> bool:
     return all(torch.equal(value, other.fitting[key]) for key, value in one.fitting.items() if key in other.fitting)
 
 
@@ -235,12 +235,12 @@ def _fits(value: Tensor, own: Tensor) -> bool:
 def _why(key: str, found: _Find, own: Mapping[str, Tensor]) -> str:
     """In what a tensor of that name differs, if there is one."""
     for name, value in found.tensors.items():
-        if _plain(name) == _plain(key):
-            return f" ({_described(value)} there, wanted {_described(own[key])})"
+        if _plain_name(name) == _plain_name(key):
+            return f" ({_describe(value)} there, wanted {_describe(own[key])})"
     return ""
 
 
-def _described(value: Tensor) -> str:
+def _describe(value: Tensor) -> str:
     return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
 
 
@@ -252,7 +252,7 @@ def _normalisation(content: Any) -> tuple[tuple[float, ...], tuple[float, ...]] 
     return tuple(stored["mean"]), tuple(stored["std"])
 
 
-def _plain(key: str) -> str:
+def _plain_name(key: str) -> str:
     """A tensor's name, equal in timm's models and in the pyramids that it makes of them.
 
     There a stage `stages.0` is `stages_0`, and the whole model may lie under `body` or `model`.

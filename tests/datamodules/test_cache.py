@@ -53,7 +53,7 @@ class Clip:
 
     def through(self, crops, frames=None):
         frames = self.frames if frames is None else frames
-        return crops.through(self.key, frames, [self.shapes[frame] for frame in frames], self.decode)
+        return crops.read_or_decode(self.key, frames, [self.shapes[frame] for frame in frames], self.decode)
 
     def right(self, cuts, frames=None):
         wanted = [cut_of(self.key, frame, self.shapes[frame]) for frame in (self.frames if frames is None else frames)]
@@ -121,8 +121,8 @@ def crops(tmp_path):
 
 def test_what_goes_in_comes_out_bit_by_bit(crops):
     first, second = Clip(), Clip()
-    assert first.right(list(first.through(crops)))
-    again = list(second.through(crops))
+    assert first.right(list(first.read_or_decode(crops)))
+    again = list(second.read_or_decode(crops))
     assert second.right(again)
     assert second.asked == []
     for cut in again:
@@ -135,50 +135,50 @@ def test_views_and_changed_cuts_are_stored_as_they_were_decoded(crops):
     whole = cut_of(KEY, 0, (80, 90))
     view = Cut(whole.image[8:72, 4:68], whole.mask[8:72, 4:68], 1)
     stored = Cut(view.image.copy(), view.mask.copy(), 1)
-    for cut in crops.through(KEY, [0], [(64, 64)], lambda _: (view for _ in [0])):
+    for cut in crops.read_or_decode(KEY, [0], [(64, 64)], lambda _: (view for _ in [0])):
         cut.image[:] = 0
         cut.mask[:] = 0
-    (again,) = crops.through(KEY, [0], [(64, 64)], None)
+    (again,) = crops.read_or_decode(KEY, [0], [(64, 64)], None)
     assert same(again, stored)
 
 
 def test_a_later_run_finds_what_an_earlier_one_stored(crops, tmp_path):
-    list(Clip().through(crops))
+    list(Clip().read_or_decode(crops))
     clip = Clip()
-    assert clip.right(list(clip.through(CropCache(tmp_path, 1))))
+    assert clip.right(list(clip.read_or_decode(CropCache(tmp_path, 1))))
     assert clip.asked == []
 
 
 def test_a_crop_of_256_pixels_takes_the_bytes_that_are_documented(crops, tmp_path):
-    list(square(0, 256, frames=3).through(crops))
+    list(square(0, 256, frames=3).read_or_decode(crops))
     assert sum(path.stat().st_size for path in tmp_path.rglob("*.crops")) == 16 + 3 * 204_826
 
 
 def test_only_missing_frames_are_decoded_in_one_pass_and_all_come_in_order(crops, tmp_path):
     for frames, missing in [([0, 2, 4], [[0, 2, 4]]), ([1, 2, 3, 4], [[1, 3]]), (FRAMES, [[5]]), (FRAMES, [])]:
         clip = Clip()
-        assert clip.right(list(clip.through(crops, frames)), frames)
+        assert clip.right(list(clip.read_or_decode(crops, frames)), frames)
         assert clip.asked == missing
     assert len(names(tmp_path, ".crops")) == 3
 
 
 def test_no_frame_is_no_pass(crops, tmp_path):
     clip = Clip()
-    assert list(clip.through(crops, [])) == clip.asked == names(tmp_path) == []
+    assert list(clip.read_or_decode(crops, [])) == clip.asked == names(tmp_path) == []
 
 
 def test_another_key_and_another_shape_are_other_crops(crops):
-    list(Clip().through(crops))
+    list(Clip().read_or_decode(crops))
     for other in (Clip("ab" * 31 + "ac"), Clip(shapes=SHAPES[::-1])):
-        assert other.right(list(other.through(crops)))
+        assert other.right(list(other.read_or_decode(crops)))
         assert other.asked == [FRAMES]
-    assert Clip().right(list(Clip().through(crops)))
+    assert Clip().right(list(Clip().read_or_decode(crops)))
 
 
 def test_sixteen_clips_advance_in_turn(crops):
     for asked in ([[*range(8)]], []):
         clips = [square(number) for number in range(16)]
-        turns = zip(*[clip.through(crops) for clip in clips], strict=True)
+        turns = zip(*[clip.read_or_decode(crops) for clip in clips], strict=True)
         assert all(clip.right(list(cuts)) for clip, cuts in zip(clips, zip(*turns, strict=True), strict=True))
         assert all(clip.asked == asked for clip in clips)
 
@@ -187,7 +187,7 @@ def test_sixteen_clips_advance_in_turn(crops):
 @pytest.mark.parametrize("taken", range(len(FRAMES)))
 def test_closed_half_way_nothing_is_left(crops, tmp_path, taken):
     clip = Clip()
-    with closing(clip.through(crops)) as cuts:
+    with closing(clip.read_or_decode(crops)) as cuts:
         assert clip.right(list(islice(cuts, taken)), FRAMES[:taken])
         assert len(handles(tmp_path)) == (1 if taken else 0)
     assert names(tmp_path) == handles(tmp_path) == []
@@ -198,27 +198,27 @@ def test_closed_half_way_nothing_is_left(crops, tmp_path, taken):
 @needs_proc
 def test_half_read_a_clip_holds_two_handles_at_most(crops, tmp_path):
     for frames in ([0, 3], [1, 4]):
-        list(Clip().through(crops, frames))
-    with closing(Clip().through(crops)) as cuts:
+        list(Clip().read_or_decode(crops, frames))
+    with closing(Clip().read_or_decode(crops)) as cuts:
         assert max(len(handles(tmp_path)) for _ in cuts) == 2
     assert handles(tmp_path) == []
 
 
 def test_a_pass_whose_last_frame_was_taken_is_stored_even_if_nobody_asks_for_more(crops):
-    with closing(Clip().through(crops)) as cuts:
+    with closing(Clip().read_or_decode(crops)) as cuts:
         list(islice(cuts, len(FRAMES)))
     clip = Clip()
-    list(clip.through(crops))
+    list(clip.read_or_decode(crops))
     assert clip.asked == []
 
 
 def test_an_error_of_the_decoder_passes_through_and_nothing_is_left(crops, tmp_path):
     clip = Clip(breaks_at=3)
     with pytest.raises(OSError, match="the video is torn"):
-        list(clip.through(crops))
+        list(clip.read_or_decode(crops))
     assert names(tmp_path) == []
     assert counted(tmp_path) == 0
-    assert Clip().right(list(Clip().through(crops)))
+    assert Clip().right(list(Clip().read_or_decode(crops)))
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_an_error_of_the_decoder_passes_through_and_nothing_is_left(crops, tmp_p
 )
 def test_what_the_format_cannot_hold_is_refused(crops, tmp_path, cut, sentence):
     with pytest.raises(ValueError, match=sentence):
-        list(crops.through(KEY, [7], [(4, 4)], lambda _: (cut for _ in [0])))
+        list(crops.read_or_decode(KEY, [7], [(4, 4)], lambda _: (cut for _ in [0])))
     assert names(tmp_path) == []
 
 
@@ -254,34 +254,34 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_decoded_anew(crops, tmp_path, damage):
-    list(Clip().through(crops))
+    list(Clip().read_or_decode(crops))
     (path,) = tmp_path.rglob("*.crops")
     whole = path.read_bytes()
     path.write_bytes(DAMAGES[damage](whole))
     first, second, third = Clip(), Clip(), Clip()
-    assert first.right(list(first.through(crops)))
+    assert first.right(list(first.read_or_decode(crops)))
     assert len(first.asked) == 1
-    assert second.right(list(second.through(crops)))
-    assert third.right(list(third.through(crops)))
+    assert second.right(list(second.read_or_decode(crops)))
+    assert third.right(list(third.read_or_decode(crops)))
     assert third.asked == []
     assert path.read_bytes() == whole
 
 
 def test_from_a_damaged_record_on_the_clip_is_decoded(crops, tmp_path):
-    list(Clip().through(crops, [0, 1, 3, 5]))
+    list(Clip().read_or_decode(crops, [0, 1, 3, 5]))
     (path,) = tmp_path.rglob("*.crops")
     path.write_bytes(DAMAGES["another pixel of a mask"](path.read_bytes()))  # of frame 5
     clip = Clip()
-    assert clip.right(list(clip.through(crops)))
+    assert clip.right(list(clip.read_or_decode(crops)))
     assert clip.asked == [[2, 4], [5]]
     assert clip.closed == 2
 
 
 def test_a_file_that_goes_while_it_is_read_is_decoded(crops, tmp_path):
     for frames in ([0, 1, 3], [2, 4, 5]):
-        list(Clip().through(crops, frames))
+        list(Clip().read_or_decode(crops, frames))
     clip = Clip()
-    cuts = clip.through(crops)
+    cuts = clip.read_or_decode(crops)
     begun = [next(cuts)]
     shutil.rmtree(tmp_path / "crops/ab")
     assert clip.right(begun + list(cuts))
@@ -317,8 +317,8 @@ def small_clip():
 
 def a_pass_and_a_half(folder):
     crops = CropCache(folder, 1)
-    list(small_clip().through(crops, [0, 1]))
-    list(islice(small_clip().through(crops, [1, 2, 3]), 2))
+    list(small_clip().read_or_decode(crops, [0, 1]))
+    list(islice(small_clip().read_or_decode(crops, [1, 2, 3]), 2))
 
 
 def test_killed_at_any_line_it_leaves_a_folder_that_the_next_run_cleans_and_uses(tmp_path):
@@ -333,14 +333,14 @@ def test_killed_at_any_line_it_leaves_a_folder_that_the_next_run_cleans_and_uses
         assert names(copy, ".part") == []
         assert counted(copy) == charged(copy)
         clip = small_clip()
-        assert clip.right(list(clip.through(crops)))
+        assert clip.right(list(clip.read_or_decode(crops)))
         assert clip.asked in ([FRAMES], [[2, 3, 4, 5]])
 
 
 def store_on_and_on(folder, outbox, number):
     crops = CropCache(folder, 1)
     for turn in range(1000):
-        for cut in square(number * 1000 + turn).through(crops):
+        for cut in square(number * 1000 + turn).read_or_decode(crops):
             del cut
         if outbox:
             outbox.send(turn)
@@ -372,13 +372,13 @@ def test_killed_at_random_among_others_that_go_on(tmp_path):
     assert counted(tmp_path) == charged(tmp_path)
     stored = [int(name[:8], 16) for name in names(tmp_path, ".crops")]
     for clip in map(square, random.sample(stored, 20)):
-        assert clip.right(list(clip.through(crops)))
+        assert clip.right(list(clip.read_or_decode(crops)))
         assert clip.asked == []
 
 
 def test_a_part_whose_writer_lives_is_left_alone(crops, tmp_path):
     clip = Clip()
-    with closing(clip.through(crops)) as cuts:
+    with closing(clip.read_or_decode(crops)) as cuts:
         begun = [next(cuts)]
         CropCache(tmp_path, 1)
         assert len(names(tmp_path, ".part")) == 1
@@ -389,12 +389,12 @@ def test_a_part_whose_writer_lives_is_left_alone(crops, tmp_path):
 
 def test_a_process_forked_half_way_takes_nothing_from_its_parent(crops):
     clip = Clip()
-    cuts = clip.through(crops)
+    cuts = clip.read_or_decode(crops)
     begun = [next(cuts)]
     assert in_processes(cuts.close, ()) == [None]
     assert clip.right(begun + list(cuts))
     clip.asked.clear()
-    list(clip.through(crops))
+    list(clip.read_or_decode(crops))
     assert clip.asked == []
 
 
@@ -403,7 +403,7 @@ def store_at_once(crops, barrier, times):
     for number in range(times):
         clip = square(number)
         barrier.wait(30)
-        right.append(clip.right(list(clip.through(crops))))
+        right.append(clip.right(list(clip.read_or_decode(crops))))
     return all(right)
 
 
@@ -425,7 +425,7 @@ def store_many(folder, limit_gb, number, barrier):
         for turn in range(30):
             clip = square(100 * number + turn)
             taken = 5 if turn % 3 == 0 else None
-            with closing(clip.through(crops)) as cuts:
+            with closing(clip.read_or_decode(crops)) as cuts:
                 assert clip.right(list(islice(cuts, taken)), clip.frames[:taken])
     assert len(said) <= 1
 
@@ -461,7 +461,7 @@ def test_the_limit_is_said_once_and_what_is_stored_is_read(tmp_path):
     crops = CropCache(tmp_path, 0.000_25)
     clips = [square(number) for number in range(5)]
     with pytest.warns(UserWarning, match="no room for a clip's crops within 0.00025 GB.*raise the limit") as said:
-        right = [clip.right(list(clip.through(crops))) for clip in clips * 3]
+        right = [clip.right(list(clip.read_or_decode(crops))) for clip in clips * 3]
     assert all(right)
     assert len(said) == 1
     assert [len(clip.asked) for clip in clips] == [1, 1, 3, 3, 3]
@@ -470,9 +470,9 @@ def test_the_limit_is_said_once_and_what_is_stored_is_read(tmp_path):
 def test_a_pass_given_up_makes_room_for_another(tmp_path):
     crops = CropCache(tmp_path, 0.000_13)
     for number in range(3):
-        with closing(square(number).through(crops)) as cuts:
+        with closing(square(number).read_or_decode(crops)) as cuts:
             next(cuts)
-    list(square(9).through(crops))
+    list(square(9).read_or_decode(crops))
     assert [name[:8] for name in names(tmp_path)] == ["00000009"]
 
 
@@ -493,7 +493,7 @@ def store_until_full(crops, number, times=20):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         clips = [square(100 * number + turn) for turn in range(times)]
-        right = [clip.right(list(clip.through(crops))) for clip in clips]
+        right = [clip.right(list(clip.read_or_decode(crops))) for clip in clips]
     return all(right), [str(warning.message) for warning in said], sum(len(clip.asked) for clip in clips)
 
 
@@ -510,7 +510,7 @@ def test_a_full_disk_is_said_once_by_each_process_and_training_goes_on(tmp_path)
         assert names(folder, ".part") == []
         stored = [square(int(name[:8], 16)) for name in names(folder, ".crops")]
         assert len(stored) >= 5
-        assert all(clip.right(list(clip.through(crops))) for clip in stored)
+        assert all(clip.right(list(clip.read_or_decode(crops))) for clip in stored)
         assert not any(clip.asked for clip in stored)
 
 
@@ -538,27 +538,27 @@ def test_a_spawned_process_shares_what_is_stored(crops, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="needs tmpfs")
 def test_a_folder_that_cannot_be_written_to_is_read(tmp_path):
     with small_disk(tmp_path / "disk") as folder:
-        list(Clip().through(CropCache(folder, 1)))
+        list(Clip().read_or_decode(CropCache(folder, 1)))
         subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
         with pytest.warns(UserWarning, match="Read-only file system.*can be written to"):
             crops = CropCache(folder, 1)
         clips = [Clip(), square(1), square(2)]
-        assert all(clip.right(list(clip.through(crops))) for clip in clips)
+        assert all(clip.right(list(clip.read_or_decode(crops))) for clip in clips)
         assert [len(clip.asked) for clip in clips] == [0, 1, 1]
 
 
 def test_a_lost_folder_is_said_once_and_training_goes_on(crops, tmp_path):
     half_way, others = Clip(), [square(number) for number in range(3)]
-    cuts = half_way.through(crops)
+    cuts = half_way.read_or_decode(crops)
     begun = [next(cuts)]
     shutil.rmtree(tmp_path / "crops")
     with pytest.warns(UserWarning, match="no longer be stored in .*No such file") as said:
-        right = [half_way.right(begun + list(cuts)), *(clip.right(list(clip.through(crops))) for clip in others)]
+        right = [half_way.right(begun + list(cuts)), *(clip.right(list(clip.read_or_decode(crops))) for clip in others)]
     assert right == [True] * 4
     assert len(said) == 1
     assert not (tmp_path / "crops").exists()
     CropCache(tmp_path, 1)  # of another run; this one stays as it is
-    assert Clip().right(list(Clip().through(crops)))
+    assert Clip().right(list(Clip().read_or_decode(crops)))
     assert names(tmp_path) == []
 
 
@@ -568,22 +568,22 @@ def test_a_process_that_stops_with_the_lock_does_not_stop_others(crops, tmp_path
     with (tmp_path / "crops/used").open("rb+") as used:
         fcntl.flock(used, fcntl.LOCK_EX)
         with pytest.warns(UserWarning, match="another process has locked it for 0.05 s"):
-            assert clip.right(list(clip.through(crops)))
+            assert clip.right(list(clip.read_or_decode(crops)))
 
 
 def test_a_folder_that_is_a_file_is_said(tmp_path):
     (tmp_path / "crops").write_text("")
     with pytest.warns(UserWarning, match="File exists"):
         crops = CropCache(tmp_path, 1)
-    assert Clip().right(list(Clip().through(crops)))
+    assert Clip().right(list(Clip().read_or_decode(crops)))
 
 
 def test_a_count_that_is_damaged_stops_storing_until_the_next_run_counts_anew(crops, tmp_path):
     (tmp_path / "crops/used").write_bytes(b"\0")
     with pytest.warns(UserWarning, match="count of what is used is damaged"):
-        list(Clip().through(crops))
+        list(Clip().read_or_decode(crops))
     assert names(tmp_path) == []
-    list(Clip().through(CropCache(tmp_path, 1)))
+    list(Clip().read_or_decode(CropCache(tmp_path, 1)))
     assert len(names(tmp_path)) == 1
 
 
@@ -592,6 +592,6 @@ def test_no_handle_is_left_by_many_passes(crops, tmp_path):
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(2):
         for number in range(20):
-            list(square(number).through(crops))
+            list(square(number).read_or_decode(crops))
     assert len(os.listdir("/proc/self/fd")) == before
     assert handles(tmp_path) == []

@@ -19,7 +19,7 @@ from datamodules import (
 )
 from datamodules.clips.masks import NOT_KNOWN, NOTHING, Truth
 from datamodules.crops.cache import CropCache
-from datamodules.crops.labels import COMPARED_MARGIN, DIFFERENCE, Labels, hull
+from datamodules.crops.labels import COMPARED_MARGIN, DIFFERENCE, Labels, fill_hull
 from tests.datamodules.streams import make_stream
 
 WIDTH, HEIGHT, FRAMES = 192, 160, 8
@@ -74,7 +74,7 @@ def pair(tmp_path):
 
 
 def read(labels, clip, frames=range(FRAMES)):
-    return [truth.within((0, 0, clip.width, clip.height)) for truth in labels.read(clip, list(frames))]
+    return [truth.cut_out((0, 0, clip.width, clip.height)) for truth in labels.read(clip, list(frames))]
 
 
 def shows(mask, box, blur=16):
@@ -136,7 +136,7 @@ def test_behind_its_originals_end_nothing_is_known_of_another_fake(pair):
 def test_without_an_original_of_its_size_nothing_is_known(pair):
     fake, real, labels = pair()
     other = Labels("difference", tracks=labels.tracks)
-    assert not other.comparable(fake)
+    assert not other.can_compare(fake)
     assert (np.stack(read(other, fake)) == UNKNOWN).all()
     for size in ({"height": 96}, {"width": WIDTH - 16}):
         other = Labels("difference", originals={("000", real.compression): real._replace(**size)}, tracks=labels.tracks)
@@ -146,11 +146,11 @@ def test_without_an_original_of_its_size_nothing_is_known(pair):
 def test_a_hull_is_filled_and_convex():
     part = np.zeros((9, 9), np.uint8)
     part[0, 0] = part[8, 0] = part[8, 8] = 1
-    filled = hull(Truth(part, 5, 7))
+    filled = fill_hull(Truth(part, 5, 7))
     np.testing.assert_array_equal(filled.part, np.tri(9, dtype=np.uint8))
     assert (filled.x, filled.y, filled.rest) == (5, 7, 0)
-    assert hull(NOTHING) is NOTHING
-    assert hull(NOT_KNOWN) is NOT_KNOWN
+    assert fill_hull(NOTHING) is NOTHING
+    assert fill_hull(NOT_KNOWN) is NOT_KNOWN
 
 
 def test_hulls_hold_the_official_masks(tree):

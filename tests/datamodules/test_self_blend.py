@@ -18,7 +18,7 @@ from datamodules import (
 )
 from datamodules.clips.index import ON_DISK
 from datamodules.crops.cache import CropCache
-from datamodules.crops.self_blend import drawn
+from datamodules.crops.self_blend import is_blended
 from tests.datamodules.streams import make_stream
 
 KEYS = [(0, epoch, 3, frame) for epoch in range(10) for frame in range(20)]
@@ -96,7 +96,9 @@ def test_every_part_of_the_key_gives_another_fake(position):
     keys = [tuple(value if part == position else 3 for part in range(4)) for value in range(12)]
     assert len({blend(image, key)[0].tobytes() for key in keys}) == 12
     assert len({blend(image, key)[1].tobytes() for key in keys}) == 12
-    assert {drawn((*key[:position], value, *key[position + 1 :]), 0.5) for value, key in product(range(12), keys)} == {
+    assert {
+        is_blended((*key[:position], value, *key[position + 1 :]), 0.5) for value, key in product(range(12), keys)
+    } == {
         False,
         True,
     }
@@ -106,8 +108,8 @@ def test_every_part_of_the_key_gives_another_fake(position):
 def test_as_many_are_drawn_as_asked(share):
     keys = list(product(range(2), range(5), range(10), range(20)))
     sigma = (len(keys) * share * (1 - share)) ** 0.5
-    assert abs(sum(drawn(key, share) for key in keys) - share * len(keys)) <= 4 * sigma
-    assert all(drawn(key, 0.9) for key in keys if drawn(key, 0.5))  # a larger share keeps those of a smaller
+    assert abs(sum(is_blended(key, share) for key in keys) - share * len(keys)) <= 4 * sigma
+    assert all(is_blended(key, 0.9) for key in keys if is_blended(key, 0.5))  # a larger share keeps those of a smaller
 
 
 def test_nothing_on_disk_has_its_name():

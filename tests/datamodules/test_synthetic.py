@@ -15,7 +15,7 @@ from datamodules.synthetic import write_tree
 from datamodules.synthetic.__main__ import main
 from datamodules.synthetic.plan import FOUR_METHODS as METHODS
 from datamodules.synthetic.plan import fake_path, mask_path, original_path, plan, split_names
-from datamodules.synthetic.sources import cast
+from datamodules.synthetic.sources import cast_people
 from datamodules.synthetic.takes import film
 from datamodules.video.reader import VideoReader
 from datamodules.video.scan import probe
@@ -232,7 +232,7 @@ PEOPLE = [Path(f"{name}.mp4") for name in ("ada", "bob", "cyd", "dan", "eve")]
 
 
 def test_a_person_is_cast_in_one_split_only(pairs, capsys):
-    roles = cast(PEOPLE, pairs, seed=0, across_splits=False)
+    roles = cast_people(PEOPLE, pairs, seed=0, across_splits=False)
     splits = {who.name: pair.split for pair in pairs for who in pair.originals}
     for person in PEOPLE:
         assert len({splits[name] for name, role in roles.items() if role.path == person}) == 1
@@ -242,8 +242,8 @@ def test_a_person_is_cast_in_one_split_only(pairs, capsys):
 
 def test_one_person_is_not_enough_unless_told(pairs):
     with pytest.raises(ValueError, match=r"1 of the clips show.*--allow-repeats-across-splits"):
-        cast(PEOPLE[:1], pairs, seed=0, across_splits=False)
-    roles = cast(PEOPLE[:1], pairs, seed=0, across_splits=True)
+        cast_people(PEOPLE[:1], pairs, seed=0, across_splits=False)
+    roles = cast_people(PEOPLE[:1], pairs, seed=0, across_splits=True)
     assert len(set(roles.values())) == 2 * PAIRS
 
 

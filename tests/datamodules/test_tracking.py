@@ -10,7 +10,7 @@ import pytest
 from datamodules import face_tracks, index, write_video
 from datamodules.faces.detection import face_detector
 from datamodules.faces.search import FRAMES_FOR_PROCESSES
-from datamodules.parallel.pool import in_parallel
+from datamodules.parallel.pool import run_parallel
 from datamodules.synthetic.takes import film as film_head
 
 SOURCES = ["masks", "dlib"]
@@ -133,6 +133,6 @@ def test_two_runs_at_once_do_not_disturb_each_other(put, tmp_path):
     for name in ("000", "001", "002"):
         put(name)
     run = partial(face_tracks, index(tmp_path / "data"), "dlib")
-    first, second = in_parallel(run, [tmp_path / "cache"] * 2, workers=2)
+    first, second = run_parallel(run, [tmp_path / "cache"] * 2, workers=2)
     assert first.digest == second.digest == run(tmp_path / "alone").digest
     assert len(files(tmp_path / "cache")) == 1

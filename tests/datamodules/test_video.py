@@ -11,7 +11,7 @@ import pytest
 from datamodules import VideoReader, probe, write_video
 from datamodules.video import planes
 from datamodules.video import reader as video
-from datamodules.video.packets import Packet, UnreadableError, decode, passes
+from datamodules.video.packets import Packet, UnreadableError, decode, plan_passes
 from datamodules.video.planes import Converter
 from datamodules.video.player import REORDERED, Player
 
@@ -225,19 +225,19 @@ def test_what_is_not_decoded_changes_nothing_of_what_is(tmp_path, parameters):
 
 def test_only_what_a_wanted_frame_needs_is_read():
     packets = [Packet(pts, position, pts % 5 == 0) for position, pts in enumerate(range(20))]
-    assert passes(packets, {0, 2}) == [(0, 3)]
-    assert passes(packets, {2, 3, 17}) == [(0, 4), (15, 18)]
-    assert passes(packets, {9, 10}) == [(5, 11)]
-    assert passes(packets, {19}) == [(15, 20)]
-    assert passes(packets, set()) == []
+    assert plan_passes(packets, {0, 2}) == [(0, 3)]
+    assert plan_passes(packets, {2, 3, 17}) == [(0, 4), (15, 18)]
+    assert plan_passes(packets, {9, 10}) == [(5, 11)]
+    assert plan_passes(packets, {19}) == [(15, 20)]
+    assert plan_passes(packets, set()) == []
 
 
 def test_packets_between_two_wanted_pictures_of_one_group_are_read_once():
     shown = [0, 2, 1, 4, 3, 6, 5, 7, 9, 8]  # in the order of decoding: 0 and 7 are key frames
     packets = [Packet(pts, position, pts in (0, 7)) for position, pts in enumerate(shown)]
-    assert passes(packets, {1, 3}) == [(0, 5)]
-    assert passes(packets, {5, 8}) == [(0, 10)]
-    assert passes(packets, {1, 8}) == [(0, 3), (7, 10)]
+    assert plan_passes(packets, {1, 3}) == [(0, 5)]
+    assert plan_passes(packets, {5, 8}) == [(0, 10)]
+    assert plan_passes(packets, {1, 8}) == [(0, 3), (7, 10)]
 
 
 @pytest.mark.skipif("torchcodec" in BACKENDS, reason="torchcodec is installed")
@@ -310,7 +310,7 @@ def test_only_so_many_pictures_are_decoded_ahead_as_fit_into_memory(clip, monkey
             decoded.append(frame.pts)
             yield frame
 
-    ahead = [len(decoded) - number for number, _ in enumerate(video._in_bursts(counted(), Converter().convert))]
+    ahead = [len(decoded) - number for number, _ in enumerate(video._make_in_bursts(counted(), Converter().convert))]
     assert ahead == [3, 2, 1, 3, 2, 1, 2, 1]
 
 
@@ -334,7 +334,7 @@ def test_what_was_made_before_a_failure_is_given_first(clip):
         return frame.pts
 
     times = [frame.pts for frame in decode(clip, range(5))]
-    assert until_it_breaks(video._in_bursts(decode(clip, range(5)), make)) == times[:2]
+    assert until_it_breaks(video._make_in_bursts(decode(clip, range(5)), make)) == times[:2]
 
 
 def test_decord_gives_the_frames_before_a_damage_or_names_it_but_never_gives_others(cut):

@@ -12,15 +12,15 @@ import time
 import pytest
 
 from experiments.cli import main
-from experiments.runs.at_work import AtWorkError, alone_at
 from experiments.runs.folder import RunFolder
+from experiments.runs.folder_lock import AtWorkError, hold_folder
 from tests.experiments.test_cli import run
 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from datamodules.parallel.pool import one_at_a_time
-with one_at_a_time(Path(sys.argv[1])):
+from datamodules.parallel.pool import lock_file
+with lock_file(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -64,7 +64,7 @@ def test_a_second_training_waits_and_then_sees_what_the_first_has_left(tree, hel
     assert ended.value.code == 2
     assert f"waiting for process {other.pid} on " in "".join(said)
     assert "was written for another configuration" in "".join(said)
-    assert folder.known() == begun  # the one that the weights are of
+    assert folder.read_config() == begun  # the one that the weights are of
 
 
 def test_processes_that_were_started_together_are_refused_at_once(tree, held, monkeypatch, capsys):
@@ -83,19 +83,22 @@ def test_a_folder_is_held_however_it_is_spelt(held, monkeypatch, spelt):
     monkeypatch.chdir(folder.path.parent)
     (folder.path.parent / "link").symlink_to("seed0")
     other = {"absolute": str(folder.path), "relative": "seed0", "link": "link", "dots": "../segmentation/seed0/"}[spelt]
-    with pytest.raises(AtWorkError, match="is at work at"), alone_at(RunFolder(type(folder.path)(other)), wait=False):
+    with (
+        pytest.raises(AtWorkError, match="is at work at"),
+        hold_folder(RunFolder(type(folder.path)(other)), wait=False),
+    ):
         pass
 
 
 def test_the_working_directory_itself_can_be_a_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with alone_at(RunFolder(type(tmp_path)())):
+    with hold_folder(RunFolder(type(tmp_path)())):
         assert (tmp_path.parent / f".{tmp_path.name}.lock").is_file()
 
 
 def test_what_this_process_holds_it_may_hold_again(tmp_path):
     folder = RunFolder(tmp_path / "seed0")
-    with alone_at(folder), alone_at(folder), folder.lock.open() as file:
+    with hold_folder(folder), hold_folder(folder), folder.lock.open() as file:
         with pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         assert file.read().startswith(f"process {os.getpid()} on ")
@@ -106,12 +109,12 @@ def test_what_this_process_holds_it_may_hold_again(tmp_path):
 def test_where_nobody_may_write_beside_the_folder_the_lock_lies_in_it(tmp_path):
     folder = RunFolder(tmp_path / "seed0")
     folder.lock.mkdir()  # so that it cannot be opened
-    with alone_at(folder):
+    with hold_folder(folder):
         assert (folder.path / ".lock").is_file()
     (folder.path / ".lock").unlink()
     (folder.path / ".lock").mkdir()
     with pytest.raises(OSError, match=r"cannot be written to .*: make it writable, or take another folder"):
-        with alone_at(folder):
+        with hold_folder(folder):
             pass
 
 

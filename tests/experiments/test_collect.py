@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from experiments.cli import main
-from experiments.report.columns import best, published
-from experiments.report.printed import latex, markdown, text
-from experiments.report.results import over_seeds, results, timings
+from experiments.report.columns import mark_best, read_published
+from experiments.report.formats import latex, markdown, text
+from experiments.report.results import results, summarise_seeds, timings
 from experiments.runs.folder import RunFolder
 from experiments.runs.share import link
 
@@ -79,11 +79,11 @@ def test_no_result_is_a_sentence(tmp_path, capsys):
 
 def test_published_metrics_stand_beside_those_measured():
     measured = pd.DataFrame([{"row": "deepfakes", "seed": 0, "test_set": "", "test/frame_accuracy": 0.9}])
-    shown = text(measured, published("table-0"))
+    shown = text(measured, read_published("table-0"))
     assert "frame acc in FaceForensics++" in shown
     assert shown.splitlines()[1].split() == ["deepfakes", "0.900", "0.989"]
-    assert set(published("table-0")["source"].str.contains("FaceForensics")) == {True}
-    assert published("table-1") is None
+    assert set(read_published("table-0")["source"].str.contains("FaceForensics")) == {True}
+    assert read_published("table-1") is None
 
 
 def measure(runs, row, seed, name="metrics", **metrics):
@@ -98,7 +98,7 @@ def test_seeds_become_mean_and_deviation_and_the_csv_keeps_each(tmp_path, capsys
     for seed, iou in enumerate([0.5, 0.6, 0.7]):
         measure(tmp_path, "several", seed, pixel_iou_balanced=iou, frame_auroc=0.9 if seed else None)
     measure(tmp_path, "one", 0, pixel_iou_balanced=0.55, frame_auroc=0.8)
-    summary = over_seeds(results(tmp_path)).set_index("row")
+    summary = summarise_seeds(results(tmp_path)).set_index("row")
     assert summary.loc["several", "seeds"] == 3
     assert summary.loc["several", "test/pixel_iou_balanced sd"] == pytest.approx(0.1)
     assert summary["test/frame_auroc"].isna().to_dict() == {"one": False, "several": True}  # not defined for every seed
@@ -157,8 +157,8 @@ def test_the_best_trained_row_is_marked_among_those_tested_on_the_same_data(tmp_
     measure(tmp_path, "b", 0, pixel_iou=0.6, pixel_fpr_real=0.2, pixel_iou_balanced_own=0.6, **unranked)
     measure(tmp_path, "baseline-all-fake", 0, pixel_iou=0.9, pixel_fpr_real=1.0, frame_accuracy_always_fake=0.8)
     measure(tmp_path, "a", 0, "metrics-c40", pixel_iou=0.4)
-    summary = over_seeds(results(tmp_path))
-    marked = best(summary)
+    summary = summarise_seeds(results(tmp_path))
+    marked = mark_best(summary)
     found = {name: summary.loc[marked[name], "row"].tolist() for name in marked}
     assert {name: rows for name, rows in found.items() if rows} == {
         "test/pixel_iou": ["b"],

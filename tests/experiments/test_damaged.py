@@ -11,10 +11,10 @@ import pytest
 from experiments.cli import main
 from experiments.evaluation.result import Result, write_result
 from experiments.launch.plan import FAILED
-from experiments.launch.wanted import parser_of, read_wanted
+from experiments.launch.request import parser_of, read_request
 from experiments.report.results import results
 from lightning_modules import OperatingPoint
-from lightning_modules.metrics.measured import BINS
+from lightning_modules.metrics.measurements import BINS
 
 ROW = """
 model: {class_path: lightning_modules.ClassificationModule, init_args: {encoder: test_resnet, pretrained: false}}
@@ -68,7 +68,7 @@ def whole(tmp_path_factory):
         (base / "tables" / "small" / f"{row}.yaml").write_text(
             f"{ROW.rstrip()[:-1]}, log_every_n_steps: {number + 1}}}\n"
         )
-    _, wanted = read_wanted(parser_of("plan", ""), words("plan", base, "small")[1:])
+    _, wanted = read_request(parser_of("plan", ""), words("plan", base, "small")[1:])
     for number, job in enumerate(wanted.jobs):
         run = job.folder(base / "runs")
         run.keep_config(job.config)
@@ -226,4 +226,4 @@ def test_what_json_has_no_words_for_is_written_as_null(whole, tmp_path):
     from experiments.runs.folder import RunFolder
 
     RunFolder(tmp_path).note("fit", {"selected_at": float("-inf"), "all": [float("nan"), 1.5]})
-    assert RunFolder(tmp_path).noted("fit") == {"selected_at": None, "all": [None, 1.5]}
+    assert RunFolder(tmp_path).read_provenance("fit") == {"selected_at": None, "all": [None, 1.5]}

@@ -8,7 +8,7 @@ from datamodules import FaceForensicsDataModule
 from datamodules.doctor import Part
 from experiments.cli import main
 from experiments.config.rows import TABLES
-from experiments.doctor import DEFAULTS, PIXEL_FREE, needs
+from experiments.doctor import DEFAULTS, PIXEL_FREE, read_needs
 from lightning_modules import ClassificationModule
 
 METHODS = ["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures"]
@@ -28,7 +28,7 @@ def run(capsys, *words):
 
 
 def test_needs_are_those_of_the_rows():
-    wanted = needs(TABLES)
+    wanted = read_needs(TABLES)
     tables = {path.parent.name for path in TABLES.glob("*/*.yaml")}
     assert set(wanted) == tables
     videos = [Part("videos", method, "c23") for method in ["original", *METHODS]]
@@ -44,7 +44,7 @@ def test_a_table_added_later_is_covered(tmp_path):
     (table / "_base.yaml").write_text("data: {init_args: {compression: raw, methods: [FaceShifter]}}")
     (table / "a.yaml").write_text("data: {init_args: {methods+: [DeepFakeDetection]}}")
     (table / "b.yaml").write_text("data: {init_args: {compression: c40}}")
-    assert set(needs(tmp_path)["table-9"]) == {
+    assert set(read_needs(tmp_path)["table-9"]) == {
         Part("splits"),
         *(Part("videos", name, "raw") for name in ("original", "actors", "FaceShifter", "DeepFakeDetection")),
         Part("videos", "original", "c40"),
@@ -71,7 +71,7 @@ def test_what_a_table_lacks_is_said_with_what_to_select(own_tree, tmp_path, caps
 def test_a_whole_tree_lacks_nothing(tree, tmp_path, capsys):
     code, printed = run(capsys, tree, "--out", tmp_path, "--frames", 1)
     assert code == 0
-    assert printed.out.count(": all there") == len(needs(TABLES)) - 1  # table-4 wants raw and c40, too
+    assert printed.out.count(": all there") == len(read_needs(TABLES)) - 1  # table-4 wants raw and c40, too
     assert " of 6 original raw videos: take" not in printed.out.split("  table-5: ")[1]
     assert "table-1: all 10 parts are there" in (tmp_path / "index.html").read_text()
 

@@ -7,10 +7,10 @@ import torch
 from experiments.cli import main
 from experiments.config.rows import find_rows
 from experiments.cost import build, flops
-from experiments.launch.estimate import START_S, estimate, spoken, spoken_span
-from experiments.launch.plan import jobs, plan_jobs, resolved
+from experiments.launch.estimate import START_S, estimate, format_duration, format_span
+from experiments.launch.plan import jobs, plan_jobs, resolve_rows
 from experiments.launch.rates import ANY_CPU, CPU_GFLOPS, DECODE_S, LIKE, MEASURED, NETWORKS, SINGLE, Rate, spread
-from experiments.launch.workload import Network, counted, gflops, step_passes, work
+from experiments.launch.workload import Network, gflops, read_counted, step_passes, work
 from experiments.runs.data_used import Data, DataNow, count_clips, keep_data
 from experiments.training.settings import Settings
 
@@ -21,7 +21,7 @@ NAMES = ["table-1/resnet50-unet", "table-1/hrnet_w18-fcn", "ablation-decision/me
 
 @pytest.fixture(scope="module")
 def table():
-    return {str(job.row): job for job in jobs(resolved(find_rows(NAMES), Settings().of), [0])}
+    return {str(job.row): job for job in jobs(resolve_rows(find_rows(NAMES), Settings().of), [0])}
 
 
 def finish(job, runs, seconds, size=299, **facts):
@@ -63,15 +63,15 @@ def test_work_is_counted_in_gflops_and_frames_a_training_step_as_three_passes(ta
 
 
 def test_what_never_learns_is_passed_forward_only(table):
-    whole, encoder = counted()["resnet50", "unet", ""], counted()["resnet50", "", "32"]
+    whole, encoder = read_counted()["resnet50", "unet", ""], read_counted()["resnet50", "", "32"]
     assert step_passes(table["table-3/segmentation"].config) == 3
     assert step_passes(table["table-3/imagenet-then-segmentation"].config) == pytest.approx(3 - 2 * encoder / whole)
     assert step_passes(table["table-3/imagenet-then-classification"].config) == 1
 
 
 def test_networks_of_all_rows_were_counted_and_some_are_counted_anew():
-    for row, config in resolved(find_rows(["demo", *{row.table for row in find_rows([])}]), Settings().of).items():
-        assert Network.of(config) in counted(), row
+    for row, config in resolve_rows(find_rows(["demo", *{row.table for row in find_rows([])}]), Settings().of).items():
+        assert Network.of(config) in read_counted(), row
     for name in ("demo/segmentation", "demo/classification", "ablation-efficiency/mobilenetv3_small_100"):
         cli = build(find_rows([name])[0].path)
         model, size = cli.model.eval(), cli.datamodule.size
@@ -123,7 +123,7 @@ def test_other_networks_and_sizes_are_scaled_by_gflops_beside_what_is_decoded(ta
         assert (seconds, factor) == (pytest.approx(expected), NETWORKS)
         assert source == "GFLOPs and what 1 finished training of other networks or sizes took here"
     assert gflops(Network.of(other.config), 299) / gflops(Network.of(reference.config), 299) == pytest.approx(
-        counted()["hrnet_w18", "fcn", ""] / 335.6
+        read_counted()["hrnet_w18", "fcn", ""] / 335.6
     )
 
 
@@ -147,7 +147,7 @@ def test_a_measured_forward_pass_is_taken_before_other_trainings(table, tmp_path
     source = "the time of its forward pass in cost.csv, CPU x86_64 AVX2"
     assert told(job, tmp_path) == (pytest.approx(0.5 * passes + decoding), MEASURED, source)
     seconds, factor, source = told(other, tmp_path)
-    part = counted()["hrnet_w18", "fcn", ""] / 335.6
+    part = read_counted()["hrnet_w18", "fcn", ""] / 335.6
     assert (seconds, factor) == (pytest.approx(0.5 * part * passes + decoding), NETWORKS)
     assert source == "GFLOPs and the times in cost.csv, CPU x86_64 AVX2"
 
@@ -216,12 +216,12 @@ def test_a_plan_says_the_span_of_all_its_rows(table, tmp_path):
     ],
 )
 def test_a_span_is_said_in_words(least, most, text):
-    assert spoken_span(least, most) == text
+    assert format_span(least, most) == text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(40, "40 s"), (720, "12 min"), (9000, "2.5 h"), (400000, "4.6 days")])
 def test_time_is_said_in_words(seconds, text):
-    assert spoken(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def test_videos_named_by_a_csv_are_counted_as_they_are(film, tmp_path):
@@ -235,7 +235,7 @@ def test_videos_named_by_a_csv_are_counted_as_they_are(film, tmp_path):
     }
     settings = Settings()
     row = find_rows(["demo/classification"])[0]
-    config = settings.changed(settings.of(row), changes)
+    config = settings.apply(settings.of(row), changes)
     assert count_clips(DataNow()(config), config) == {"train": 2, "val": 2, "test": 3}
     told = estimate(plan_jobs(jobs({row: config}, [0]), tmp_path / "runs"), tmp_path / "runs")
     assert told.seconds[0] > START_S

@@ -80,7 +80,7 @@ def test_lost_checkpoints_neither_free_the_configuration_nor_count_as_trained(tm
     folder = trained(tmp_path)
     folder.best.unlink()
     folder.last.unlink()
-    assert not folder.trained
+    assert not folder.is_trained
     with pytest.raises(ValueError, match=r"model\.lr"):
         folder.keep_config(OTHER)
 
@@ -95,8 +95,8 @@ def test_notes_of_stages_stand_side_by_side(tmp_path):
     folder.note("fit", {"epochs": 2})
     folder.note("test", {"seconds": 1.0})
     assert json.loads((tmp_path / "provenance.json").read_text()) == {"fit": {"epochs": 2}, "test": {"seconds": 1.0}}
-    assert folder.noted("fit") == {"epochs": 2}
-    assert folder.noted("predict") == {}
+    assert folder.read_provenance("fit") == {"epochs": 2}
+    assert folder.read_provenance("predict") == {}
 
 
 def test_a_run_of_before_is_known_though_its_classes_have_moved(tmp_path):
@@ -110,23 +110,23 @@ def test_a_run_of_before_is_known_though_its_classes_have_moved(tmp_path):
         module, _, kind = name.rpartition(".")
         assert hasattr(importlib.import_module(module), kind)
     now = config("experiments.tracking.logger.ResumableWandbLogger", "experiments.callbacks.ProbeFrames")
-    assert folder.differing(now) == []
+    assert folder.list_differences(now) == []
     assert folder.key == training_key(now)
 
 
 @pytest.mark.parametrize(("table", "name", "seed"), [("table-1", "resnet50-unet", 0), ("own", "_warm-up", 12)])
 def test_a_run_is_known_by_where_it_lies(table, name, seed):
-    run = Run.under(Path("somewhere", "runs"), Row(table, name), seed)
+    run = Run.of_row(Path("somewhere", "runs"), Row(table, name), seed)
     known = Run.at(run.folder.path)
     assert known[:3] == (table, name, seed)
     assert known.folder.path == run.folder.path
     assert known.runs == Path("somewhere", "runs")
     assert str(known) == f"{table}/{name}/seed{seed}"
-    assert Row.named(known.row_name) == Row(table, name)
+    assert Row.from_name(known.row_name) == Row(table, name)
 
 
 def test_a_run_moved_aside_is_told_from_the_one_in_its_place(tmp_path):
-    here = Run.under(tmp_path, Row("table-1", "a"), 3)
+    here = Run.of_row(tmp_path, Row("table-1", "a"), 3)
     here.folder.path.mkdir(parents=True)
     aside = Run.at(move_aside(here.folder))
     here.folder.path.mkdir()

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.cli import main
 from experiments.config.hashes import measured_hash
-from experiments.launch.wanted import parser_of, read_wanted
+from experiments.launch.request import parser_of, read_request
 from experiments.runs.folder import RunFolder
 from experiments.training.further_tests import further_tests, put_aside
 from experiments.training.settings import Settings
@@ -28,7 +28,7 @@ def test_a_further_test_is_known_by_what_its_command_will_measure(changes):
     settings = Settings()
     _, config = settings.parse(FILES)
     before = deepcopy(config)
-    (test,) = further_tests({**config, "tests": {"other": changes}}, settings.changed)
+    (test,) = further_tests({**config, "tests": {"other": changes}}, settings.apply)
     assert config == before
     _, parsed = Settings().parse([*FILES, *test.options])
     assert test.key == measured_hash(parsed)
@@ -46,7 +46,7 @@ def test_the_same_written_otherwise_is_the_same(tmp_path):
         name: {"data": {"init_args": {"margin": value}}} for name, value in (("a", str(margin)), ("b", 2), ("c", 2.0))
     }
     words = ["demo/one", "--tables", str(tmp_path), "--seeds", "0", "1", "--", f"--tests={tests}"]
-    _, wanted = read_wanted(parser_of("plan", ""), words)
+    _, wanted = read_request(parser_of("plan", ""), words)
     for job in wanted.jobs:
         assert [test.same for test in job.tests] == [True, False, False]
         assert job.tests[1].key == job.tests[2].key

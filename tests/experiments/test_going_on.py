@@ -17,11 +17,11 @@ from pytorch_lightning.trainer.states import RunningStage
 
 from experiments.callbacks.checkpoints import BestCheckpoint, timers
 from experiments.cli import main  # noqa: F401 - of the process that is killed
-from experiments.config.layers import with_table_base
+from experiments.config.layers import add_table_base
 from experiments.runs.checkpoints import damage
 from experiments.runs.folder import RunFolder
-from experiments.training.going_on import last_checkpoint
 from experiments.training.lightning_cli import ForensicsCLI
+from experiments.training.resume import last_checkpoint
 from tests.experiments.test_cli import FILES, SMALL, run
 
 HERE = "tests.experiments.test_going_on"
@@ -270,7 +270,7 @@ def test_the_best_checkpoint_holds_the_weights_that_were_measured(tree, tmp_path
     run("fit", tree, tmp_path, average)
     chosen = json.loads((tmp_path / "provenance.json").read_text())["fit"]["selected_at"]
     words = [*FILES, f"--data.init_args.root={tree}", f"--trainer.default_root_dir={tmp_path}", *SMALL]
-    cli = ForensicsCLI(["validate", *with_table_base(words)])
+    cli = ForensicsCLI(["validate", *add_table_base(words)])
     assert float(cli.trainer.callback_metrics["val/pixel_iou_balanced"]) == pytest.approx(chosen, abs=1e-6)
     for name in ("best", "last"):
         assert not {"current_model_state", "averaging_state", "callbacks"} & checkpoint(tmp_path, name).keys()
@@ -367,7 +367,7 @@ def test_a_training_ended_between_two_steps_goes_on_as_an_undisturbed_one(tree, 
     else:
         with pytest.raises(SystemExit):
             run("fit", tree, tmp_path / "run", *options)
-    assert not RunFolder(tmp_path / "run").trained
+    assert not RunFolder(tmp_path / "run").is_trained
     assert damage(tmp_path / "run" / "checkpoints" / "last.ckpt") is None
     run("fit", tree, tmp_path / "run", *options, *["--trainer.max_time=02:00:00:00"] * (how == "out of time"))
     run("fit", tree, tmp_path / "whole", *options)
@@ -391,7 +391,7 @@ def test_a_training_does_not_go_on_by_data_that_grew(own_tree, tmp_path, monkeyp
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes() == before
     later.unlink()
     run("fit", shutil.copytree(own_tree, tmp_path / "moved"), *words[2:])
-    assert RunFolder(tmp_path / "run").trained
+    assert RunFolder(tmp_path / "run").is_trained
 
 
 def test_another_encoder_checkpoint_at_the_same_place_is_noticed(tree, trained, tmp_path, monkeypatch, capsys):
@@ -407,4 +407,4 @@ def test_another_encoder_checkpoint_at_the_same_place_is_noticed(tree, trained, 
     assert "(encoder_checkpoint changed)" in refused(capsys, "fit", tree, tmp_path / "run", other, *words)[1]
     moved = f"--model.init_args.encoder_checkpoint={tmp_path / 'moved.pt'}"
     run("fit", tree, tmp_path / "run", moved, *words)
-    assert RunFolder(tmp_path / "run").trained
+    assert RunFolder(tmp_path / "run").is_trained

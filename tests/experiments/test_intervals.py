@@ -9,9 +9,9 @@ from scipy.stats import t as student
 from sklearn import metrics as sk
 
 from experiments.evaluation import ranking
-from experiments.evaluation.intervals import REPLICATES, _comparison, compared, draws, ends, intervals
+from experiments.evaluation.intervals import REPLICATES, _comparison, compare_evaluations, draws, ends, intervals
 from experiments.evaluation.resampling import video_log_odds, weighted_metrics
-from experiments.evaluation.result import Result, result_of
+from experiments.evaluation.result import Result, make_result
 from lightning_modules import METHODS, Evaluation, OperatingPoint, video_scores
 from tests.lightning_modules.test_metrics import split
 
@@ -29,7 +29,7 @@ def evaluated(seed=0, frames=120):
     numbers = sorted(batch["clip"].unique().tolist())
     named = {"method": [METHODS[n // 10] for n in numbers], "clip": map(str, numbers)}
     clips = pd.DataFrame({**named, "pair": [f"pair {n % 10}" for n in numbers]}, index=numbers)
-    return result_of(evaluation, clips), metrics
+    return make_result(evaluation, clips), metrics
 
 
 def test_weights_of_one_give_the_metrics_themselves():
@@ -100,8 +100,8 @@ def test_an_interval_is_widened_as_scipy_s_distributions_say():
 def test_what_is_asked_for_alone_is_the_same_as_among_all():
     (first, _), (second, _) = evaluated(0), evaluated(0)
     second.frames["logit"] += np.linspace(0, 1, len(second.frames))
-    whole = {one.key: one for one in compared(first, second)}
-    only = compared(first, second, only=["frame_auroc", "pixel_auroc", "video_auroc"])
+    whole = {one.key: one for one in compare_evaluations(first, second)}
+    only = compare_evaluations(first, second, only=["frame_auroc", "pixel_auroc", "video_auroc"])
     assert only == [whole[one.key] for one in only]
     assert {one.key for one in only} == {"frame_auroc", "pixel_auroc", "video_auroc"}
     assert {"frame_ap", "frame_ap/Deepfakes"} <= whole.keys()
@@ -126,7 +126,7 @@ def test_every_metric_lies_in_its_interval_and_every_run_gives_the_same():
 
 def test_a_run_compared_with_itself_does_not_differ():
     result, _ = evaluated()
-    for comparison in compared(result, result, 50):
+    for comparison in compare_evaluations(result, result, 50):
         assert comparison.difference == 0 or np.isnan(comparison.difference)
         assert comparison.p == 1 or np.isnan(comparison.p)
 
@@ -134,11 +134,11 @@ def test_a_run_compared_with_itself_does_not_differ():
 def test_a_difference_on_every_pair_is_found_and_has_the_sign_of_first_minus_second():
     result, _ = evaluated(frames=400)
     better = result._replace(frames=result.frames.assign(logit=result.frames["logit"] + 2 * result.frames["label"]))
-    (auroc,) = (one for one in compared(better, result, 200) if one.key == "frame_auroc")
+    (auroc,) = (one for one in compare_evaluations(better, result, 200) if one.key == "frame_auroc")
     assert auroc.difference > 0
     assert 0 < auroc.low < auroc.difference < auroc.high
     assert auroc.p == pytest.approx(0.17, abs=0.01)  # three pairs cannot say more
-    (turned,) = (one for one in compared(result, better, 200) if one.key == "frame_auroc")
+    (turned,) = (one for one in compare_evaluations(result, better, 200) if one.key == "frame_auroc")
     assert turned.low == pytest.approx(-auroc.high)
 
 
@@ -146,21 +146,21 @@ def test_runs_on_other_frames_are_not_compared():
     result, _ = evaluated()
     fewer = result._replace(frames=result.frames.iloc[1:])
     with pytest.raises(ValueError, match="different frames: 120 and 119, of which 1 are in one only"):
-        compared(result, fewer)
+        compare_evaluations(result, fewer)
 
 
 def test_runs_on_other_pixels_are_not_compared():
     result, _ = evaluated()
     other = result._replace(frames=result.frames.assign(tn=result.frames["tn"] + 1))
     with pytest.raises(ValueError, match="on other pixels or pairs in 120 of 120 frames"):
-        compared(result, other)
+        compare_evaluations(result, other)
     with pytest.raises(ValueError, match="on other pixels or pairs"):
-        compared(result, result._replace(frames=result.frames.assign(pair="one")))
+        compare_evaluations(result, result._replace(frames=result.frames.assign(pair="one")))
 
 
 def test_metrics_by_a_row_s_own_labels_are_compared_where_the_labels_are_the_same():
     def of_own(result, other):
-        return [one.key for one in compared(result, other, 50) if "_own" in one.key]
+        return [one.key for one in compare_evaluations(result, other, 50) if "_own" in one.key]
 
     result, _ = evaluated()
     assert of_own(result, result)

@@ -155,7 +155,7 @@ def test_what_changes_for_a_further_test_is_kept_too(tables):
         kept = KeptSettings()
         settings = Settings(kept=kept)
         config = settings.of(find_rows(["demo/segmentation"], tables)[0])
-        found.append((repr(settings.changed(config, changes)), settings._parser is None))
+        found.append((repr(settings.apply(config, changes)), settings._parser is None))
         kept.write()
     assert [parsed for _, parsed in found] == [False, True]
     assert found[0][0] == found[1][0]

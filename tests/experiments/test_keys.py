@@ -5,7 +5,7 @@ import yaml
 
 from experiments.cli import main
 from experiments.config.keys import MisspeltKeyError, check_keys
-from experiments.config.layers import read_layers, with_table_base
+from experiments.config.layers import add_table_base, read_layers
 
 BASE = "experiments/tables/base.yaml"
 
@@ -91,8 +91,8 @@ def test_wrong_name_of_a_row_is_answered_with_the_nearest(capsys):
 def test_table_base_goes_before_its_row_once():
     row, base = "experiments/tables/demo/joint.yaml", "experiments/tables/demo/_base.yaml"
     wanted = ["fit", "-c", BASE, "-c", base, "-c", row]
-    assert with_table_base(["fit", "-c", BASE, "-c", row]) == wanted
-    assert with_table_base(wanted) == wanted
+    assert add_table_base(["fit", "-c", BASE, "-c", row]) == wanted
+    assert add_table_base(wanted) == wanted
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from pytorch_lightning import Callback
 
 from experiments.runs.folder import RunFolder
 from experiments.tracking import offline, sync
-from experiments.tracking.logged import run_id
 from experiments.tracking.logger import ResumableWandbLogger
 from experiments.tracking.lost_rows import complete, lost_rows
 from experiments.tracking.mode import finish
 from experiments.tracking.offline import LoggedRows, files_of
+from experiments.tracking.run_ids import run_id
 from tests.experiments.test_cli import FILES
 from tests.experiments.test_wandb import OFTEN, run_apart
 from tests.experiments.test_wandb_settings import wait_for_end
@@ -168,7 +168,7 @@ def start(folder, steps, number, kept=None):
     file = files_of(folder)[-1]
     wait_for_end(file)
     if kept is not None:
-        ends = [end for end, record in offline._placed(file) if record.WhichOneof("record_type") == "history"]
+        ends = [end for end, record in offline._read_records(file) if record.WhichOneof("record_type") == "history"]
         os.truncate(file, ends[kept - 1] if kept else offline.HEADER)
         time.sleep(1.1)  # by its second W&B names a folder
 

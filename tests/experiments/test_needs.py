@@ -53,9 +53,9 @@ def refused(capsys, *words):
 
 def test_row_trains_and_tests_in_one_start(runs):
     folder = RunFolder(runs / "table-9/first/seed0")
-    assert folder.trained
+    assert folder.is_trained
     assert folder.metrics(None).is_file()
-    assert folder.noted("test")["config"] == folder.noted("fit")["config"]
+    assert folder.read_provenance("test")["config"] == folder.read_provenance("fit")["config"]
 
 
 def test_an_encoder_starts_from_the_row_named_and_the_run_says_from_which_training(runs, tree):

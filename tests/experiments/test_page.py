@@ -8,13 +8,13 @@ import pytest
 
 from experiments.cli import main
 from experiments.evaluation.result import read_result
-from experiments.report.page.curves import read_curves, shortened
-from experiments.report.page.gallery import embedded, find_pictures
-from experiments.report.page.grids import grid_of_tests, grids_of_methods, in_order
+from experiments.report.page.curves import read_curves, shorten
+from experiments.report.page.gallery import embed_pictures, find_pictures
+from experiments.report.page.grids import grid_of_tests, grids_of_methods, sort_names
 from experiments.report.page.plots import Point, draw_points
-from experiments.report.page.sheet import first, sheet
+from experiments.report.page.sheet import find_best_rows, sheet
 from experiments.report.page.write import write_results_page
-from experiments.report.results import over_seeds, results
+from experiments.report.results import results, summarise_seeds
 from experiments.runs.folder import RunFolder
 from experiments.runs.run import run_folders
 from tests.experiments.test_cli import SMALL, run
@@ -225,10 +225,10 @@ def test_pictures_of_a_model_without_pixels_are_ordered_by_score(runs):
 def test_the_size_of_all_pictures_is_bounded_and_what_is_left_out_is_counted(runs):
     galleries = [find_pictures(each) for each in run_folders(runs)]
     wanted = sum(len(pictures) for gallery in galleries for pictures in gallery.values())
-    shown, left_out = embedded(galleries)
+    shown, left_out = embed_pictures(galleries)
     assert (len(shown), left_out) == (wanted, 0)
     budget = sum(len(picture.uri) for picture in shown.values()) // 2
-    fewer, left_out = embedded(galleries, budget)
+    fewer, left_out = embed_pictures(galleries, budget)
     assert 0 < len(fewer) < wanted
     assert len(fewer) + left_out == wanted
     assert sum(len(picture.uri) for picture in fewer.values()) <= budget
@@ -263,8 +263,8 @@ def test_long_curves_become_means_of_equal_stretches(tmp_path):
     import pandas as pd
 
     curve = pd.DataFrame({"step": range(1000), "loss": [1.0, 3.0] * 500})
-    assert shortened(curve, 100) == ([4.5 + 10 * n for n in range(100)], [2.0] * 100)
-    assert shortened(curve, 1000)[0] == list(range(1000))
+    assert shorten(curve, 100) == ([4.5 + 10 * n for n in range(100)], [2.0] * 100)
+    assert shorten(curve, 1000)[0] == list(range(1000))
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ def transfer(tmp_path):
     write("deepfakes", "metrics-all", **{"": 0.5, "/Deepfakes": 0.8, "/FaceSwap": 0.2})
     write("faceswap", "metrics-all", **{"": 0.4, "/Deepfakes": 0.1, "/FaceSwap": 0.7})
     write("deepfakes", "metrics-FaceShifter", **{"": 0.3, "/FaceShifter": 0.3})
-    return over_seeds(results(tmp_path))
+    return summarise_seeds(results(tmp_path))
 
 
 def test_rows_of_other_methods_are_shown_on_each_method(transfer):
@@ -314,15 +314,15 @@ def test_a_table_begins_with_its_best_row_and_names_its_sources(transfer):
 
 
 def test_the_first_of_a_table_is_best_on_what_most_rows_were_tested_on(transfer):
-    assert first(transfer)[:2] == ("deepfakes on all", 0.5)  # on their own test sets they cannot be compared
+    assert find_best_rows(transfer)[:2] == ("deepfakes on all", 0.5)  # on their own test sets they cannot be compared
     of_their_own = transfer[transfer["test_set"] == ""].assign(data="")
-    assert first(of_their_own)[:2] == ("deepfakes", 0.8)
+    assert find_best_rows(of_their_own)[:2] == ("deepfakes", 0.8)
     beside = of_their_own.assign(row=of_their_own["row"].replace("faceswap", "baseline-mean-mask"))
-    assert first(beside) == ("deepfakes", 0.8, "mean-mask", 0.7)
-    assert first(transfer[["row", "test_set", "data"]])[0] == ""
+    assert find_best_rows(beside) == ("deepfakes", 0.8, "mean-mask", 0.7)
+    assert find_best_rows(transfer[["row", "test_set", "data"]])[0] == ""
 
 
 def test_qualities_and_methods_come_in_their_usual_order():
-    assert in_order(["zebra", "c40", "FaceSwap", "", "raw", "c23", "Deepfakes", "all"]) == [
+    assert sort_names(["zebra", "c40", "FaceSwap", "", "raw", "c23", "Deepfakes", "all"]) == [
         *("", "raw", "c23", "c40", "Deepfakes", "FaceSwap", "all", "zebra")
     ]

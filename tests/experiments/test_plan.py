@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from experiments.config.rows import Row, find_rows
-from experiments.launch.plan import FAILED, jobs, needed_row, plan_jobs, resolved
+from experiments.launch.plan import FAILED, jobs, needed_row, plan_jobs, resolve_rows
 from experiments.runs.share import link, move_aside
 from experiments.training.further_tests import further_tests
 
@@ -38,7 +38,7 @@ def rows(tmp_path):
             lr = changes.pop("lr", 0.1)
             model = {**BASE["model"], "init_args": {**BASE["model"]["init_args"], "lr": lr}}
             configs[Row("table-x", name, tmp_path / "tables")] = {**BASE, "model": model, **changes}
-        return resolved(list(configs), configs.__getitem__)
+        return resolve_rows(list(configs), configs.__getitem__)
 
     return make
 
@@ -162,7 +162,7 @@ def test_shared_files_are_links_that_move_with_the_folder(rows, tmp_path):
     home, folder = train(one, tmp_path / "runs"), other.folder(tmp_path / "runs")
     link(home.path, folder)
     assert told(configs, tmp_path / "runs")["b/0"].state == "done"
-    assert folder.trained
+    assert folder.is_trained
     assert not os.path.isabs(os.readlink(folder.config))
     (tmp_path / "runs").rename(tmp_path / "moved")
     found = told(configs, tmp_path / "moved")
@@ -170,8 +170,8 @@ def test_shared_files_are_links_that_move_with_the_folder(rows, tmp_path):
     assert found["b/0"].home.resolve() == (tmp_path / "moved/table-x/a/seed0").resolve()
     folder = other.folder(tmp_path / "moved")
     folder.note("test-c40", {"seconds": 1})
-    assert not one.folder(tmp_path / "moved").noted("test-c40")
-    assert folder.noted("fit")
+    assert not one.folder(tmp_path / "moved").read_provenance("test-c40")
+    assert folder.read_provenance("fit")
 
 
 def test_a_run_whose_row_changed_is_moved_aside_and_found_again(rows, tmp_path):

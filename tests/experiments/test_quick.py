@@ -5,9 +5,9 @@ import json
 import pytest
 
 from experiments.config.hashes import config_hash
-from experiments.config.layers import as_changes, as_options, with_changes
+from experiments.config.layers import apply_changes, to_changes, to_options
 from experiments.config.rows import find_rows
-from experiments.launch.plan import jobs, resolved
+from experiments.launch.plan import jobs, resolve_rows
 from experiments.launch.quick import FACTOR, LEAST_STEPS, quick
 from experiments.training.settings import Settings
 
@@ -16,7 +16,7 @@ PAIRS = 6  # of the mini tree's training split
 
 @pytest.fixture(scope="module")
 def configs():
-    return resolved(find_rows([]), Settings().of)
+    return resolve_rows(find_rows([]), Settings().of)
 
 
 def changes_of(config, pairs=PAIRS):
@@ -24,12 +24,12 @@ def changes_of(config, pairs=PAIRS):
 
 
 def small(config, pairs=PAIRS):
-    return with_changes(config, as_changes(changes_of(config, pairs)))
+    return apply_changes(config, to_changes(changes_of(config, pairs)))
 
 
 def test_rows_that_differ_stay_apart_but_for_the_weights_they_start_from(configs):
     apart = {
-        row: with_changes(config, {"model": {"init_args": {"pretrained": False}}}) for row, config in configs.items()
+        row: apply_changes(config, {"model": {"init_args": {"pretrained": False}}}) for row, config in configs.items()
     }
     before = {job.row: job.key for job in jobs(apart, [0])}
     after = {job.row: job.key for job in jobs({row: small(config) for row, config in configs.items()}, [0])}
@@ -73,6 +73,6 @@ def test_numbers_are_rounded_up_by_one_factor(configs):
 def test_options_and_settings_say_the_same(configs):
     for row, config in list(configs.items())[::20]:
         changes = changes_of(config)
-        parsed = Settings(as_options(changes)).of(row)
+        parsed = Settings(to_options(changes)).of(row)
         assert config_hash(parsed) == config_hash(small(config))
         assert json.dumps(parsed["data"]) == json.dumps(small(config)["data"])

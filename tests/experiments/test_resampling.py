@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from experiments.evaluation.resampling import weighted_metrics
-from experiments.evaluation.result import result_of
+from experiments.evaluation.result import make_result
 from lightning_modules import METHODS, UNKNOWN, Evaluation, OperatingPoint
 
 PIXELS = 4
@@ -65,7 +65,7 @@ def evaluated(found, pixels, own):
 
 def result(evaluation, found):
     named = [(METHODS[method], str(number), f"pair {pair}") for number, (method, pair, _) in enumerate(found)]
-    return result_of(evaluation, pd.DataFrame(named, columns=["method", "clip", "pair"]))
+    return make_result(evaluation, pd.DataFrame(named, columns=["method", "clip", "pair"]))
 
 
 SLOW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 
 from experiments.cli import main
-from experiments.config.layers import with_table_base
+from experiments.config.layers import add_table_base
 from experiments.launch.baselines import baseline_steps
 from experiments.launch.plan import plan_jobs
-from experiments.launch.wanted import parser_of, read_wanted
+from experiments.launch.request import parser_of, read_request
 from experiments.training.baseline_folders import BASELINES
 from tests.experiments.forks import program
 
@@ -112,7 +112,7 @@ def test_what_is_done_is_left_alone(finished, tree, capsys):
 
 def planned(finished, root, runs=None, *options):
     """What a plan says of every row, and what is left to be done of the baselines."""
-    _, wanted = read_wanted(
+    _, wanted = read_request(
         parser_of("plan", ""), [*words("plan", finished / "tables", runs or finished / "runs", root)[1:], *options]
     )
     return plan_jobs(wanted.jobs, wanted.runs), baseline_steps(wanted.jobs, wanted.runs, wanted.options)
@@ -161,7 +161,7 @@ def test_one_changed_file_makes_rows_stale_and_is_named(split, finished, own_tre
     row = ["-c", str(finished / "tables/base.yaml"), "-c", str(finished / "tables/small/a.yaml")]
     to = [f"--data.init_args.root={own_tree}", f"--trainer.default_root_dir={runs / 'small/a/seed0'}"]
     with pytest.raises(SystemExit) as ended:
-        main(["test", *with_table_base([*row, *to])])
+        main(["test", *add_table_base([*row, *to])])
     assert ended.value.code
     assert f"learnt by other data than there are now ({why})" in capsys.readouterr().err
 
@@ -191,7 +191,7 @@ def test_what_another_row_has_trained_is_not_shared_by_one_of_other_data(finishe
     for root, homes in ((own_tree, {"a"}), (tmp_path / "nowhere", set())):
         lines = ["plan", "small/a", "small/c", "--tables", str(tmp_path / "tables"), "--runs", str(tmp_path / "runs")]
         write(tmp_path / "tables", {"a": f"data: {{init_args: {{root: {root}}}}}"})
-        _, wanted = read_wanted(parser_of("plan", ""), lines[1:])
+        _, wanted = read_request(parser_of("plan", ""), lines[1:])
         assert {one.home.parts[-2] for one in plan_jobs(wanted.jobs, wanted.runs) if one.home} == homes
 
 

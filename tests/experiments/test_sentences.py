@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.batch import in_batches
+from datamodules.batch import stack_batches
 from datamodules.clips.splits import read_pairs
 from datamodules.errors import DataMissingError
-from datamodules.parallel.pool import in_parallel
+from datamodules.parallel.pool import run_parallel
 from datamodules.video.packets import UnreadableError
 from experiments.sentences import sentence_of
 
@@ -49,21 +49,21 @@ def test_a_mistake_is_a_sentence_whatever_becomes_of_the_source_meanwhile(tmp_pa
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_of_a_process_keeps_its_class_and_its_sentence(tmp_path, workers):
-    error = raised(list, in_parallel(read_pairs, [tmp_path / "one", tmp_path / "other"], workers=workers))
+    error = raised(list, run_parallel(read_pairs, [tmp_path / "one", tmp_path / "other"], workers=workers))
     assert type(error) is DataMissingError
     assert sentence_of(error) == str(error)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_that_is_not_of_this_project_is_a_bug_in_whichever_process(workers):
-    error = raised(list, in_parallel(int, ["one", "other"], workers=workers))
+    error = raised(list, run_parallel(int, ["one", "other"], workers=workers))
     assert type(error) is ValueError
     assert sentence_of(error) is None
 
 
 def test_an_error_that_numpy_raises_inside_a_room_is_a_bug():
     samples = iter([{"image": np.zeros(3)}, {"image": np.zeros(4)}])
-    error = raised(list, in_batches(samples, 2, lambda first: {"image": np.zeros((2, 3))}))
+    error = raised(list, stack_batches(samples, 2, lambda first: {"image": np.zeros((2, 3))}))
     assert "could not broadcast" in str(error)
     assert sentence_of(error) is None
 

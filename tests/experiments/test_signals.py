@@ -15,7 +15,7 @@ from pytorch_lightning import Callback
 from experiments.cli import main
 from experiments.launch.local import Local
 from experiments.launch.steps import Step, carry_out
-from experiments.signals import listening
+from experiments.signals import listen_to_signals
 from tests.experiments.test_cli import run
 
 
@@ -117,7 +117,7 @@ def test_a_row_that_is_told_to_end_in_its_training_is_not_tested(tree, tmp_path,
 def test_what_is_ignored_stays_ignored_as_under_nohup(monkeypatch):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with listening():
+        with listen_to_signals():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -136,7 +136,7 @@ def test_a_signal_ends_what_is_at_work(tmp_path, number, status):
     code = f"import pathlib, time; pathlib.Path({str(begun)!r}).write_text('x'); time.sleep(60)"
     process = [sys.executable, "-c", code]
     started = time.monotonic()
-    with listening(), pytest.raises(SystemExit) as ended:
+    with listen_to_signals(), pytest.raises(SystemExit) as ended:
         carry_out([Step("a", (), lambda: process, lambda: "", tmp_path / "a.txt")], Local())
     assert ended.value.code == status
     assert time.monotonic() - started < 30
@@ -162,8 +162,8 @@ carry_out([Step("a", (), lambda: child, lambda: "", Path({log!r}))], Local())
 """
 WAITS = """
 import os, pathlib, sys, time
-from experiments.signals import end_with_starter, listening
-with listening():
+from experiments.signals import end_with_starter, listen_to_signals
+with listen_to_signals():
     end_with_starter()
     part = pathlib.Path({begun!r} + ".part")
     part.write_text(str(os.getpid()))

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.cli import main
 from experiments.launch.launcher import Resources
-from experiments.launch.slurm import asked_for, sbatch_options
+from experiments.launch.slurm import job_options, sbatch_options
 from experiments.launch.slurm_queue import job_name
 
 
@@ -30,18 +30,18 @@ def test_what_is_no_long_option_is_refused(text):
 
 
 def test_a_job_asks_for_a_core_a_process_and_a_gpu_a_device():
-    asked = asked_for(Resources(devices=8, nodes=4, gpus=True, workers=2), [], {})
+    asked = job_options(Resources(devices=8, nodes=4, gpus=True, workers=2), [], {})
     assert asked == {"time": "24:00:00", "requeue": True, "cpus_per_task": 3, "gpus_per_node": 8}
 
 
 def test_options_given_by_hand_go_before_what_would_be_chosen():
     options = {"time": "60", "cpus_per_task": "8", "gres": "gpu:a100:2"}
-    asked = asked_for(Resources(devices=2, gpus=True), [], options)
+    asked = job_options(Resources(devices=2, gpus=True), [], options)
     assert asked == {**options, "requeue": True}
 
 
 def test_a_job_waits_for_others_and_ends_where_they_fail():
-    asked = asked_for(Resources(), ["7", "9"], {})
+    asked = job_options(Resources(), ["7", "9"], {})
     assert asked["dependency"] == "afterok:7:9"
     assert asked["kill_on_invalid_dep"] == "yes"
 

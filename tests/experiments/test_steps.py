@@ -109,7 +109,7 @@ class Queueing(Local):
         self.waits = {}
 
     def start(self, name, command, log, resources, after):
-        self.waits[name] = [process.ended() for process in after]
+        self.waits[name] = [process.exit_status() for process in after]
         return super().start(name, command, log, resources, after)
 
 

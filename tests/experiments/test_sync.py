@@ -58,7 +58,7 @@ def offline(made, tmp_path):
 
 
 def test_folders_of_a_run_become_one_run_in_their_order_and_none_is_sent_twice(offline, server, capsys):
-    order = [(id_of(file), file) for file in sync.waiting(offline)]
+    order = [(id_of(file), file) for file in sync.list_waiting(offline)]
     assert [run_id for run_id, _ in order] == ["aaaa", "bbbb", "aaaa"]
     assert sync.main([str(offline)]) == 0
     assert [row["_step"] for row in server.history["aaaa"]] == list(range(7))
@@ -66,7 +66,7 @@ def test_folders_of_a_run_become_one_run_in_their_order_and_none_is_sent_twice(o
     assert "from 4" in server.summary["aaaa"]  # and not "from 0": see ResumableWandbLogger
     assert {"key0", "key4"} <= server.config["aaaa"].keys()
     assert "sent 3 of 3 folders" in capsys.readouterr().out
-    assert sync.waiting(offline) == []
+    assert sync.list_waiting(offline) == []
     assert sync.main([str(offline)]) == 0
     assert len(server.history["aaaa"]) == 7
 

@@ -10,7 +10,7 @@ import yaml
 
 from experiments.cli import main
 from experiments.config.keys import check_keys
-from experiments.config.layers import read_layers, with_changes, with_table_base
+from experiments.config.layers import add_table_base, apply_changes, read_layers
 from experiments.config.rows import all_rows, find_rows
 from experiments.training.lightning_cli import ForensicsCLI
 from experiments.training.settings import Settings
@@ -64,15 +64,15 @@ def resolved():
 
 
 def test_tables_have_all_their_rows():
-    listed = [row for row in ROWS if row.listed]
+    listed = [row for row in ROWS if row.is_listed]
     assert {table: {row.name for row in listed if row.table == table} for table in TABLES} == TABLES
     assert len(listed) == sum(map(len, TABLES.values()))
-    assert [str(row) for row in ROWS if not row.listed] == ["ablation-pretraining/_self-blended-warm-up"]
+    assert [str(row) for row in ROWS if not row.is_listed] == ["ablation-pretraining/_self-blended-warm-up"]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_every_row_builds(row, resolved):
-    words = with_table_base(row.files)
+    words = add_table_base(row.files)
     check_keys(read_layers(words))
     cli = ForensicsCLI(words, run=False)
     assert cli.folder.path == Path("runs", row.table, row.name, "seed0")
@@ -169,16 +169,16 @@ def repeated(files):
     *below, own = [yaml.safe_load(Path(file).read_text()) or {} for file in files]
     merged = {}
     for layer in below:
-        merged = with_changes(merged, layer)
-    whole = with_changes(merged, own)
+        merged = apply_changes(merged, layer)
+    whole = apply_changes(merged, own)
     known = {"model": {}, "data": {}}
     for part in known:
         known[part] = {"class_path": None, "init_args": defaults(whole[part]["class_path"])}
-    known = dict(leaves(with_changes(known, merged)))
+    known = dict(leaves(apply_changes(known, merged)))
     return [key for key, value in leaves(own) if key in known and known[key] == value]
 
 
-FILES = [with_table_base(row.files)[1::2] for row in ROWS] + [
+FILES = [add_table_base(row.files)[1::2] for row in ROWS] + [
     [BASE, str(path)] for path in sorted(Path("experiments/tables").glob("*/_base.yaml"))
 ]
 

@@ -18,8 +18,8 @@ from experiments.runs.run import Run
 from experiments.runs.share import link, move_aside
 from experiments.tracking import offline, sync
 from experiments.tracking.log_rows import log_missing
-from experiments.tracking.logged import run_id, unlogged
 from experiments.tracking.logger import frame_table
+from experiments.tracking.run_ids import list_unlogged, run_id
 from experiments.training.further_tests import further_tests, take_own
 from tests.experiments.forks import program
 from tests.experiments.test_cli import FILES, METHODS, SMALL, run
@@ -226,15 +226,15 @@ def test_all_of_it_is_sent_and_becomes_one_run(files, logged, monkeypatch):
 def test_a_row_that_shares_a_run_is_a_run_of_its_own_table(logged, monkeypatch):
     other = RunFolder(logged.parents[2] / "other" / "same" / "seed0")
     link(logged, other)
-    (same,) = further_tests({**other.known(), "tests": {"own": {"data": {}}}})
+    (same,) = further_tests({**other.read_config(), "tests": {"own": {"data": {}}}})
     take_own(other, same)
     row = Run("other", "same", 0, other)
-    assert unlogged(row) == []  # W&B is not wanted
+    assert list_unlogged(row) == []  # W&B is not wanted
     monkeypatch.setenv("WANDB_MODE", "offline")
-    assert unlogged(row) == ["", "own"]
+    assert list_unlogged(row) == ["", "own"]
     for _ in range(2):
         log_missing([row])
-        assert unlogged(row) == []
+        assert list_unlogged(row) == []
     (file,) = offline.files_of(other.path)
     (begun,) = (record.run for record in offline.records(file) if record.WhichOneof("record_type") == "run")
     assert (begun.run_id, begun.run_group, begun.display_name) == (run_id(other.path), "other", "same-seed0")
@@ -245,12 +245,12 @@ def test_a_row_that_shares_a_run_is_a_run_of_its_own_table(logged, monkeypatch):
 
     for name, value in {"SWEEP_ROW": "other/same", "WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": "fromagent"}.items():
         monkeypatch.setenv(name, value)
-    assert unlogged(row) == ["", "own"]
+    assert list_unlogged(row) == ["", "own"]
     log_missing([row])
     last = offline.files_of(other.path)[-1]
     assert offline.id_of(last) == "fromagent"
     assert offline.summary(last)["test/pixel_iou"] == metrics["test/pixel_iou"]
-    assert unlogged(row) == []
+    assert list_unlogged(row) == []
 
 
 def test_logging_and_probes_change_nothing_that_is_learnt(logged, tree, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from experiments.tracking import sync
 from experiments.tracking.logger import ResumableWandbLogger
 from experiments.tracking.mode import finish
-from experiments.tracking.offline import files_of, is_complete, started
+from experiments.tracking.offline import files_of, is_complete, read_start
 from tests.experiments.wandb_server import serving
 
 
@@ -54,7 +54,7 @@ def test_what_the_environment_says_stops_no_run(alone, name, value, tmp_path):
     (file,) = files_of(tmp_path)
     wait_for_end(file)
     assert file.name == "run-abc.wandb"
-    assert started(file).entity == ""
+    assert read_start(file).entity == ""
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_an_entity_that_the_server_does_not_know_means_offline_with_one_sentence
         assert "entity nobody not found" in printed
         assert "logging offline, send later with make wandb-sync" in printed
         assert not kept.history
-        (file,) = sync.waiting(tmp_path)
+        (file,) = sync.list_waiting(tmp_path)
         wait_for_end(file)
         assert sync.main([str(tmp_path)]) == 1
         said = f"entity nobody not found during upsertBucket (wandb sync --entity NAME {file.parent} sends it to"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightning_modules import UNKNOWN, Evaluation, paste
-from lightning_modules.metrics.canvas import _between, _between_exact
+from lightning_modules.metrics.canvas import _interpolate, _interpolate_exact
 
 WHOLE = torch.tensor([[0.0, 0.0, 8.0, 8.0]])
 
@@ -66,7 +66,7 @@ def test_logits_of_any_size_are_laid_over_as_their_probabilities(scale):
 def test_both_ways_of_laying_over_agree():
     logits = 10 * torch.randn(1, 5, 6, generator=torch.Generator().manual_seed(0))
     across, down = torch.linspace(-1, 1, 11)[None], torch.linspace(-0.9, 1, 8)[None]
-    assert torch.allclose(_between(logits, across, down), _between_exact(logits, across, down), atol=1e-4)
+    assert torch.allclose(_interpolate(logits, across, down), _interpolate_exact(logits, across, down), atol=1e-4)
 
 
 def test_pixels_are_judged_on_the_canvas_and_not_on_what_was_trained_on():

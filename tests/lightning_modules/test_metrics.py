@@ -15,7 +15,7 @@ from sklearn import metrics as sk
 from torchmetrics.classification import BinaryAUROC
 
 from lightning_modules import METHODS, UNKNOWN, Evaluation
-from lightning_modules.metrics.measured import BIN_WIDTH
+from lightning_modules.metrics.measurements import BIN_WIDTH
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 
 from lightning_modules import UNKNOWN, Evaluation
 from lightning_modules.metrics.log_odds import log_odds
-from lightning_modules.metrics.measured import BINS, edge_of
+from lightning_modules.metrics.measurements import BINS, edge_of
 from lightning_modules.metrics.pixels import counts_at
 from lightning_modules.metrics.thresholds import best_threshold
 from tests.lightning_modules.test_metrics import split

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...runs.damage import DamagedFiles, blame_file, read_csv
 from ...runs.folder import RunFolder
-from ...runs.reading import DamagedFiles, read_csv, reading
 from ...runs.run import Run
 from .plots import Line, draw_lines
 
@@ -39,7 +39,7 @@ def read_curves(folder: RunFolder) -> pd.DataFrame:
     logs = folder.path.glob("logs/version_*/metrics.csv")
     parts: list[pd.DataFrame] = []
     for path in sorted(logs, key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0)):
-        with reading(path, REMOVED):
+        with blame_file(path, REMOVED):
             if not path.stat().st_size:
                 continue
         part = read_csv(path, list(CURVE_COLUMNS), REMOVED, usecols=lambda name: name in CURVE_COLUMNS)
@@ -65,15 +65,19 @@ def draw_curves(runs: Iterable[Run], series: dict[str, int], left_out: DamagedFi
     known = []
     for run in runs:
         with left_out.noted():
-            known.append((run, read_curves(run.folder), run.folder.noted("fit"), run.folder.noted("test")))
+            known.append(
+                (run, read_curves(run.folder), run.folder.read_provenance("fit"), run.folder.read_provenance("test"))
+            )
     drawn = {}
     for key, name in LOGGED.items():
         lines = []
         for run, logged, fit, test in known:
             if key in logged and logged[key].notna().any():
                 curve = logged[["epoch", "step", key]].dropna(subset=[key])
-                x, y = shortened(curve[["step", key]])
-                lines.append(Line(x, y, series[run.row], f"{run.row}, seed {run.seed}", _chosen(fit, test, curve)))
+                x, y = shorten(curve[["step", key]])
+                lines.append(
+                    Line(x, y, series[run.row], f"{run.row}, seed {run.seed}", _chosen_point(fit, test, curve))
+                )
         if lines:
             low, high = (end(lines, key=lambda line: line.y[-1]) for end in (min, max))
             ends = f"{low.y[-1]:.3f} ({low.name}) to {high.y[-1]:.3f} ({high.name})"
@@ -82,14 +86,14 @@ def draw_curves(runs: Iterable[Run], series: dict[str, int], left_out: DamagedFi
     return drawn
 
 
-def shortened(curve: pd.DataFrame, points: int = POINTS) -> tuple[list[float], list[float]]:
+def shorten(curve: pd.DataFrame, points: int = POINTS) -> tuple[list[float], list[float]]:
     """Two columns as lists; where they are longer than `points`, means of as many stretches of equal length."""
     if len(curve) > points:
         curve = curve.groupby(np.arange(len(curve)) * points // len(curve)).mean()
     return curve.iloc[:, 0].tolist(), curve.iloc[:, 1].tolist()
 
 
-def _chosen(fit: dict[str, Any], test: dict[str, Any], curve: pd.DataFrame) -> int | None:
+def _chosen_point(fit: dict[str, Any], test: dict[str, Any], curve: pd.DataFrame) -> int | None:
     """Which point of a curve is the checkpoint that was tested; None where the curve did not choose it."""
     chooser, epoch = fit.get("selected_by"), test.get("epoch")
     there = (curve["epoch"] == epoch).to_list()

@@ -16,7 +16,7 @@ from PIL import Image
 from ...evaluation.pictures import CAPTION_PX
 from ...evaluation.result import rightness
 from ...evaluation.sound import sound_result
-from ...runs.reading import DamagedFiles, reading
+from ...runs.damage import DamagedFiles, blame_file
 from ...runs.run import Run
 
 BUDGET = 6_000_000
@@ -73,7 +73,7 @@ def find_pictures(run: Run) -> dict[str, list[JudgedPicture]]:
     there = {str(path) for path in folder.glob("*.png")}
     ends: dict[str, list[JudgedPicture]] = {"best": [], "worst": []}
     for label, kind in ((1, "fake"), (0, "real")):
-        ordered = _ordered(frames[frames["label"] == label], label)
+        ordered = _rank_frames(frames[frames["label"] == label], label)
         pictures = [
             JudgedPicture(
                 kind, f"{line.method} {line.clip}, frame {line.frame}", line.metric, rank, len(ordered), line.path
@@ -87,7 +87,7 @@ def find_pictures(run: Run) -> dict[str, list[JudgedPicture]]:
     return ends
 
 
-def _ordered(frames: pd.DataFrame, label: int) -> pd.DataFrame:
+def _rank_frames(frames: pd.DataFrame, label: int) -> pd.DataFrame:
     """Frames of a label with `metric`, the best first."""
     right, metric = rightness(frames, label), "score " + frames["score"].map("{:.2f}".format)
     if "tp" in frames:
@@ -97,7 +97,7 @@ def _ordered(frames: pd.DataFrame, label: int) -> pd.DataFrame:
     return judged.sort_values(["right", "path"], ascending=[False, True])
 
 
-def embedded(
+def embed_pictures(
     galleries: Iterable[dict[str, list[JudgedPicture]]], budget: int = BUDGET, left_out: DamagedFiles | None = None
 ) -> tuple[dict[str, EmbeddedPicture], int]:
     """Encodes pictures until the budget is used up, in turn of each gallery and of its ends.
@@ -116,7 +116,7 @@ def embedded(
     used = 0
     for number, path in enumerate(wanted):
         with left_out.noted() if left_out else nullcontext():
-            picture = _encoded(path)
+            picture = _encode(path)
             used += len(picture.uri)
             if used > budget:
                 return shown, len(wanted) - number
@@ -124,9 +124,9 @@ def embedded(
     return shown, 0
 
 
-def _encoded(path: str) -> EmbeddedPicture:
+def _encode(path: str) -> EmbeddedPicture:
     """Takes the line of text off a picture, and makes it as small as the page shows it."""
-    with reading(Path(path), "put back a sound copy, or remove it"), Image.open(path) as opened:
+    with blame_file(Path(path), "put back a sound copy, or remove it"), Image.open(path) as opened:
         picture = opened.convert("RGB").crop((0, CAPTION_PX, opened.width, opened.height))
     picture.thumbnail((WIDTH_PX, WIDTH_PX))
     file = io.BytesIO()

@@ -40,8 +40,8 @@ def grid_of_tests(summary: pd.DataFrame) -> Grid | None:
     key = headline(trained)
     if key is None or set(trained["test_set"]) <= {""}:
         return None
-    columns = {name or "own test split": (name, key) for name in in_order(set(trained["test_set"]))}
-    methods = of_methods(trained, key)
+    columns = {name or "own test split": (name, key) for name in sort_names(set(trained["test_set"]))}
+    methods = columns_of_methods(trained, key)
     by_row = trained[trained["test_set"] == ""].set_index("row")[list(methods)].notna()
     if len(by_row.drop_duplicates()) > 1:
         for name in [name for name in columns.values() if name[0]]:
@@ -51,17 +51,17 @@ def grid_of_tests(summary: pd.DataFrame) -> Grid | None:
     metrics = trained.set_index(["row", "test_set"])
     values = {
         row: [float(metrics[each].get((row, name), float("nan"))) for name, each in columns.values()]
-        for row in in_order(set(trained["row"]))
+        for row in sort_names(set(trained["row"]))
     }
     known = [value for row in values.values() for value in row if value == value]
     return Grid(METRIC_COLUMNS[key], list(columns), list(values.items()), min(known), max(known))
 
 
-def of_methods(trained: pd.DataFrame, metric: str) -> dict[str, str]:
+def columns_of_methods(trained: pd.DataFrame, metric: str) -> dict[str, str]:
     """Methods by the column that holds a metric of theirs, in order."""
     keys = [key for key in trained if key.startswith(f"{metric}/") and not key.endswith((" sd", " low", " high"))]
     methods = {key.removeprefix(f"{metric}/"): key for key in keys if trained[key].notna().any()}
-    return {methods[name]: name for name in in_order(methods)}
+    return {methods[name]: name for name in sort_names(methods)}
 
 
 def grids_of_methods(summary: pd.DataFrame) -> list[Grid]:
@@ -71,12 +71,12 @@ def grids_of_methods(summary: pd.DataFrame) -> list[Grid]:
     """
     trained, grids = trained_rows(summary), []
     for metric in ("test/pixel_iou_balanced", "test/frame_auroc"):
-        methods = of_methods(trained, metric)
+        methods = columns_of_methods(trained, metric)
         if len(methods) < 2:
             continue
         metrics = trained[list(methods)]
         widest = metrics.notna().sum(axis=1).groupby(trained["row"]).idxmax()
-        rows = [(row, [float(value) for value in metrics.loc[widest[row]]]) for row in in_order(widest.index)]
+        rows = [(row, [float(value) for value in metrics.loc[widest[row]]]) for row in sort_names(widest.index)]
         rows = [(row, values) for row, values in rows if any(value == value for value in values)]
         grids.append(Grid(METRIC_COLUMNS[metric], list(methods.values()), rows, 0, 1))
     return grids
@@ -94,17 +94,17 @@ def headline(summary: pd.DataFrame) -> str | None:
     return next((key for key in [*of_all, *keys] if trained[key].notna().any()), None)
 
 
-def in_order(names: Iterable[str]) -> list[str]:
+def sort_names(names: Iterable[str]) -> list[str]:
     """Names as `ORDER` has them, the empty one first, unknown ones last and by the alphabet."""
     return sorted(names, key=sort_key)
 
 
 def sort_key(name: str) -> tuple[int, str, str]:
-    """What `in_order` sorts a name by."""
+    """What `sort_names` sorts a name by."""
     known, plain = ["", *ORDER], name.lower()
     return (known.index(plain) if plain in known else len(known), plain, name)
 
 
 def trained_rows(summary: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `over_seeds` but for the baselines."""
+    """Rows of `summarise_seeds` but for the baselines."""
     return summary[~summary["row"].str.startswith(BASELINE)].reset_index(drop=True)

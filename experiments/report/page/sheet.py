@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..columns import BASELINE, LOWER_IS_BETTER, METRIC_COLUMNS, UNRANKED, best, same_data
-from ..printed import labels
+from ..columns import BASELINE, LOWER_IS_BETTER, METRIC_COLUMNS, UNRANKED, group_by_data, mark_best
+from ..formats import labels
 from .grids import headline, sort_key, trained_rows
 
 
@@ -70,20 +70,22 @@ class Sheet(NamedTuple):
 
 
 def sheet(summary: pd.DataFrame, reference: pd.DataFrame | None) -> Sheet:
-    """Arranges rows of `over_seeds`, beside the published metrics of a table."""
+    """Arranges rows of `summarise_seeds`, beside the published metrics of a table."""
     key = headline(summary)
     order = (
         summary.sort_values(key, ascending=key in LOWER_IS_BETTER, kind="stable", ignore_index=True) if key else summary
     )
-    marked = best(order)
-    columns = [Column(METRIC_COLUMNS[key], _better(key), 0) for key in marked]
+    marked = mark_best(order)
+    columns = [Column(METRIC_COLUMNS[key], _better_direction(key), 0) for key in marked]
     rows = [[_cell(line, key, bool(marked.loc[i, key])) for key in marked] for i, line in order.iterrows()]
     sources: list[str] = []
     for (metric, source), metrics in reference.groupby(["metric", "source"]) if reference is not None else ():
         if source not in sources:
             sources.append(source)
         columns.append(
-            Column(f"{METRIC_COLUMNS.get(metric, metric)}, published", _better(metric), sources.index(source) + 1)
+            Column(
+                f"{METRIC_COLUMNS.get(metric, metric)}, published", _better_direction(metric), sources.index(source) + 1
+            )
         )
         values = order["row"].map(metrics.set_index("row")["value"]).where(order["test_set"] == "")
         for cells, value in zip(rows, values, strict=True):
@@ -95,7 +97,7 @@ def sheet(summary: pd.DataFrame, reference: pd.DataFrame | None) -> Sheet:
     )
 
 
-def first(summary: pd.DataFrame) -> Top:
+def find_best_rows(summary: pd.DataFrame) -> Top:
     """Finds who is best on the data on which most trained rows were tested, their own before others.
 
     Where no two rows were tested on the same data nobody is best: then the one with the lowest stands for all.
@@ -105,19 +107,19 @@ def first(summary: pd.DataFrame) -> Top:
     if key is None:
         return Top(*nobody, *nobody)
     order = summary.dropna(subset=[key]).sort_values(key, ascending=key in LOWER_IS_BETTER, kind="stable")
-    of_data = [rows for _, rows in trained_rows(order).groupby(same_data(trained_rows(order)))]
+    of_data = [rows for _, rows in trained_rows(order).groupby(group_by_data(trained_rows(order)))]
     if len(of_data) > 1 and all(rows["row"].nunique() == 1 for rows in of_data):
         least = trained_rows(order).iloc[-1]
         return Top(f"{least['row']}, the least of {len(of_data)}, each on data of its own", float(least[key]), *nobody)
     names = [min(rows["test_set"].mode(), key=sort_key) for rows in of_data]
     rows, name = min(zip(of_data, names, strict=True), key=lambda one: (-one[0]["row"].nunique(), sort_key(one[1])))
-    beside = order[order["row"].str.startswith(BASELINE) & same_data(order).isin(same_data(rows))]
+    beside = order[order["row"].str.startswith(BASELINE) & group_by_data(order).isin(group_by_data(rows))]
     best_row = (rows["row"].iloc[0] + (f" on {name}" if name else ""), float(rows[key].iloc[0]))
     baseline = nobody if beside.empty else (beside["row"].iloc[0].removeprefix(BASELINE), float(beside[key].iloc[0]))
     return Top(*best_row, *baseline)
 
 
-def _better(key: str) -> str:
+def _better_direction(key: str) -> str:
     return "" if key in UNRANKED else "lower" if key in LOWER_IS_BETTER else "higher"
 
 

@@ -11,16 +11,16 @@ from tqdm import tqdm
 
 from datamodules.files import write_text
 
-from ...runs.reading import DamagedFiles, read_csv
+from ...runs.damage import DamagedFiles, read_csv
 from ...runs.run import Run, run_folders, scale_of
 from ...runs.share import find_home
-from ..columns import BASELINE, METRIC_COLUMNS, QUESTIONS, by_table, heading, published
-from ..results import over_seeds
+from ..columns import BASELINE, METRIC_COLUMNS, QUESTIONS, heading, read_published, split_by_table
+from ..results import summarise_seeds
 from .curves import draw_curves
-from .gallery import BUDGET, JudgedPicture, embedded, find_pictures
+from .gallery import BUDGET, JudgedPicture, embed_pictures, find_pictures
 from .grids import Grid, grid_of_tests, grids_of_methods, headline, trained_rows
 from .plots import HUES, Point, draw_points
-from .sheet import Sheet, Top, first, sheet
+from .sheet import Sheet, Top, find_best_rows, sheet
 
 
 class Gallery(NamedTuple):
@@ -84,12 +84,12 @@ def write_results_page(runs: Path, found: pd.DataFrame, left_out: DamagedFiles |
     """
     left_out = left_out or DamagedFiles()
     folders, sections, homes = run_folders(runs), [], dict[Path, str]()
-    for name, table in (progress := tqdm(list(by_table(found)), "drawing the page", unit="table", leave=False)):
+    for name, table in (progress := tqdm(list(split_by_table(found)), "drawing the page", unit="table", leave=False)):
         progress.set_postfix_str(name)
         of_table = [run for run in folders if run.table == name]
         sections.append(_section(runs, name, table, of_table, homes, left_out))
     galleries = (gallery.ends for section in sections for gallery in section.galleries)
-    pictures, beyond = embedded(galleries, left_out=left_out)
+    pictures, beyond = embed_pictures(galleries, left_out=left_out)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -111,8 +111,8 @@ def write_results_page(runs: Path, found: pd.DataFrame, left_out: DamagedFiles |
 def _section(
     runs: Path, name: str, table: pd.DataFrame, folders: list[Run], homes: dict[Path, str], left_out: DamagedFiles
 ) -> Section:
-    summary = over_seeds(table)
-    shown = sheet(summary, published(name))
+    summary = summarise_seeds(table)
+    shown = sheet(summary, read_published(name))
     trained = trained_rows(summary)
     series = {row: number for number, row in enumerate(sorted(set(trained["row"])))}
     of_rows = [run for run in folders if run.row in series]
@@ -124,7 +124,7 @@ def _section(
         QUESTIONS.get(name, ""),
         heading(table, scale_of(runs)),
         METRIC_COLUMNS[key] if key else "",
-        first(summary),
+        find_best_rows(summary),
         shown,
         series,
         draw_curves(of_rows, series, left_out),

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytorch_lightning.callbacks import StochasticWeightAveraging
 
-from ..callbacks.checkpoints import OutOfTimeError, chooser_of, time_is_up, trained_whole
+from ..callbacks.checkpoints import OutOfTimeError, chooser_of, is_trained_whole, time_is_up
 from ..errors import ExperimentValueError
 from ..runs.checkpoints import damage, put_previous_back, read_checkpoint
 from ..runs.folder import RunFolder
@@ -55,7 +55,7 @@ def best_checkpoint(run: RunFolder) -> Path:
         FileNotFoundError: It is gone.
         ValueError: It is damaged.
     """
-    if run.best.is_file() or run.noted("fit"):
+    if run.best.is_file() or run.read_provenance("fit"):
         read_checkpoint(run.best, _remedy(run))
     return run.best
 
@@ -143,7 +143,7 @@ def train(trainer: Any, run: RunFolder, options: Mapping[str, Any]) -> None:
     """
     try:
         trainer.fit(**options)
-        interrupted = time_is_up(trainer) and not trained_whole(trainer, trainer.current_epoch)
+        interrupted = time_is_up(trainer) and not is_trained_whole(trainer, trainer.current_epoch)
     except OutOfTimeError:
         interrupted = True
     if interrupted:

@@ -56,7 +56,7 @@ class DamagedFiles:
 
 
 @contextmanager
-def reading(path: Path, remedy: str = OF_RUN) -> Iterator[None]:
+def blame_file(path: Path, remedy: str = OF_RUN) -> Iterator[None]:
     """Whatever goes wrong in this block is taken for damage of a file, so it holds nothing but what reads that.
 
     Args:
@@ -89,7 +89,7 @@ def read_object(path: Path, remedy: str = OF_RUN) -> dict[str, Any]:
     Raises:
         DamagedFileError: It is none, or holds NaN or Infinity, which JSON has no words for.
     """
-    with reading(path, remedy):
+    with blame_file(path, remedy):
         text = path.read_text("utf-8")
         if not text.strip():
             raise ValueError("it is empty")
@@ -113,7 +113,7 @@ def read_mapping(path: Path, remedy: str = OF_RUN) -> dict[str, Any]:
     Raises:
         DamagedFileError: It is none.
     """
-    with reading(path, remedy):
+    with blame_file(path, remedy):
         text = path.read_text("utf-8")
         found = yaml.load(text, Loader=SAFE)
         if not isinstance(found, dict):
@@ -129,9 +129,9 @@ def read_metrics(path: Path) -> dict[str, float | None]:
     Raises:
         DamagedFileError: It holds anything else.
     """
-    remedy = _test_again(path)
+    remedy = _advise_test(path)
     found = read_object(path, remedy)
-    with reading(path, remedy):
+    with blame_file(path, remedy):
         for key, value in found.items():
             if value is not None:
                 _check_number(key, value)
@@ -148,9 +148,9 @@ def read_intervals(path: Path, metrics: Path) -> dict[str, tuple[float, float]]:
     Raises:
         DamagedFileError: It holds no intervals.
     """
-    remedy = _test_again(metrics)
+    remedy = _advise_test(metrics)
     found, pairs = read_object(path, remedy), {}
-    with reading(path, remedy):
+    with blame_file(path, remedy):
         for key, pair in found["intervals"].items():
             if pair is not None:
                 low, high = pair
@@ -160,7 +160,7 @@ def read_intervals(path: Path, metrics: Path) -> dict[str, tuple[float, float]]:
     return pairs
 
 
-def _test_again(metrics: Path) -> str:
+def _advise_test(metrics: Path) -> str:
     return f"put back a sound copy, or remove {metrics.name} and test again"
 
 
@@ -181,15 +181,15 @@ def read_csv(path: Path, numbers: list[str], remedy: str, **options: Any) -> pd.
     Raises:
         DamagedFileError: It is none.
     """
-    with reading(path, remedy):
+    with blame_file(path, remedy):
         table = pd.read_csv(path, **options)
         return table.astype({name: float for name in numbers if name in table})
 
 
-def in_json(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """The same with None for what JSON has no words for: NaN and the infinities."""
     if isinstance(value, dict):
-        return {key: in_json(item) for key, item in value.items()}
+        return {key: to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [in_json(item) for item in value]
+        return [to_json(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,12 +6,12 @@ import re
 
 import pandas as pd
 
-from .columns import METRIC_COLUMNS, UNRANKED, WITH_INTERVAL, best, measured
-from .results import over_seeds
+from .columns import METRIC_COLUMNS, UNRANKED, WITH_INTERVAL, mark_best, measured_columns
+from .results import summarise_seeds
 
 
 def labels(summary: pd.DataFrame) -> list[str]:
-    """Names of the rows of `over_seeds`, with the test set and the seeds where these are not the usual ones."""
+    """Names of the rows of `summarise_seeds`, with the test set and the seeds where these are not the usual ones."""
     names = summary["row"] + summary["test_set"].map(lambda name: f" on {name}" if name else "")
     one = summary["seed"].map(lambda seed: f" (seed {seed})" if seed else "")
     return list(names + one.where(summary["seeds"] == 1, summary["seeds"].map(" ({} seeds)".format)))
@@ -24,7 +24,7 @@ def text(table: pd.DataFrame, reference: pd.DataFrame | None = None) -> str:
         table: Rows of `results`.
         reference: Published metrics: `row`, `metric`, `value`, `source`; each source stands beside those measured.
     """
-    summary = sort_rows(over_seeds(table))
+    summary = sort_rows(summarise_seeds(table))
     cells = _cells(summary, reference)
     apart = {name: max(len(name), cells[name].str.len().max()) + 1 for name in cells}  # two spaces between columns
     return str(cells.set_axis(labels(summary), axis=0).to_string(col_space=apart))
@@ -32,22 +32,22 @@ def text(table: pd.DataFrame, reference: pd.DataFrame | None = None) -> str:
 
 def markdown(table: pd.DataFrame, reference: pd.DataFrame | None, above: str) -> str:
     """One table as GitHub's Markdown under a line of text, the best of each column in bold; arguments as for `text`."""
-    summary = sort_rows(over_seeds(table))
+    summary = sort_rows(summarise_seeds(table))
     cells = _cells(summary, reference)
-    for name, marked in best(summary).items():
+    for name, marked in mark_best(summary).items():
         cells[METRIC_COLUMNS[str(name)]] = cells[METRIC_COLUMNS[str(name)]].where(
             ~marked, "**" + cells[METRIC_COLUMNS[str(name)]] + "**"
         )
-    escaped = cells.set_axis(map(_plain, labels(summary)), axis=0).rename(columns=_plain)
+    escaped = cells.set_axis(map(_escape_markdown, labels(summary)), axis=0).rename(columns=_escape_markdown)
     lines = [["", *escaped], [":--", *["--:"] * len(cells.columns)], *escaped.reset_index().to_numpy().tolist()]
-    return "\n".join([_plain(above), "", *(f"| {' | '.join(line)} |" for line in lines), ""])
+    return "\n".join([_escape_markdown(above), "", *(f"| {' | '.join(line)} |" for line in lines), ""])
 
 
 def latex(table: pd.DataFrame, reference: pd.DataFrame | None, above: str) -> str:
     """One table for LaTeX with booktabs, the best of each column in bold; arguments as for `text`."""
-    summary = sort_rows(over_seeds(table))
+    summary = sort_rows(summarise_seeds(table))
     cells = _cells(summary, reference, "$\\pm$")
-    marked = best(summary).rename(columns=METRIC_COLUMNS).reindex(columns=cells.columns, fill_value=False)
+    marked = mark_best(summary).rename(columns=METRIC_COLUMNS).reindex(columns=cells.columns, fill_value=False)
     bold = marked.map(lambda is_best: "textbf:--rwrap;" if is_best else "")
     unique = [f"{number}" for number in range(len(cells))]
     style = cells.set_axis(unique, axis=0).style.apply(lambda _: bold.set_axis(unique, axis=0), axis=None)
@@ -65,14 +65,14 @@ def latex(table: pd.DataFrame, reference: pd.DataFrame | None, above: str) -> st
 
 
 def sort_rows(summary: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `over_seeds` by the first of the columns, the best last, rows without it first."""
-    return summary.sort_values(measured(summary)[:1], na_position="first", kind="stable").reset_index(drop=True)
+    """Rows of `summarise_seeds` by the first of the columns, the best last, rows without it first."""
+    return summary.sort_values(measured_columns(summary)[:1], na_position="first", kind="stable").reset_index(drop=True)
 
 
 def _cells(summary: pd.DataFrame, reference: pd.DataFrame | None, plus_minus: str = "±") -> pd.DataFrame:
-    """What is printed of `over_seeds`: metrics as text, over several seeds with their standard deviation."""
+    """What is printed of `summarise_seeds`: metrics as text, over several seeds with their standard deviation."""
     shown = {}
-    for key in measured(summary):
+    for key in measured_columns(summary):
         name = METRIC_COLUMNS[key]
         metrics, spread = (summary[column].map("{:.3f}".format) for column in (key, f"{key} sd"))
         if key not in UNRANKED:
@@ -89,7 +89,7 @@ def _cells(summary: pd.DataFrame, reference: pd.DataFrame | None, plus_minus: st
     return pd.DataFrame(shown, index=summary.index)
 
 
-def _plain(name: str) -> str:
+def _escape_markdown(name: str) -> str:
     """Text that Markdown shows as it is."""
     return re.sub(r"([\\`*_<>|\[\]])", r"\\\1", name)
 

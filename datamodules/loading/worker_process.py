@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 import cv2
 import numpy as np
 
-from ..batch import Sample, in_batches
+from ..batch import Sample, stack_batches
 from ..parallel.child import portable
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _work(job: WorkerJob, task: Pass, slots: _Slots, caller: Connection) -> None
             caller.send(FramesLeftOut(task.number, stream.unreadable.pop(0)))
 
     with closing(stream.part(job.worker, job.workers)) as samples:
-        for batch in in_batches(samples, stream.options.batch_size, slots.take):
+        for batch in stack_batches(samples, stream.options.batch_size, slots.take):
             tell_left_out()
             caller.send(Filled(task.number, slots.taken, len(next(iter(batch.values())))))
     tell_left_out()

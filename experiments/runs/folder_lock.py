@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from datamodules.parallel.pool import one_at_a_time
+from datamodules.parallel.pool import lock_file
 
 from ..errors import ExperimentFileError, ExperimentValueError
 from ..signals import is_first
@@ -22,7 +22,7 @@ class AtWorkError(ExperimentValueError):
 
 
 @contextmanager
-def alone_at(folder: RunFolder, wait: bool = True) -> Iterator[None]:
+def hold_folder(folder: RunFolder, wait: bool = True) -> Iterator[None]:
     """Holds a run's folder, so that nobody else writes into it.
 
     What this process holds already it may hold again. Of the processes that do one training together the first holds
@@ -43,7 +43,7 @@ def alone_at(folder: RunFolder, wait: bool = True) -> Iterator[None]:
         return
 
     def busy(holder: str) -> None:
-        if not wait or _started_together():
+        if not wait or _is_started_together():
             raise AtWorkError(
                 f"{holder} is at work at {folder.path}: wait until it has ended, or take another folder "
                 "(--trainer.default_root_dir)"
@@ -52,7 +52,7 @@ def alone_at(folder: RunFolder, wait: bool = True) -> Iterator[None]:
 
     with ExitStack() as stack:
         try:
-            stack.enter_context(one_at_a_time(lock, busy))
+            stack.enter_context(lock_file(lock, busy))
         except OSError:  # beside it nobody may write
             _hold_inside(folder, stack, busy)
         _HELD.add(lock)
@@ -62,7 +62,7 @@ def alone_at(folder: RunFolder, wait: bool = True) -> Iterator[None]:
 
 def _hold_inside(folder: RunFolder, stack: ExitStack, busy: Callable[[str], None]) -> None:
     try:
-        stack.enter_context(one_at_a_time(folder.path / ".lock", busy))
+        stack.enter_context(lock_file(folder.path / ".lock", busy))
     except OSError as error:
         raise ExperimentFileError(
             f"{folder.path} cannot be written to ({error.strerror}): make it writable, or take another folder "
@@ -70,5 +70,5 @@ def _hold_inside(folder: RunFolder, stack: ExitStack, busy: Callable[[str], None
         ) from error
 
 
-def _started_together() -> bool:
+def _is_started_together() -> bool:
     return any(os.environ.get(name, "") not in ("", "0", "1") for name in ("WORLD_SIZE", "SLURM_NTASKS"))

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..config.layers import Config, as_changes, as_options, with_changes
+from ..config.layers import Config, apply_changes, to_changes, to_options
 from ..config.rows import TABLES, Row, find_rows
-from ..config.seeds import seed_of
+from ..config.seeds import parse_seed
 from ..runs.data_used import DataNow, count_clips
 from ..training.kept_settings import KeptSettings
 from ..training.settings import Settings
-from .plan import WantedRun, jobs, resolved
+from .plan import WantedRun, jobs, resolve_rows
 from .quick import quick
 
 
-class Wanted(NamedTuple):
+class Request(NamedTuple):
     """What was asked for on the command line.
 
     Attributes:
@@ -44,7 +44,7 @@ def parser_of(command: str, description: str) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(f"python -m experiments {command}", description=description)
     parser.add_argument("names", nargs="*", help="such as table-1/resnet50-unet or table-1 (default: every table)")
-    parser.add_argument("--seeds", type=seed_of, nargs="+", default=[0], help="of every row (default 0)")
+    parser.add_argument("--seeds", type=parse_seed, nargs="+", default=[0], help="of every row (default 0)")
     parser.add_argument("--runs", type=Path, help="folder of runs (default runs, with --quick runs/quick)")
     parser.add_argument("--quick", action="store_true", help="make every row small enough to be tried on a laptop")
     parser.add_argument("--tables", type=Path, default=TABLES, help="folder of base.yaml and of the tables' folders")
@@ -54,7 +54,7 @@ def parser_of(command: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def read_wanted(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[argparse.Namespace, Wanted]:
+def read_request(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[argparse.Namespace, Request]:
     """Reads options, and resolves the rows that they name and those these need.
 
     Args:
@@ -70,7 +70,7 @@ def read_wanted(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tu
     rows = find_rows(options.names, options.tables.resolve())
     kept = KeptSettings()
     settings = Settings(more, kept)
-    configs = resolved(rows, settings.of)
+    configs = resolve_rows(rows, settings.of)
     made = {row: list(more) for row in configs}
     if options.quick:
         data_now = DataNow()
@@ -78,14 +78,14 @@ def read_wanted(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tu
             number = count_clips(data_now(config), config)["train"]
             asked = {word.removeprefix("--").partition("=")[0] for word in more if word.startswith("--")}
             small = {key: value for key, value in quick(config, number).items() if key not in asked}
-            made[row] = [*as_options(small), *more]
-            configs[row] = with_changes(config, as_changes(small))
+            made[row] = [*to_options(small), *more]
+            configs[row] = apply_changes(config, to_changes(small))
     if options.launcher == "slurm":
         for row, config in configs.items():
             if config["trainer"]["devices"] == "auto":  # which is told by what a job asks for
                 made[row] = ["--trainer.devices=1", *made[row]]
-                configs[row] = with_changes(config, {"trainer": {"devices": 1}})
+                configs[row] = apply_changes(config, {"trainer": {"devices": 1}})
     runs = options.runs or Path("runs", "quick") if options.quick else options.runs or Path("runs")
-    wanted = Wanted(rows, runs, made, configs, jobs(configs, options.seeds, settings.changed))
+    wanted = Request(rows, runs, made, configs, jobs(configs, options.seeds, settings.apply))
     kept.write()
     return options, wanted

@@ -19,7 +19,7 @@ the logit far from it, up to logits of 100,000, where the outermost bins begin, 
 probabilities crowd at 0 and 1, and those of a network that is sure of itself lie at any logit."""
 
 
-class Measured(NamedTuple):
+class Measurements(NamedTuple):
     """All that metrics are computed from, on the CPU, frames in the order of clip and frame.
 
     Attributes:
@@ -69,7 +69,7 @@ class Scope(NamedTuple):
     groups: Tensor
 
 
-def scopes(measured: Measured, methods: Sequence[str] = METHODS) -> Iterator[Scope]:
+def list_scopes(measured: Measurements, methods: Sequence[str] = METHODS) -> Iterator[Scope]:
     """All frames together, and then every method's fakes with the originals.
 
     A real frame is one of label 0, be it of an original or an untouched frame of a fake clip; the latter is in no
@@ -125,7 +125,7 @@ class GrowingRows:
         self._count = 0
 
     @property
-    def filled(self) -> Tensor:
+    def rows(self) -> Tensor:
         """A view of the rows that are there; there must be some."""
         if self._tensor is None:
             raise ModelValueError("nothing has been measured yet: call update with a batch first")
@@ -148,7 +148,7 @@ class GrowingRows:
         self._tensor, self._count = None, 0
 
 
-def joined(groups: Tensor, histograms: Tensor) -> tuple[Tensor, Tensor]:
+def sum_groups(groups: Tensor, histograms: Tensor) -> tuple[Tensor, Tensor]:
     """Adds up the histograms of each group; groups ascending."""
     found, place = groups.unique(dim=0, return_inverse=True)
     total = torch.zeros(len(found), *histograms.shape[1:], dtype=histograms.dtype, device=histograms.device)

@@ -17,7 +17,7 @@ from ..errors import DataValueError
 from ..parallel.child import answer, child, send
 from .stream import FrameStream
 from .unreadable import Unreadable
-from .worker import Ended, Filled, FramesLeftOut, Free, Pass, Said, SlotLayout, Stop, WorkerJob, serve
+from .worker_process import Ended, Filled, FramesLeftOut, Free, Pass, Said, SlotLayout, Stop, WorkerJob, serve
 
 PATIENCE_S = 5.0
 """So long a worker has, when its loader is closed, to end the batch it is at and to put away what it has open."""

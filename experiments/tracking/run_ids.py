@@ -10,8 +10,8 @@ from typing import Any
 
 from datamodules.files import write_text
 
+from ..runs.damage import blame_file, read_object
 from ..runs.folder import RunFolder
-from ..runs.reading import read_object, reading
 from ..runs.run import Run
 from .offline import files_of, id_of
 
@@ -25,7 +25,7 @@ def run_id(folder: Path) -> str:
     """
     if files := files_of(folder):
         return id_of(files[-1])
-    known = _known(folder)
+    known = _read_log(folder)
     if "id" not in known:
         known["id"] = secrets.token_hex(6)
         _keep(folder, known)
@@ -34,12 +34,12 @@ def run_id(folder: Path) -> str:
 
 def note_test(folder: Path, test_set: str, run_id: str) -> None:
     """Keeps that the run of that id holds a test's metrics and frames."""
-    known = _known(folder)
+    known = _read_log(folder)
     known["tests"] = {**known.get("tests", {}), test_set: run_id}
     _keep(folder, known)
 
 
-def unlogged(run: Run) -> list[str]:
+def list_unlogged(run: Run) -> list[str]:
     """Tests that W&B lacks though W&B is wanted: of a row that shares another one's run, or by a test that is the same.
 
     The run that a sweep's agent has begun lacks what an earlier one of the same row holds.
@@ -47,15 +47,15 @@ def unlogged(run: Run) -> list[str]:
     if os.environ.get("WANDB_MODE") == "disabled":
         return []
     begun = os.environ.get("WANDB_RUN_ID") if os.environ.get("SWEEP_ROW") == run.row_name else None
-    tests = _known(run.folder.path).get("tests", {})
+    tests = _read_log(run.folder.path).get("tests", {})
     lacking = [name for name in run.test_sets if name not in tests or begun not in (None, tests[name])]
     return lacking if lacking and logger_of(run.folder) else []
 
 
 def logger_of(folder: RunFolder) -> dict[str, Any] | None:
     """Arguments of the logger to W&B that a run's configuration names; None where it names none."""
-    config = folder.known() if folder.config.exists() else {}
-    with reading(folder.config):
+    config = folder.read_config() if folder.config.exists() else {}
+    with blame_file(folder.config):
         loggers = config.get("trainer", {}).get("logger")
         for logger in loggers if isinstance(loggers, list) else []:
             if logger["class_path"].endswith("WandbLogger"):
@@ -63,11 +63,11 @@ def logger_of(folder: RunFolder) -> dict[str, Any] | None:
     return None
 
 
-def _known(folder: Path) -> dict[str, Any]:
+def _read_log(folder: Path) -> dict[str, Any]:
     path = folder / NAME
     remedy = "put back a sound copy, or remove it: what is logged then is another run"
     known = read_object(path, remedy) if path.exists() else {}
-    with reading(path, remedy):
+    with blame_file(path, remedy):
         if not isinstance(known.get("id", ""), str) or not isinstance(known.get("tests", {}), dict):
             raise TypeError("wanted an id, and tests by name")
     return known
