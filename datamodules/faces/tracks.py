@@ -258,8 +258,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
     if len(wrong):
         told = [f"{TRACK_COLUMNS[name]} {cells.iat[row, name]!r} in line {cells.index[row]}" for row, name in wrong]
         raise DataValueError(
-            f"{path} has {len(told)} values that cannot be, {list_names(told)}: give a target, a whole number from 0 as "
-            "its frame, and x0, y0, x1, y1 in pixels with decimal points, or none where there is no face"
+            f"{path} has {len(told)} values that cannot be, {list_names(told)}: give a target, a whole number "
+            "from 0 as its frame, and x0, y0, x1, y1 in pixels with decimal points, or none where there is no face"
         )
     table = numbers.assign(target=cells.target)[~gaps.any(axis=1)]
     flat = table.index[(table.x1 <= table.x0) | (table.y1 <= table.y0)]
