@@ -2,8 +2,9 @@
 
 from .batch import Batch
 from .clip_source import ClipSource
+from .clips.facts import add_facts
 from .clips.identity import identify_files
-from .clips.index import METHODS, Clip, add_facts, clips_of, index, index_all
+from .clips.index import METHODS, Clip, clips_of, index, index_all
 from .clips.masks import THRESHOLDS, UNKNOWN, forged_region, read_masks
 from .clips.splits import read_splits, split_of
 from .crops.labels import Labels

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..errors import DataMissingError, DataValueError
 from .csv_lines import refuse_unnameable
-from .facts import video_facts
+from .facts import add_facts
 
 Compression = Literal["raw", "c23", "c40"]
 
@@ -212,36 +212,6 @@ def list_clips(
     rows = pd.concat([pd.DataFrame(clips) for clips in found.values() if clips])
     rows.attrs["passed_over"] = tuple(passed_over)
     return rows
-
-
-def add_facts(rows: pd.DataFrame, root: Path, cache_dir: Path | None = None) -> pd.DataFrame:
-    """Adds what clips and masks truly hold to a table of their paths.
-
-    A mask whose clip has lost its first pictures, or that has itself lost others, does not pair with it by number: it
-    counts as one that cannot be used.
-
-    Args:
-        rows: With the columns `path` and, "" for none, `mask_path`; several clips may share a mask.
-        root: Folder or file that names them; what is found out is kept apart for each.
-        cache_dir: Where facts about files are kept; by default the user's cache folder.
-
-    Returns:
-        The rows and, as `Clip` describes them, `frames`, `width`, `height`, `fps`, `lost`, `problem`, `mask_frames`,
-        `mask_width`, `mask_height` and `mask_problem`.
-    """
-    masks_found = rows.mask_path[rows.mask_path != ""].unique()
-    facts = video_facts([*rows.path, *masks_found], root, cache_dir).set_index("path")
-    table = rows.join(facts[["frames", "width", "height", "fps", "lost", "problem"]], on="path")
-    masks = facts[["frames", "width", "height", "lost", "problem"]].add_prefix("mask_")
-    empty = {name: "" if name == "mask_problem" else 0 for name in masks}
-    table = table.join(masks, on="mask_path").fillna(empty)
-    table = table.astype({name: type(value) for name, value in empty.items()})
-    apart = (table.mask_frames > 0) & (table.lost != table.mask_lost)
-    sentence = " does not pair with its clip: one of them begins without a whole key frame, so their numbers differ"
-    table["mask_problem"] = table.mask_problem.where(~apart, table.mask_path + sentence)
-    sizes = ["mask_frames", "mask_width", "mask_height"]
-    table[sizes] = table[sizes].where(~apart, 0)
-    return table.drop(columns="mask_lost")
 
 
 def _clips(root: Path, compression: Compression, passed_over: list[str]) -> Iterator[dict[str, Any]]:

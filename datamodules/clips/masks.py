@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..video.containers import Box
+from ..video.decoders import Backend, Image
 from ..video.planes import Spot, mark_bright, tighten
-from ..video.reader import Backend, Image, VideoReader
+from ..video.reader import VideoReader
 from .index import Clip
 
 Mask = NDArray[np.uint8]

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..video.reader import Image
+from ..video.decoders import Image
 from .masks import UNKNOWN
 
 Colour = tuple[int, int, int]

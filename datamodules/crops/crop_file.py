@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ..clips.masks import UNKNOWN, Mask
 from ..errors import DataValueError
-from ..video.reader import Image
+from ..video.decoders import Image
 
 _HEAD = struct.Struct("<8sII")
 _MAGIC = b"PFcrops\x01"  # ends in the version

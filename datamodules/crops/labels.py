@@ -15,8 +15,9 @@ from ..clips.index import Clip
 from ..clips.masks import NOT_KNOWN, NOTHING, RULE, THRESHOLDS, Mask, Truth, forged_pixels, read_truths
 from ..faces.tracks import FaceTracks
 from ..video.containers import Box
+from ..video.decoders import Backend, Image
 from ..video.planes import tighten
-from ..video.reader import Backend, Image, VideoReader
+from ..video.reader import VideoReader
 
 Variant = Literal["official", "hull", "difference"]
 

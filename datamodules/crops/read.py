@@ -17,7 +17,8 @@ from ..clips.masks import Mask, Stencil, Truth, cut_stencil
 from ..errors import DataMissingError
 from ..faces.tracks import FaceTracks
 from ..video.containers import Box
-from ..video.reader import Backend, Image, VideoReader
+from ..video.decoders import Backend, Image
+from ..video.reader import VideoReader
 from .cache import CropCache
 from .crop_file import Cut
 from .labels import OFFICIAL_LABELS, Labels

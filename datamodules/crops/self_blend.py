@@ -10,7 +10,7 @@ from cv2.typing import MatLike
 
 from ..clips.index import METHODS
 from ..clips.masks import Mask
-from ..video.reader import Image
+from ..video.decoders import Image
 from .read import Crop
 
 RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..batch import CANVAS_SIZE, Batch
 from ..clips.masks import Mask
-from ..video.reader import Image
+from ..video.decoders import Image
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks PyPI for a newer release, and waits
 import albumentations as A

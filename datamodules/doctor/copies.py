@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..clips.index import Compression
 from ..clips.masks import Mask
-from ..video.reader import Image
+from ..video.decoders import Image
 
 Copy = Literal["bit for bit", "encoded anew"]
 

@@ -12,7 +12,7 @@ from ..clips.index import Clip
 from ..clips.masks import Mask
 from ..faces.detection import PREFERENCE, TRACK_COLUMNS
 from ..faces.tracks import FaceTracks, common_frame, fill_gaps
-from ..video.reader import Image
+from ..video.decoders import Image
 
 ALIGNING = ("Face2Face", "NeuralTextures", "DeepFakeDetection", "FaceSwap", "Deepfakes")
 """Whose mask shows how a face lies: a rendered model follows it best, a rectangle worst."""

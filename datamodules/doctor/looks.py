@@ -15,8 +15,9 @@ from ..clips.mask_check import covers_everything
 from ..clips.masks import THRESHOLDS, Mask, forged_region, mask_shift
 from ..faces.detection import ORIGINALS
 from ..faces.tracks import FaceTracks
+from ..video.decoders import Image
 from ..video.proof import damaged_ranges
-from ..video.reader import Image, VideoReader
+from ..video.reader import VideoReader
 from .copies import copy_of
 from .faces import crops_of, portraits, thumbnail_of, track_of
 from .findings import name_of

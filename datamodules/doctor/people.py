@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..clips.masks import Mask
-from ..video.reader import Image
+from ..video.decoders import Image
 from .portraits import FACE, HAIR, HAIRLINE, HEAD, WINDOW, Plane, axes, blur_within, portrait, small, structure_of
 
 FINE_PX, COARSE_PX = 48, 12

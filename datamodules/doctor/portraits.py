@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..clips.masks import Mask
-from ..video.reader import Image
+from ..video.decoders import Image
 
 Plane = NDArray[np.float32]
 

@@ -16,7 +16,7 @@ from ..errors import DataValueError
 from ..faces.tracks import FaceTracks, canvas_tracks, face_tracks
 from ..loading.loader import EpochLoader
 from ..loading.options import StreamOptions, Triple
-from ..video.reader import Backend
+from ..video.decoders import Backend
 from ..video_data import VideoDataModule
 from .listing import list_faceforensics
 from .selection import notes, refuse_contradictions, refuse_one_class, select, select_mixed

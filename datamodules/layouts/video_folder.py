@@ -15,7 +15,7 @@ from ..crops.labels import Labels
 from ..errors import DataValueError
 from ..faces.tracks import FaceTracks
 from ..loading.options import StreamOptions, Triple
-from ..video.reader import Backend
+from ..video.decoders import Backend
 from ..video_data import VideoDataModule
 from .listing import list_video_folder
 from .video_table import read_video_table, tracks_of

@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..clips.csv_lines import list_names, read_lines
-from ..clips.index import METHODS, add_facts
+from ..clips.facts import add_facts
+from ..clips.index import METHODS
 from ..clips.splits import SPLITS
 from ..errors import DataMissingError, DataValueError
 from ..faces.detection import select_masked

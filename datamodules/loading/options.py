@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..errors import DataValueError
-from ..video.reader import Backend
+from ..video.decoders import Backend
 
 Triple = tuple[float, float, float]
 """A number for each of red, green and blue, in units of 0 to 1."""

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..video.reader import Image
+from ..video.decoders import Image
 
 Plane = NDArray[np.float32]
 """Numbers over a chart or a frame: (H, W), or (H, W, 3) for colours from 0 to 255."""

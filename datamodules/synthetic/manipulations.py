@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..video.reader import Image
+from ..video.decoders import Image
 from .charts import CHART_PX, REACH, Face, Plane, grid, hill, paste, project, shading, unroll
 
 U, V = grid()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..video.reader import Image
+from ..video.decoders import Image
 from .charts import Plane
 
 

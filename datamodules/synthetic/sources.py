@@ -12,7 +12,8 @@ import numpy as np
 from ..clips.splits import SPLITS
 from ..errors import DataMissingError, DataValueError
 from ..faces.detection import face_detector
-from ..video.reader import Image, VideoReader
+from ..video.decoders import Image
+from ..video.reader import VideoReader
 from ..video.scan import probe
 from .charts import Face, Take
 from .plan import Pair

@@ -16,7 +16,7 @@ from ..clips.splits import SPLITS
 from ..errors import DataExistsError, DataValueError
 from ..files import write_text
 from ..parallel.pool import run_parallel
-from ..video.reader import Image
+from ..video.decoders import Image
 from ..video.writer import write_video
 from .charts import Take
 from .manipulations import FORGERS, Forgery, random_style

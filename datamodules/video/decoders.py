@@ -8,9 +8,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DataFileError, DataValueError
 from .containers import Box, Frame, TurnFinder
@@ -18,8 +20,11 @@ from .packets import decode
 from .planes import Converter, Spot, SpotFinder, mark_bright, tighten
 from .proof import refuse_unproven
 
-if TYPE_CHECKING:
-    from .reader import Backend, Image
+Image = NDArray[np.uint8]
+"""One frame: (H, W, 3), RGB, 0 to 255."""
+
+Backend = Literal["pyav", "decord", "torchcodec"]
+"""What decodes, see `VideoReader`."""
 
 FRAMES_AT_ONCE = 16
 """Frames held at a time while a clip is read, at most; by decord at 1280 x 720 this is 44 MB."""
@@ -131,7 +136,7 @@ def _make_in_bursts(frames: Generator[Frame], make: Callable[[Frame], Made]) -> 
                 return
 
 
-BatchReader = Callable[[list[int]], Iterable["Image"]]
+BatchReader = Callable[[list[int]], Iterable[Image]]
 """Reads frames by index, many at a time."""
 
 

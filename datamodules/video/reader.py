@@ -5,21 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import DataMissingError, DataValueError
 from .containers import Box
-from .decoders import DECODERS
+from .decoders import DECODERS, Backend, Image
 from .planes import Spot
-
-Image = NDArray[np.uint8]
-"""One frame: (H, W, 3), RGB, 0 to 255."""
-
-Backend = Literal["pyav", "decord", "torchcodec"]
-"""What decodes, see `VideoReader`."""
 
 
 class VideoReader:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import av
 
 from ..files import write_atomically
-from .reader import Image
+from .decoders import Image
 
 QUALITIES: dict[str, tuple[str, str, str]] = {
     "raw": ("libx264rgb", "rgb24", "0"),

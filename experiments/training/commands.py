@@ -10,12 +10,13 @@ from ..signals import lead_processes
 from .baselines import run_baselines
 from .lightning_cli import ForensicsCLI
 from .row import run_row
+from .stages import StagesCLI
 
 
 def _run_stage(stage: str, words: list[str]) -> None:
     words = _check(words)
     with lead_processes():
-        ForensicsCLI([stage, *words])
+        StagesCLI([stage, *words])
 
 
 fit, validate, test, predict = (partial(_run_stage, stage) for stage in ("fit", "validate", "test", "predict"))

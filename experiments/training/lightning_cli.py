@@ -23,7 +23,6 @@ from ..runs.folder import RunFolder
 from ..runs.folder_lock import hold_folder
 from ..runs.run import Run
 from ..tracking.prepare import prepare_loggers
-from . import stages
 from .nodes import refuse_alone
 from .start import find_needed
 
@@ -128,19 +127,3 @@ class ForensicsCLI(LightningCLI):
             self.datamodule.refuse_idle_processes(str(self.subcommand), processes)
 
     before_validate = before_test = before_predict = before_fit
-
-    def fit(self, **options: Any) -> None:
-        """Trains, or goes on, see `stages.fit`."""
-        stages.fit(self, options)
-
-    def validate(self, **options: Any) -> None:
-        """Validates the best checkpoint."""
-        stages.validate(self, options)
-
-    def test(self, **options: Any) -> None:
-        """Tests the best checkpoint, once, see `stages.test`."""
-        stages.test(self, options)
-
-    def predict(self, **options: Any) -> None:
-        """Writes predictions of the best checkpoint, see `stages.predict`."""
-        stages.predict(self, options)

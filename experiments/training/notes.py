@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datamodules.video_data import VideoDataModule
 
@@ -11,9 +11,7 @@ from ..callbacks.checkpoints import chooser_of
 from ..config.hashes import config_hash
 from ..runs.data_used import Data, data_of, read_data
 from ..runs.provenance import data_facts, surroundings
-
-if TYPE_CHECKING:
-    from .lightning_cli import ForensicsCLI
+from .lightning_cli import ForensicsCLI
 
 
 def say(cli: ForensicsCLI, sentence: str) -> None:

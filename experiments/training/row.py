@@ -13,6 +13,7 @@ from ..tracking.mode import finish
 from .further_tests import further_tests, put_aside, take_own
 from .lightning_cli import ForensicsCLI
 from .settings import Settings
+from .stages import StagesCLI
 
 
 def run_row(words: Sequence[str]) -> None:
@@ -51,6 +52,6 @@ def run_row(words: Sequence[str]) -> None:
 
 
 def _carry_out(words: Sequence[str]) -> None:
-    ForensicsCLI(words)
+    StagesCLI(words)
     finish(exit_code=0)
     end_if_told()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -21,11 +21,9 @@ from ..runs.data_used import TRAINING, keep_data, keep_tested_data, refuse_other
 from ..runs.folder import write_metrics
 from ..signals import end_at_once
 from ..tracking.logger import wandb_logger
+from .lightning_cli import ForensicsCLI
 from .notes import data_now, note_stage, say
 from .resume import best_checkpoint, given_checkpoint, last_checkpoint, refuse_nothing, refuse_without_choice, train
-
-if TYPE_CHECKING:
-    from .lightning_cli import ForensicsCLI
 
 Options = dict[str, Any]
 """Arguments of a Trainer's method: model, data and, where one was given, `ckpt_path`."""
@@ -162,3 +160,23 @@ def _take_best(cli: ForensicsCLI, options: Options) -> Options:
         more = ", or --name NAME to write metrics-NAME.json for other test data"
         refuse_other_data(cli.folder, data_now(cli), TRAINING, more)
     return {**options, "ckpt_path": str(best)}
+
+
+class StagesCLI(ForensicsCLI):
+    """Runs one row in its folder, by a stage that the command line names."""
+
+    def fit(self, **options: Any) -> None:
+        """Trains, or goes on."""
+        fit(self, options)
+
+    def validate(self, **options: Any) -> None:
+        """Validates the best checkpoint."""
+        validate(self, options)
+
+    def test(self, **options: Any) -> None:
+        """Tests the best checkpoint, once."""
+        test(self, options)
+
+    def predict(self, **options: Any) -> None:
+        """Writes predictions of the best checkpoint."""
+        predict(self, options)

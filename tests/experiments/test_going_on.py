@@ -20,8 +20,8 @@ from experiments.cli import main  # noqa: F401 - of the process that is killed
 from experiments.config.layers import add_table_base
 from experiments.runs.checkpoints import damage
 from experiments.runs.folder import RunFolder
-from experiments.training.lightning_cli import ForensicsCLI
 from experiments.training.resume import last_checkpoint
+from experiments.training.stages import StagesCLI
 from tests.experiments.test_cli import FILES, SMALL, run
 
 HERE = "tests.experiments.test_going_on"
@@ -270,7 +270,7 @@ def test_the_best_checkpoint_holds_the_weights_that_were_measured(tree, tmp_path
     run("fit", tree, tmp_path, average)
     chosen = json.loads((tmp_path / "provenance.json").read_text())["fit"]["selected_at"]
     words = [*FILES, f"--data.init_args.root={tree}", f"--trainer.default_root_dir={tmp_path}", *SMALL]
-    cli = ForensicsCLI(["validate", *add_table_base(words)])
+    cli = StagesCLI(["validate", *add_table_base(words)])
     assert float(cli.trainer.callback_metrics["val/pixel_iou_balanced"]) == pytest.approx(chosen, abs=1e-6)
     for name in ("best", "last"):
         assert not {"current_model_state", "averaging_state", "callbacks"} & checkpoint(tmp_path, name).keys()
