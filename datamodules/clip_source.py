@@ -16,6 +16,16 @@ class ClipSource(ABC):
     """Says which clips there are, where their faces are and what of them is forged.
 
     `VideoDataModule` makes loaders of it; `FaceForensicsDataModule` and `VideoFolderDataModule` are two of them.
+
+    Examples:
+        >>> for name in sorted(ClipSource.__abstractmethods__):  # what a layout of one's own has to write
+        ...     print(name)
+        check_clips
+        find_clips
+        list_files
+        make_labels
+        notes
+        place
     """
 
     @property

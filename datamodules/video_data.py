@@ -43,6 +43,14 @@ class VideoDataModule(ClipSource, LightningDataModule):
         options: The settings, with the seed of the run where they name none. A change of them, by
             `dataclasses.replace`, holds for loaders made from then on.
         faces: Where crops come from; a subclass that lets the user choose keeps it here.
+
+    Examples:
+        >>> from datamodules import FaceForensicsDataModule
+        >>> module = FaceForensicsDataModule(root, size=64, num_workers=0, eval_frames_per_clip=2, batch_size=8)
+        >>> module.setup("validate")
+        >>> batch = next(iter(module.val_dataloader()))
+        >>> batch["image"].shape, batch["mask"].shape
+        (torch.Size([8, 3, 64, 64]), torch.Size([8, 64, 64]))
     """
 
     def __init__(self, options: StreamOptions, predict_split: Split = "test", cache_dir: str | None = None) -> None:

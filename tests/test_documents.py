@@ -14,7 +14,7 @@ from datamodules.synthetic import __main__ as synthetic
 from experiments.cli import COMMANDS
 from experiments.config.keys import check_keys
 from experiments.config.layers import add_table_base, read_layers
-from experiments.config.rows import HERE, find_rows
+from experiments.config.rows import TABLES, find_rows
 from experiments.training.settings import Settings
 from lightning_modules import SegmentationModule
 from tests.markdown import ROOT, blocks
@@ -26,8 +26,8 @@ PROGRAMS = ("make", "python", ".venv/bin/python", ".venv/bin/wandb", "pip")
 STAGES = ("fit", "validate", "test", "predict", "row", "baselines")
 MAKEFILE = (ROOT / "Makefile").read_text()
 VARIABLES = set(re.findall(r"\$\$?\(?([A-Z]+)\b", MAKEFILE))
-TABLES = {path.name for path in HERE.iterdir() if path.is_dir() and path.name != "demo"}
-TARGETS = set(re.search(r"^\.PHONY: (.*) \$\(TABLES\)$", MAKEFILE, re.MULTILINE).group(1).split()) | TABLES
+NAMES = {path.name for path in TABLES.iterdir() if path.is_dir() and path.name != "demo"}
+TARGETS = set(re.search(r"^\.PHONY: (.*) \$\(TABLES\)$", MAKEFILE, re.MULTILINE).group(1).split()) | NAMES
 SMALLER = {
     'encoder="resnet18"': 'encoder="test_resnet"',
     "size=112": "size=64",
@@ -104,7 +104,7 @@ def check_program(words):
     with pytest.raises(ParsedError) as stopped:
         COMMANDS[command].function()(words)
     if command in ("run", "plan"):
-        rows = find_rows(stopped.value.args[0].names, HERE)
+        rows = find_rows(stopped.value.args[0].names, TABLES)
         settings(tuple(words[words.index("--") + 1 :])).of(rows[0])
 
 
@@ -121,7 +121,7 @@ def test_what_is_to_be_typed_is_understood(line, make, stop, tmp_path):
     environment, (program, *words) = words_of(line)
     if program == "make":
         check_make(words)
-        for table in TABLES:
+        for table in NAMES:
             (tmp_path / "experiments/tables" / table).mkdir(parents=True, exist_ok=True)
         (tmp_path / "venv/bin").mkdir()
         for tool in ("ruff", "mypy"):

@@ -134,6 +134,12 @@ def add_facts(rows: pd.DataFrame, root: Path, cache_dir: Path | None = None) -> 
     Returns:
         The rows and, as `Clip` describes them, `frames`, `width`, `height`, `fps`, `lost`, `problem`, `mask_frames`,
         `mask_width`, `mask_height` and `mask_problem`.
+
+    Examples:
+        >>> clip = root / "original_sequences/youtube/c23/videos/000.mp4"
+        >>> table = add_facts(pd.DataFrame({"path": [str(clip)], "mask_path": [""]}), root)
+        >>> table[["width", "height", "problem"]].values.tolist()
+        [[160, 128, '']]
     """
     masks_found = rows.mask_path[rows.mask_path != ""].unique()
     facts = video_facts([*rows.path, *masks_found], root, cache_dir).set_index("path")

@@ -85,6 +85,13 @@ def identify_files(files: pd.DataFrame, root: Path, cache_dir: Path | None = Non
 
     Returns:
         Sorted by name, with `FILE_COLUMNS`; `video` and `mask` are fingerprints, that of no mask is "".
+
+    Examples:
+        >>> from datamodules import index
+        >>> table = index(root).query("clip in ('000', '001')")
+        >>> found = identify_files(table.assign(name=table["clip"], split="train", pair="001_000"), root)
+        >>> found[["name", "split", "mask"]].values.tolist(), found.video.nunique()
+        ([['000', 'train', ''], ['001', 'train', '']], 2)
     """
     masks = files.mask_path[files.mask_path != ""].unique()
     prints = fingerprints([*files.path, *masks], root, cache_dir)

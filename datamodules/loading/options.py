@@ -57,6 +57,11 @@ class StreamOptions:
             data module asks for, or else 0.
         cache_gb: Size up to which decoded crops are kept on disk, in 10^9 bytes; 0 keeps none.
 
+    Examples:
+        >>> options = StreamOptions(size=128, batch_size=4)
+        >>> options.frames_per_clip, options.backend
+        (270, 'pyav')
+
     Raises:
         ValueError: A number is less than `LEAST` names, infinite or none.
     """

@@ -74,9 +74,9 @@ class FrameStream:
         ValueError: The clips hold less than a batch for each rank, or a training shall skip.
 
     Examples:
-        >>> from datamodules import face_tracks, index
+        >>> from datamodules import StreamOptions, face_tracks, index
         >>> table, transform = index(root), CropTransform(64, mean=(0, 0, 0), std=(1, 1, 1))
-        >>> stream = FrameStream(table, face_tracks(table), transform, count=2, batch_size=4)
+        >>> stream = FrameStream(table, face_tracks(table), transform, StreamOptions(eval_frames_per_clip=2))
         >>> len(stream)  # two frames of each of 30 clips
         60
     """

@@ -31,6 +31,7 @@ class VideoReader:
             `torchcodec` is no dependency of this project and needs a system FFmpeg.
 
     Examples:
+        >>> import numpy as np
         >>> from datamodules import write_video
         >>> write_video("grey.mp4", [np.full((64, 96, 3), 20 * i, np.uint8) for i in range(6)], "raw")
         >>> [int(image.mean()) for image in VideoReader("grey.mp4").read([1, 4])]

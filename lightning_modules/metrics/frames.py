@@ -44,6 +44,7 @@ def frame_metrics(
         Metrics by key, float64 scalars.
 
     Examples:
+        >>> import torch
         >>> from lightning_modules import Evaluation
         >>> measure = Evaluation(pixels=False)
         >>> measure.update({"label": torch.tensor([0, 1, 1])}, None, torch.tensor([0.3, 0.2, 0.8]))

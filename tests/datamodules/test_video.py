@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from datamodules import VideoReader, probe, write_video
+from datamodules.video import decoders as video
 from datamodules.video import planes
-from datamodules.video import reader as video
 from datamodules.video.packets import Packet, UnreadableError, decode, plan_passes
 from datamodules.video.planes import Converter
 from datamodules.video.player import REORDERED, Player

@@ -74,7 +74,7 @@ def test_networks_of_all_rows_were_counted_and_some_are_counted_anew():
         assert Network.of(config) in read_counted(), row
     for name in ("demo/segmentation", "demo/classification", "ablation-efficiency/mobilenetv3_small_100"):
         cli = build(find_rows([name])[0].path)
-        model, size = cli.model.eval(), cli.datamodule.size
+        model, size = cli.model.eval(), cli.datamodule.options.size
         network = Network.of(cli.resolved)
         assert gflops(network, size) == pytest.approx(flops(model, torch.rand(1, 3, size, size)) / 1e9, rel=0.01), name
 
