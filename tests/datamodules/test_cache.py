@@ -51,7 +51,7 @@ class Clip:
         finally:
             self.closed += 1
 
-    def through(self, crops, frames=None):
+    def read_or_decode(self, crops, frames=None):
         frames = self.frames if frames is None else frames
         return crops.read_or_decode(self.key, frames, [self.shapes[frame] for frame in frames], self.decode)
 

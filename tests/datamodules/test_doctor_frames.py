@@ -149,7 +149,7 @@ def test_damage_between_the_frames_looked_at_is_found_by_decoding_all(own_tree):
     assert not named(audit(own_tree, frames=2), "clip-damaged")
     found = audit(own_tree, frames="all")
     assert named(found, "clip-damaged") == [f"original/{path.stem} (frames {frames - 1})"]
-    assert found.is_complete
+    assert found.whole
 
 
 def test_a_mask_that_is_inverted_is_a_problem(own_tree, film):
