@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from datamodules import VideoReader, probe, write_video
-from datamodules.video import decoders as video
-from datamodules.video import planes
+from datamodules.video import decoders, planes
 from datamodules.video.packets import Packet, UnreadableError, decode, plan_passes
 from datamodules.video.planes import Converter
 from datamodules.video.player import REORDERED, Player
@@ -295,14 +294,14 @@ def until_it_breaks(frames):
 
 def test_pyav_reads_a_file_as_far_as_it_goes(cut):
     whole = [frame.to_ndarray(format="rgb24") for frame in until_it_breaks(decode(cut, range(70)))]
-    assert len(whole) % video.FRAMES_AT_ONCE  # it breaks off within what is read at a time
+    assert len(whole) % decoders.FRAMES_AT_ONCE  # it breaks off within what is read at a time
     given = [number_of(image) for image in until_it_breaks(VideoReader(cut, "pyav").read(range(70)))]
     assert given == list(map(number_of, whole)) == list(range(len(whole)))
 
 
 def test_only_so_many_pictures_are_decoded_ahead_as_fit_into_memory(clip, monkeypatch):
     width, height = probe(clip).width, probe(clip).height
-    monkeypatch.setattr(video, "BURST_PX", 3 * width * height + 1)
+    monkeypatch.setattr(decoders, "BURST_PX", 3 * width * height + 1)
     decoded = []
 
     def counted():
@@ -310,7 +309,7 @@ def test_only_so_many_pictures_are_decoded_ahead_as_fit_into_memory(clip, monkey
             decoded.append(frame.pts)
             yield frame
 
-    ahead = [len(decoded) - number for number, _ in enumerate(video._make_in_bursts(counted(), Converter().convert))]
+    ahead = [len(decoded) - number for number, _ in enumerate(decoders._make_in_bursts(counted(), Converter().convert))]
     assert ahead == [3, 2, 1, 3, 2, 1, 2, 1]
 
 
@@ -339,7 +338,7 @@ def test_what_was_made_before_a_failure_is_given_first(clip):
         return frame.pts
 
     times = [frame.pts for frame in decode(clip, range(5))]
-    assert until_it_breaks(video._make_in_bursts(decode(clip, range(5)), make)) == times[:2]
+    assert until_it_breaks(decoders._make_in_bursts(decode(clip, range(5)), make)) == times[:2]
 
 
 def test_decord_gives_the_frames_before_a_damage_or_names_it_but_never_gives_others(cut):
